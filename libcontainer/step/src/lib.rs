@@ -1,0 +1,247 @@
+//! The vocabulary that plan and init share, and nothing else: what a [`Step`] is, what the two sides say to
+//! each other ([`ToInit`], [`FromInit`]) and how init names what went wrong ([`Failure`]).
+//!
+//! The host writes steps with owned strings (`Step<ZString, Vec<u8>>`); init reads the same bytes without
+//! an allocator as `Step<ZStr<'_>, &[u8]>`. Strings carry their NUL from the moment the plan is written, so
+//! that neither side ever converts one.
+#![cfg_attr(not(feature = "std"), no_std)]
+
+mod call;
+mod text;
+
+pub use call::Call;
+pub use text::ZStr;
+#[cfg(feature = "std")]
+pub use text::ZString;
+
+use serde::{Deserialize, Serialize};
+
+/// A descriptor that the host sends to init: its place in the order in which host lines produce them.
+pub type Slot = u16;
+
+/// Where a bind mount comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source<S> {
+    /// A path in the host's mount namespace, opened by init before it pivots.
+    Path(S),
+    /// A detached mount that the host has opened: for sources which root of the container's user
+    /// namespace may not reach, and for id-mapped mounts, which need the host's privilege.
+    Slot(Slot),
+}
+
+/// Attributes to set and to clear with `mount_setattr(2)`: `MOUNT_ATTR_*` bits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attributes {
+    pub set: u64,
+    pub clear: u64,
+}
+
+/// What a mount target has to be before anything is mounted there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// Resolved inside the root filesystem, symbolic links followed; made if it is missing.
+    Any,
+    /// `/proc` and `/sys`: an ordinary directory, no symbolic link on the way (CVE-2019-19921,
+    /// CVE-2023-27561: an image could otherwise choose where procfs lands).
+    OrdinaryDirectory,
+    /// As `Any`, and allowed inside a procfs: one of the files that lxcfs covers.
+    InProc,
+}
+
+/// One thing that init does, in the order written by `plan`. The name in kebab case is what `plimsoll plan` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step<S, B> {
+    /// The host has work to do here: say *reached* and wait for *go*.
+    Host,
+
+    // ---- entering -----------------------------------------------------------------------------
+    /// Write `/proc/self/oom_score_adj`, before init belongs to any container.
+    SetOomScoreAdj { value: i32 },
+    /// `sched_setaffinity(2)`; an empty mask stands for all processors, which undoes what the caller inherited.
+    SetCpuAffinity { mask: B },
+    /// Join cgroup v1 groups: write `0` to the `tasks` file in each slot. A single-threaded process that
+    /// moves itself does not wait for an RCU grace period (kernel: `cgroup_procs_write_start`).
+    JoinCgroup { first: Slot, count: u16 },
+    /// `setns(2)` to the namespace at a host path, which must be of the type `namespace` (one `CLONE_NEW*` bit).
+    Join { path: S, namespace: u32 },
+    /// `setns(2)` to all `namespaces` (`CLONE_NEW*` bits) of the process behind the pidfd in `slot`.
+    JoinProcess { slot: Slot, namespaces: u32 },
+    /// `unshare(2)`.
+    Unshare { namespaces: u32 },
+    /// Go on as a child of the host process (`CLONE_PARENT`): membership of a pid namespace begins with a fork.
+    Fork { namespaces: u32 },
+    /// Write `/proc/self/timens_offsets`, before anything has entered the time namespace.
+    SetTimeOffsets { offsets: B },
+    /// Become uid 0 and gid 0 of a user namespace that has just been mapped.
+    BecomeRoot,
+    /// Not dumpable until execve: nothing in the container may trace init or open its descriptors (CVE-2016-9962).
+    SetUndumpable,
+    /// Join a new session keyring with this name (`keyctl(KEYCTL_JOIN_SESSION_KEYRING)`).
+    JoinSessionKeyring { name: S },
+    /// Set `lo` up in a new network namespace.
+    SetLoopbackUp,
+
+    // ---- the root filesystem ------------------------------------------------------------------
+    /// Change the propagation (`MS_*`) of the whole mount tree of the new mount namespace.
+    SetRootPropagation { propagation: u32 },
+    /// Bind the root filesystem at `path` onto itself, so that it is a mount of its own, and open it:
+    /// every later target is resolved beneath this descriptor.
+    OpenRootfs { path: S },
+    /// Build a filesystem detached (`fsopen`, `fsconfig`, `fsmount`) and attach it. `options` are `key`
+    /// or `key=value`, each with its NUL. `attributes` and `propagation` apply to the new mount.
+    Mount {
+        fstype: S,
+        source: S,
+        target: S,
+        kind: Target,
+        options: B,
+        attributes: Attributes,
+        propagation: u32,
+        /// Fill the new tmpfs with what the target held (`tmpcopyup`).
+        copy_up: bool,
+    },
+    /// Clone `source` as a detached mount, set its attributes, attach it. `recursive_attributes` go to
+    /// submounts as well (`rro`, …).
+    BindMount {
+        source: Source<S>,
+        target: S,
+        kind: Target,
+        recursive: bool,
+        attributes: Attributes,
+        recursive_attributes: Attributes,
+        propagation: u32,
+        /// Do not follow a symbolic link at the source (`copy-symlink`: copy the link itself instead).
+        copy_symlink: bool,
+    },
+    /// Change the attributes of the mount at `target` (`remount`, the `ro` of a filesystem that init still had to fill).
+    Remount { target: S, attributes: Attributes, options: B },
+    /// Mount cgroup2 at `target`, or, where the kernel forbids that, bind `fallback`, the container's own group.
+    MountCgroup2 { target: S, attributes: Attributes, fallback: S },
+    /// `mknod(2)` at `path`; `kind` is `S_IFCHR`, `S_IFBLK` or `S_IFIFO`. What is there already has to be the same device.
+    MakeDevice { path: S, kind: u32, major: u32, minor: u32, mode: u32, uid: u32, gid: u32 },
+    /// Bind the host's device node at `source` over `path`: a user namespace cannot make one.
+    BindDevice { source: S, path: S },
+    /// Make a symbolic link at `path`; an existing one is replaced if `replace`, kept otherwise.
+    Symlink { target: S, path: S, replace: bool },
+    /// Make the container's working directory if it is missing.
+    MakeDirectory { path: S },
+    /// Hide `path`: nothing if it does not exist, an empty read-only tmpfs over a directory, `/dev/null` over anything else.
+    MaskPath { path: S },
+    /// Make `path` and what is mounted below it read-only; nothing if it does not exist.
+    ReadonlyPath { path: S },
+    /// Write `value` to `/proc/sys/<key>` of a procfs that no container has touched.
+    WriteSysctl { key: S, value: S },
+    /// `sethostname(2)`.
+    SetHostname { name: S },
+    /// `setdomainname(2)`.
+    SetDomainname { name: S },
+    /// Make the root filesystem `/` with `pivot_root(2)` and let the old root go.
+    PivotRoot,
+    /// The same with `MS_MOVE` and `chroot(2)`, for a root on an initramfs (`--no-pivot`).
+    MoveRoot,
+    /// `chroot(2)` only: the container has no mount namespace of its own.
+    ChangeRoot,
+    /// Make the root filesystem read-only.
+    SetRootReadonly,
+    /// Change the propagation of `/` once it is the container's.
+    SetPropagation { propagation: u32 },
+
+    // ---- the process --------------------------------------------------------------------------
+    /// `setsid(2)`.
+    NewSession,
+    /// Open a pty in the container's devpts, make it the standard streams and the controlling terminal,
+    /// and hand its master to the host with *reached* of the next host line. `on_dev_console` also binds it
+    /// over `/dev/console`.
+    OpenConsole { height: u16, width: u16, uid: u32, on_dev_console: bool },
+    /// `fchown` the standard streams that are pipes, sockets or terminals to the container's user.
+    ChownStdio { uid: u32 },
+    /// `umask(2)`.
+    SetUmask { mask: u32 },
+    /// `sched_setattr(2)`.
+    SetScheduler { policy: u32, flags: u64, nice: i32, priority: u32, runtime: u64, deadline: u64, period: u64 },
+    /// `ioprio_set(2)` for this process.
+    SetIoPriority { value: u32 },
+    /// `personality(2)`.
+    SetPersonality { domain: u32 },
+    /// `set_mempolicy(2)`; `nodes` is a bit mask of native words.
+    SetMemoryPolicy { mode: u32, nodes: B },
+    /// Label that the program gets at `execve`: `lsm_set_self_attr(2)`, or the host's procfs where that is missing.
+    SetExecLabel { lsm: Lsm, label: S },
+    /// `PR_SET_NO_NEW_PRIVS`.
+    SetNoNewPrivs,
+    /// Drop every capability that is not in `keep` from the bounding set.
+    DropBoundingSet { keep: u64 },
+    /// Change to `cwd`, which has to be inside the root filesystem afterwards (CVE-2024-21626). Where root
+    /// may not enter, the user of the process is tried.
+    Chdir { path: S, uid: u32, gid: u32 },
+    /// `setgroups(2)`; `gids` are native u32s. Also when empty: the caller's groups must not stay.
+    SetGroups { gids: B },
+    /// `setresgid(2)`, `setresuid(2)`, keeping capabilities for the next step.
+    SetIds { uid: u32, gid: u32 },
+    /// `capset(2)` and the ambient set, then read back and compared.
+    SetCapabilities { effective: u64, permitted: u64, inheritable: u64, ambient: u64 },
+    /// `seccomp(SECCOMP_SET_MODE_FILTER)`; `filter` is an array of `sock_filter`. A listener's descriptor
+    /// rides on *reached* of the next host line.
+    LoadSeccomp { flags: u32, filter: B },
+    /// Set `HOME` from the container's `/etc/passwd`; `/` where it says nothing. Only planned if the environment has none.
+    DefaultHome { uid: u32 },
+    /// Find the program as `execvp(3)` would, in `search` (`PATH` of the container), so that a missing one fails `create`.
+    ResolveProgram { name: S, search: S },
+    /// Run a hook in the container's namespaces with the state in `state` as its standard input.
+    /// `timeout` is in seconds, 0 for none.
+    RunHook { path: S, argv: B, env: B, timeout: u32, state: Slot },
+    /// The container is `created`. Accept a connection on the listening socket in `slot`; what fails from
+    /// here on is reported over it.
+    AwaitStart { slot: Slot },
+    /// Really close (close-on-exec would be too late: `/proc/self/fd` is still there while the path is
+    /// resolved) everything above the standard streams but `preserve` descriptors.
+    CloseDescriptors { preserve: u32 },
+    /// `execve(2)`: `argv` and `env` are NUL-terminated strings, one after another.
+    Exec { argv: B, env: B },
+}
+
+/// Whose label an exec label is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lsm {
+    Apparmor,
+    Selinux,
+}
+
+/// What the host says. Descriptors may ride on both; they fill the next slots in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToInit {
+    /// First: so many bytes of plan follow, in messages of at most [`CHUNK`] bytes.
+    Plan { len: u32 },
+    /// The host lines are done; go on.
+    Go,
+}
+
+/// What init says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromInit<'a> {
+    /// Init stands before this line, which is the host's. A descriptor (console, seccomp listener) may ride on it.
+    Reached { line: u16 },
+    /// Init goes on as this pid (of the host's pid namespace): `Step::Fork`. May overtake what the new process says.
+    Forked { pid: i32 },
+    /// These are init's last words.
+    #[serde(borrow)]
+    Failed(Failure<'a>),
+}
+
+/// Which line failed, in which call, with which errno; in the kernel's words where there are any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure<'a> {
+    pub line: u16,
+    pub call: Call,
+    pub errno: u16,
+    /// What the filesystem context said (fsopen(2), "Message retrieval"), which path or option it was, or a hook's status.
+    #[serde(borrow)]
+    pub detail: &'a [u8],
+}
+
+/// The most that [`Failure::detail`] holds, in bytes.
+pub const DETAIL: usize = 512;
+/// The most that one message holds, in bytes.
+pub const CHUNK: usize = 32 * 1024;
+/// The most descriptors that ride on one message (the kernel's `SCM_MAX_FD` is 253).
+pub const DESCRIPTORS: usize = 64;
