@@ -1,0 +1,147 @@
+//! One error, reported once: what was asked, where in config.json, which call, errno by name, the kernel's words.
+use std::fmt;
+
+/// A failure of the library.
+///
+/// Prints as one line (plus the kernel's words or a hint on a second one):
+/// `config.json: /mounts/3: mount tmpfs on /scratch: fsconfig: EINVAL (invalid argument)`.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    /// JSON pointer into config.json, or `(default)`, `(lifecycle)`.
+    origin: Option<String>,
+    /// What was attempted, in a few words.
+    message: String,
+    call: Option<String>,
+    errno: Option<rustix::io::Errno>,
+    /// The kernel's words, or a hint.
+    detail: Option<String>,
+}
+
+/// What a caller may want to tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An id with characters other than `[A-Za-z0-9_+.-]`, or `.`, `..`.
+    InvalidId,
+    /// The id is in use.
+    Exists,
+    /// No such container.
+    DoesNotExist,
+    /// The operation needs a running container.
+    NotRunning,
+    /// The operation needs another status.
+    WrongStatus,
+    /// config.json, process.json or a flag is wrong.
+    InvalidConfig,
+    /// Valid, but this build or this host cannot do it; refused rather than ignored.
+    Unsupported,
+    /// A system call failed on the host's side.
+    System,
+    /// A line of init failed.
+    Init,
+    /// A hook failed.
+    Hook,
+}
+
+/// Shorthand.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// A failure without a system call.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error(Box::new(Inner { kind, origin: None, message: message.into(), call: None, errno: None, detail: None }))
+    }
+
+    /// A mistake in config.json at the JSON pointer `origin`.
+    pub(crate) fn config(origin: impl Into<String>, message: impl Into<String>) -> Error {
+        Error::new(ErrorKind::InvalidConfig, message).at(origin)
+    }
+
+    /// A failed system call: `call` is its name with what matters of its arguments.
+    pub(crate) fn system(message: impl Into<String>, call: impl Into<String>, errno: rustix::io::Errno) -> Error {
+        let mut error = Error::new(ErrorKind::System, message);
+        error.0.call = Some(call.into());
+        error.0.errno = Some(errno);
+        error
+    }
+
+    /// The same from the standard library's error.
+    pub(crate) fn io(message: impl Into<String>, call: impl Into<String>, error: &std::io::Error) -> Error {
+        match rustix::io::Errno::from_io_error(error) {
+            Some(errno) => Error::system(message, call, errno),
+            None => Error::new(ErrorKind::System, format!("{}: {error}", message.into())),
+        }
+    }
+
+    /// Which entry of config.json asked for it.
+    pub(crate) fn at(mut self, origin: impl Into<String>) -> Error {
+        self.0.origin.get_or_insert(origin.into());
+        self
+    }
+
+    /// Another kind.
+    pub(crate) fn kind_of(mut self, kind: ErrorKind) -> Error {
+        self.0.kind = kind;
+        self
+    }
+
+    /// The kernel's words, or a hint where the errno misleads.
+    pub(crate) fn detail(mut self, words: impl Into<String>) -> Error {
+        let words = words.into();
+        if !words.is_empty() {
+            self.0.detail = Some(words);
+        }
+        self
+    }
+
+    /// What a caller may want to tell apart.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// errno of the failed call, if a call failed.
+    pub fn errno(&self) -> Option<i32> {
+        self.0.errno.map(|errno| errno.raw_os_error())
+    }
+
+    /// The entry of config.json at fault (a JSON pointer), if one is.
+    pub fn origin(&self) -> Option<&str> {
+        self.0.origin.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &self.0;
+        if let Some(origin) = inner.origin.as_deref().filter(|origin| origin.starts_with('/')) {
+            write!(f, "config.json: {origin}: ")?;
+        }
+        f.write_str(&inner.message)?;
+        if let Some(call) = &inner.call {
+            write!(f, ": {call}")?;
+        }
+        if let Some(errno) = inner.errno {
+            write!(f, ": {}", describe(errno))?;
+        }
+        match &inner.detail {
+            Some(detail) => write!(f, ": {detail}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// `no such file or directory (ENOENT)`: engines look for the words, people for the name.
+pub(crate) fn describe(errno: rustix::io::Errno) -> String {
+    let text = std::io::Error::from(errno).to_string();
+    let words = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = words.chars();
+    let lower = letters.next().map(|first| first.to_lowercase().collect::<String>() + letters.as_str());
+    // rustix prints an errno's name in its Debug form.
+    format!("{} ({errno:?})", lower.unwrap_or_default())
+}

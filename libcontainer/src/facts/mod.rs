@@ -1,0 +1,33 @@
+//! What this host can do: plain data, found by trying, never by comparing versions.
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Yes/no answers and places that a plan depends on. Can be written to JSON and read back, so that a plan
+/// can be made for another host (`plimsoll plan --facts`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct HostFacts {
+    /// Effective user and group of the caller.
+    pub euid: u32,
+    pub egid: u32,
+    /// CAP_SYS_ADMIN in the caller's own user namespace.
+    pub privileged: bool,
+    /// The caller is inside a user namespace (its uid_map is not the identity).
+    pub in_user_namespace: bool,
+    /// The cgroup hierarchies, each with the caller's own place in it.
+    pub hierarchies: Vec<Hierarchy>,
+}
+
+/// One mounted cgroup hierarchy.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hierarchy {
+    /// Controllers as `/proc/self/cgroup` spells them (`cpu`, `cpuacct`, `name=systemd`); for cgroup v2 those of
+    /// its `cgroup.controllers`.
+    pub controllers: Vec<String>,
+    /// Where it is mounted.
+    pub mount: PathBuf,
+    /// The caller's group, relative to the mount (begins with `/`).
+    pub own: String,
+    /// cgroup v2.
+    pub unified: bool,
+}
