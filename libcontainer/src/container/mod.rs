@@ -1,0 +1,185 @@
+//! The lifecycle: a file per operation.
+use crate::{Bundle, Result};
+use oci_spec::runtime::Process;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+/// Which part of the system makes the control groups. Chosen at create, kept in the store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CgroupManager {
+    /// Directories in the cgroup filesystem.
+    #[default]
+    Cgroupfs,
+    /// A transient unit of systemd.
+    Systemd,
+    /// None.
+    Disabled,
+}
+
+/// What a caller of `create` decides besides config.json.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct CreateOptions {
+    /// Written atomically, decimal, without a newline.
+    pub pid_file: Option<PathBuf>,
+    /// Unix socket that gets the console's master; needed exactly if `process.terminal` is set and nobody takes
+    /// [`Container::console`].
+    pub console_socket: Option<PathBuf>,
+    /// The caller takes the console's master itself ([`Container::take_console`]).
+    pub own_console: bool,
+    /// Unix socket that gets a pidfd of init.
+    pub pidfd_socket: Option<PathBuf>,
+    /// So many descriptors from 3 on stay open in the container.
+    pub preserve_fds: u32,
+    /// `MS_MOVE` and `chroot` instead of `pivot_root`.
+    pub no_pivot: bool,
+    /// Keep the caller's session keyring.
+    pub no_new_keyring: bool,
+    pub cgroup_manager: CgroupManager,
+    /// Descriptors that become the container's standard streams; the caller's own if `None`.
+    pub stdio: Option<[std::os::fd::RawFd; 3]>,
+}
+
+/// What a caller of `exec` decides besides the process.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ExecOptions {
+    pub pid_file: Option<PathBuf>,
+    pub console_socket: Option<PathBuf>,
+    pub own_console: bool,
+    pub pidfd_socket: Option<PathBuf>,
+    pub preserve_fds: u32,
+    /// Sub-cgroups below the container's own: (controllers, path); no controllers stands for all.
+    pub cgroups: Vec<(Vec<String>, String)>,
+    /// Also in a paused container.
+    pub ignore_paused: bool,
+    pub stdio: Option<[std::os::fd::RawFd; 3]>,
+}
+
+/// Status names of the runtime-spec, and runc's `paused`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Status {
+    Creating,
+    Created,
+    Running,
+    Paused,
+    Stopped,
+}
+
+/// What `state` prints (field order and names are runc's).
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct State {
+    #[serde(rename = "ociVersion")]
+    pub oci_version: String,
+    pub id: String,
+    /// 0 if stopped.
+    pub pid: i32,
+    pub status: Status,
+    pub bundle: PathBuf,
+    pub rootfs: PathBuf,
+    /// RFC 3339 with nanoseconds, UTC.
+    pub created: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Name of the user who made the container; empty in `state`, filled in by `list`.
+    pub owner: String,
+}
+
+/// A process that the library has started: a child of the caller.
+#[derive(Debug)]
+pub struct Child {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) console: Option<OwnedFd>,
+}
+
+impl Child {
+    /// In the caller's pid namespace.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Readable when the process has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        use std::os::fd::AsFd;
+        self.pidfd.as_fd()
+    }
+
+    /// The console's master, if `own_console` was asked for and the process has a terminal.
+    pub fn take_console(&mut self) -> Option<OwnedFd> {
+        self.console.take()
+    }
+
+    /// Waits; the exit status, or 128 + signal.
+    pub fn wait(&self) -> Result<i32> {
+        todo!()
+    }
+}
+
+/// A container in the store.
+#[derive(Debug)]
+pub struct Container {
+    pub(crate) child: Option<Child>,
+}
+
+impl Container {
+    pub fn id(&self) -> &str {
+        todo!()
+    }
+
+    /// init as a child of the caller; only right after `create`.
+    pub fn child(&mut self) -> Option<&mut Child> {
+        self.child.as_mut()
+    }
+
+    pub fn state(&self) -> Result<State> {
+        todo!()
+    }
+
+    /// The bundle's directory and the config.json that `create` read.
+    pub fn bundle(&self) -> Result<Bundle> {
+        todo!()
+    }
+
+    /// Runs the user's program. Fails with runc's wording if it cannot be executed.
+    pub fn start(&self) -> Result<()> {
+        todo!()
+    }
+
+    /// Sends a signal to init; to every process of the container if `all`.
+    pub fn kill(&self, signal: i32, all: bool) -> Result<()> {
+        let _ = (signal, all);
+        todo!()
+    }
+
+    /// Removes a stopped (or created) container; with `force` any, killing it first.
+    pub fn delete(self, force: bool) -> Result<()> {
+        let _ = force;
+        todo!()
+    }
+
+    pub fn pause(&self) -> Result<()> {
+        todo!()
+    }
+
+    pub fn resume(&self) -> Result<()> {
+        todo!()
+    }
+
+    /// Starts another process in the container.
+    pub fn exec(&self, process: &Process, options: &ExecOptions) -> Result<Child> {
+        let _ = (process, options);
+        todo!()
+    }
+
+    /// Every process of the container, by its pid in the caller's pid namespace.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        todo!()
+    }
+}
