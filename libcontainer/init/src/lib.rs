@@ -1,1 +1,126 @@
-//! init
+//! What runs inside the container before its program does: reads a plan from the host, runs its lines, reports.
+//!
+//! Promises: never allocates (but for two mappings whose size is known), decides nothing that could have
+//! been decided from config.json and the host, does nothing that is not a line of the plan. Unsafe code is in
+//! [`sys`] only.
+#![cfg_attr(not(test), no_std)]
+#![deny(unsafe_code)]
+
+pub mod fault;
+pub mod host;
+pub mod root;
+pub mod steps;
+pub mod sys;
+
+use core::sync::atomic::{AtomicI32, AtomicU16, Ordering::Relaxed};
+use fault::{Detail, Fault, Result};
+use host::Slots;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use step::{Call, FromInit, Step, ZStr};
+
+/// A step as it is read from the host's bytes.
+pub type Line<'a> = Step<ZStr<'a>, &'a [u8]>;
+
+/// Where a panic finds the socket and the line.
+static SOCKET: AtomicI32 = AtomicI32::new(-1);
+static LINE: AtomicU16 = AtomicU16::new(0);
+
+/// What init carries from line to line.
+#[derive(Debug)]
+pub struct Init {
+    /// To the host; once the container is created, to whoever starts it.
+    pub host: OwnedFd,
+    /// The line being run.
+    pub line: u16,
+    pub slots: Slots,
+    /// The root filesystem; every path of the container is resolved beneath it.
+    pub root: Option<OwnedFd>,
+    /// The host's `/dev/null` as a detached mount, and an empty read-only tmpfs, to mask with.
+    pub covers: steps::mask_path::Covers,
+    /// What the next host line gets along with *reached*.
+    pub rider: Option<OwnedFd>,
+    /// The umask of the program: the caller's, if config.json names none. Init itself has 0.
+    pub umask: Mode,
+    /// The program, as `ResolveProgram` found it.
+    pub program: root::Text,
+    /// `HOME=…` if `DefaultHome` was asked for.
+    pub home: steps::default_home::Home,
+    /// The kernel's words.
+    pub detail: Detail,
+}
+
+/// Runs the plan that comes over descriptor `socket`. Ends in the container's program or with status 1.
+pub fn main(socket: i32) -> ! {
+    SOCKET.store(socket, Relaxed);
+    let mut init = Init::new(sys::adopt(socket));
+    if let Err(fault) = init.run() {
+        host::send_failure(init.host.as_fd(), init.line, fault, init.detail.as_bytes());
+    }
+    sys::exit(1)
+}
+
+impl Init {
+    fn new(host: OwnedFd) -> Init {
+        sys::reset_signals();
+        Init {
+            host,
+            line: 0,
+            slots: Slots::default(),
+            root: None,
+            covers: steps::mask_path::Covers::default(),
+            rider: None,
+            umask: rustix::process::umask(Mode::empty()),
+            program: root::Text::empty(),
+            home: steps::default_home::Home::default(),
+            detail: Detail::default(),
+        }
+    }
+
+    fn run(&mut self) -> Result {
+        let plan = host::receive_plan(self.host.as_fd(), &mut self.slots)?;
+        let mut rest = plan;
+        while !rest.is_empty() {
+            let ((line, step), after) = postcard::take_from_bytes::<(u16, Line<'_>)>(rest)
+                .map_err(|_| Fault::new(Call::Decode, Errno::PROTO))?;
+            rest = after;
+            self.line = line;
+            LINE.store(line, Relaxed);
+            self.detail.clear();
+            steps::run(self, &step)?;
+        }
+        Ok(())
+    }
+
+    /// Meets a line of the host's.
+    fn meet_host(&mut self) -> Result {
+        let rider = self.rider.take();
+        let reached = FromInit::Reached { line: self.line };
+        host::send(self.host.as_fd(), &reached, rider.as_ref().map(AsFd::as_fd))?;
+        drop(rider);
+        host::await_go(self.host.as_fd(), &mut self.slots)
+    }
+
+    /// The root filesystem.
+    fn root(&self) -> Result<BorrowedFd<'_>> {
+        self.root.as_ref().map(AsFd::as_fd).ok_or(Fault::new(Call::Decode, Errno::BADF))
+    }
+
+    /// Talks to `host` from now on.
+    fn set_host(&mut self, host: OwnedFd) {
+        SOCKET.store(host.as_raw_fd(), Relaxed);
+        self.host = host;
+    }
+}
+
+/// A panic's epitaph, in the form of any other failure.
+pub fn report_panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    use core::fmt::Write;
+    let mut detail = Detail::default();
+    let _ = write!(detail, "{info}");
+    let socket = sys::adopt(SOCKET.load(Relaxed));
+    let fault = Fault::new(Call::Panic, Errno::NOTRECOVERABLE);
+    host::send_failure(socket.as_fd(), LINE.load(Relaxed), fault, detail.as_bytes());
+    sys::exit(1)
+}

@@ -1,0 +1,119 @@
+//! The conversation with the host: one socket, three messages.
+use crate::fault::{At, Fault, Result};
+use crate::sys;
+use core::mem::MaybeUninit;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::{Errno, IoSlice, IoSliceMut};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+};
+use step::{Call, DESCRIPTORS, DETAIL, Failure, FromInit, Slot, ToInit};
+
+/// Descriptors that have arrived and are not used up yet, by slot.
+#[derive(Debug)]
+pub struct Slots {
+    held: [Option<(Slot, OwnedFd)>; DESCRIPTORS],
+    next: Slot,
+}
+
+impl Default for Slots {
+    fn default() -> Slots {
+        Slots { held: [const { None }; DESCRIPTORS], next: 0 }
+    }
+}
+
+impl Slots {
+    fn put(&mut self, descriptor: OwnedFd) -> Result {
+        let free = self.held.iter_mut().find(|held| held.is_none());
+        *free.ok_or(Fault::new(Call::Recvmsg, Errno::MFILE))? = Some((self.next, descriptor));
+        self.next += 1;
+        Ok(())
+    }
+
+    /// The descriptor in `slot`, for good.
+    pub fn take(&mut self, slot: Slot) -> Result<OwnedFd> {
+        let held = self.held.iter_mut().find(|held| held.as_ref().is_some_and(|(at, _)| *at == slot));
+        held.and_then(Option::take).map(|(_, descriptor)| descriptor).ok_or(Fault::new(Call::Decode, Errno::BADF))
+    }
+
+    /// The descriptor in `slot`, which stays there.
+    pub fn get(&self, slot: Slot) -> Result<BorrowedFd<'_>> {
+        let mut held = self.held.iter().flatten();
+        held.find(|(at, _)| *at == slot).map(|(_, fd)| fd.as_fd()).ok_or(Fault::new(Call::Decode, Errno::BADF))
+    }
+
+    /// All that are held.
+    pub fn iter(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.held.iter().flatten().map(|(_, fd)| fd.as_fd())
+    }
+}
+
+/// Receives one message with its descriptors. An empty one means that the host is gone.
+fn receive<'a>(socket: BorrowedFd<'_>, slots: &mut Slots, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let len = loop {
+        let mut parts = [IoSliceMut::new(buffer)];
+        match rustix::net::recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(Errno::INTR) => {}
+            received => break received.at(Call::Recvmsg)?.bytes,
+        }
+    };
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            for descriptor in descriptors {
+                slots.put(descriptor)?;
+            }
+        }
+    }
+    match len {
+        0 => Err(Fault::new(Call::Recvmsg, Errno::PIPE)),
+        len => Ok(&buffer[..len]),
+    }
+}
+
+/// Reads the plan: its length, then its bytes in chunks.
+pub fn receive_plan(socket: BorrowedFd<'_>, slots: &mut Slots) -> Result<&'static [u8]> {
+    let mut message = [0; 16];
+    let ToInit::Plan { len } = decode(receive(socket, slots, &mut message)?)? else {
+        return Err(Fault::new(Call::Decode, Errno::PROTO));
+    };
+    let plan = sys::memory(len as usize).at(Call::Mmap)?;
+    let mut filled = 0;
+    while filled < len as usize {
+        filled += receive(socket, slots, &mut plan[filled..len as usize])?.len();
+    }
+    Ok(&plan[..len as usize])
+}
+
+/// Waits for *go*. If the host dies instead, there is nobody to report to: init ends.
+pub fn await_go(socket: BorrowedFd<'_>, slots: &mut Slots) -> Result {
+    let mut message = [0; 16];
+    match decode(receive(socket, slots, &mut message)?)? {
+        ToInit::Go => Ok(()),
+        ToInit::Plan { .. } => Err(Fault::new(Call::Decode, Errno::PROTO)),
+    }
+}
+
+fn decode<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
+    postcard::from_bytes(bytes).map_err(|_| Fault::new(Call::Decode, Errno::PROTO))
+}
+
+/// Says where init stands; `rider` goes along.
+pub fn send(socket: BorrowedFd<'_>, message: &FromInit<'_>, rider: Option<BorrowedFd<'_>>) -> Result {
+    let mut buffer = [0; DETAIL + 32];
+    let bytes = postcard::to_slice(message, &mut buffer).map_err(|_| Fault::new(Call::Decode, Errno::PROTO))?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let riders = rider.map(|rider| [rider]);
+    if let Some(riders) = &riders {
+        control.push(SendAncillaryMessage::ScmRights(riders));
+    }
+    rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).at(Call::Sendmsg).map(drop)
+}
+
+/// Says what went wrong. Whether anybody hears it no longer matters.
+pub fn send_failure(socket: BorrowedFd<'_>, line: u16, fault: Fault, detail: &[u8]) {
+    let errno = u16::try_from(fault.errno.raw_os_error()).unwrap_or(0);
+    let _ = send(socket, &FromInit::Failed(Failure { line, call: fault.call, errno, detail }), None);
+}

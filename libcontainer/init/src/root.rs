@@ -1,0 +1,181 @@
+//! Paths inside the root filesystem. Nothing here lets the kernel resolve one from anywhere but the root
+//! descriptor: `openat2(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)`, and what is made is made by one name
+//! below a descriptor. This is what keeps an image's symbolic links, however they change meanwhile, inside
+//! (CVE-2021-30465, CVE-2024-45310 and kin).
+use crate::fault::{At, Fault, Result};
+use core::ffi::CStr;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+use step::Call;
+
+/// Longest path, as the kernel has it.
+const PATH_MAX: usize = 4096;
+/// `openat2` says EAGAIN when a rename or mount elsewhere races with it; that often, at the most, it is asked again.
+const ATTEMPTS: usize = 128;
+
+/// Opens `path` as the container will see it once it is pivoted.
+pub fn open(root: BorrowedFd<'_>, path: &CStr, flags: OFlags, resolve: ResolveFlags) -> rustix::io::Result<OwnedFd> {
+    let resolve = resolve | ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    for _ in 1..ATTEMPTS {
+        match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            opened => return opened,
+        }
+    }
+    rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
+}
+
+/// Opens `path` with `O_PATH`; `None` if it, or a directory on the way, does not exist.
+pub fn look(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>> {
+    match open(root, path, OFlags::PATH, ResolveFlags::empty()) {
+        // Only what does not exist may be passed over: a mask that is skipped for EACCES would be no mask.
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        found => found.at(Call::Openat2).map(Some),
+    }
+}
+
+/// What to make where nothing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Make {
+    Directory,
+    File,
+}
+
+/// Opens `path` with `O_PATH`, making it and the directories above it if they are missing.
+pub fn open_or_make(root: BorrowedFd<'_>, path: &CStr, make: Make, resolve: ResolveFlags) -> Result<OwnedFd> {
+    match open(root, path, OFlags::PATH, resolve) {
+        Err(Errno::NOENT) => {}
+        opened => return opened.at(Call::Openat2),
+    }
+    let (parent, name) = parent(root, path)?;
+    let mut text = Text::new(name)?;
+    let name = text.c_str(name.len());
+    match make {
+        Make::Directory => make_directory(parent.as_fd(), name),
+        Make::File => make_file(parent.as_fd(), name),
+    }
+}
+
+/// Opens the directory that `path` lies in, making what is missing, and gives the last component's name.
+/// A `path` without one (the root itself) is EBUSY: nothing is made or mounted there.
+pub fn parent<'p>(root: BorrowedFd<'_>, path: &'p CStr) -> Result<(OwnedFd, &'p [u8])> {
+    let bytes = path.to_bytes();
+    let mut components = bytes.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
+    let name = components.next_back().ok_or(Fault::new(Call::Openat2, Errno::BUSY))?;
+    if components.clone().chain([name]).any(|part| part == b"..") {
+        // What `..` means depends on symbolic links; `plan` has cleaned it away.
+        return Err(Fault::new(Call::Openat2, Errno::INVAL));
+    }
+    // As far as the path exists it is resolved as a whole, so that symbolic links on the way work as in the container.
+    let mut at = open(root, c".", OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty()).at(Call::Openat2)?;
+    let mut prefix = Text::new(bytes)?;
+    let mut fresh = false;
+    for component in components {
+        let end = offset(bytes, component) + component.len();
+        let existing = if fresh {
+            Err(Errno::NOENT)
+        } else {
+            prefix.with_c_str(end, |path| open(root, path, OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty()))
+        };
+        at = match existing {
+            Err(Errno::NOENT) => {
+                // From here on everything is new: one name below a descriptor, links not followed.
+                fresh = true;
+                let mut text = Text::new(component)?;
+                make_directory(at.as_fd(), text.c_str(component.len()))?
+            }
+            existing => existing.at(Call::Openat2)?,
+        };
+    }
+    Ok((at, name))
+}
+
+fn make_directory(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
+        // Another runtime may make the same mount point in a shared root at the same time.
+        Ok(()) | Err(Errno::EXIST) => {}
+        failed => failed.at(Call::Mkdir)?,
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty()).at(Call::Open)
+}
+
+fn make_file(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o644)) {
+        Ok(_) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(Fault::new(Call::Open, errno)),
+    }
+    rustix::fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).at(Call::Open)
+}
+
+/// `fstat` of an `O_PATH` descriptor.
+pub fn stat(fd: BorrowedFd<'_>) -> Result<Stat> {
+    rustix::fs::statat(fd, c"", AtFlags::EMPTY_PATH).at(Call::Fstat)
+}
+
+/// Whether the descriptor is a directory.
+pub fn is_directory(fd: BorrowedFd<'_>) -> Result<bool> {
+    Ok(FileType::from_raw_mode(stat(fd)?.st_mode) == FileType::Directory)
+}
+
+/// A copy of a path, to end it at any component.
+pub struct Text([u8; PATH_MAX]);
+
+impl Text {
+    /// No path.
+    pub const fn empty() -> Text {
+        Text([0; PATH_MAX])
+    }
+
+    pub fn new(path: &[u8]) -> Result<Text> {
+        let mut text = Text([0; PATH_MAX]);
+        // The last byte stays NUL.
+        let room = text.0.get_mut(..path.len()).filter(|_| path.len() < PATH_MAX);
+        room.ok_or(Fault::new(Call::Openat2, Errno::NAMETOOLONG))?.copy_from_slice(path);
+        Ok(text)
+    }
+
+    /// `directory/name`.
+    pub fn join(&mut self, directory: &[u8], name: &[u8]) -> Result {
+        let len = directory.len() + 1 + name.len();
+        if len >= PATH_MAX {
+            return Err(Fault::new(Call::Openat2, Errno::NAMETOOLONG));
+        }
+        self.0[..directory.len()].copy_from_slice(directory);
+        self.0[directory.len()] = b'/';
+        self.0[directory.len() + 1..len].copy_from_slice(name);
+        Ok(())
+    }
+
+    /// The whole string.
+    pub fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
+    }
+
+    /// The first `len` bytes as a string.
+    pub fn c_str(&mut self, len: usize) -> &CStr {
+        self.0[len] = 0;
+        CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
+    }
+
+    /// The same for the length of a call; the rest is there again afterwards.
+    fn with_c_str<T>(&mut self, len: usize, use_it: impl FnOnce(&CStr) -> T) -> T {
+        let cut = self.0[len];
+        let result = use_it(self.c_str(len));
+        self.0[len] = cut;
+        result
+    }
+}
+
+impl core::fmt::Debug for Text {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        CStr::from_bytes_until_nul(&self.0).fmt(f)
+    }
+}
+
+/// Where `part`, a slice of `whole`, begins in it.
+fn offset(whole: &[u8], part: &[u8]) -> usize {
+    part.as_ptr() as usize - whole.as_ptr() as usize
+}

@@ -1,0 +1,18 @@
+//! `created`: wait until `start` connects, and talk to it from then on.
+use crate::Init;
+use crate::fault::{At, Result};
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+use step::{Call, Slot};
+
+pub(super) fn run(init: &mut Init, slot: Slot) -> Result {
+    let listener = init.slots.take(slot)?;
+    let starter = loop {
+        match rustix::net::accept_with(&listener, SocketFlags::CLOEXEC) {
+            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            accepted => break accepted.at(Call::Accept)?,
+        }
+    };
+    init.set_host(starter);
+    Ok(())
+}

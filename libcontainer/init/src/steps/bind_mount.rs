@@ -1,0 +1,86 @@
+//! Bind mounts: a clone of the source, detached, attached to a descriptor.
+use super::mount::{open_target, set_attributes};
+use super::propagation;
+use crate::fault::{At, Detail, Fault, Result};
+use crate::root::{self, Make};
+use crate::{Init, sys};
+use core::ffi::CStr;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, FileType};
+use rustix::io::Errno;
+use rustix::mount::{MoveMountFlags, OpenTreeFlags};
+use step::{Attributes, Call, Source, Target, ZStr};
+
+/// A source to bind.
+#[derive(Debug)]
+pub(super) struct BindMount<'a> {
+    pub(super) source: &'a Source<ZStr<'a>>,
+    pub(super) recursive: bool,
+    pub(super) attributes: Attributes,
+    pub(super) recursive_attributes: Attributes,
+    pub(super) propagation: u32,
+    pub(super) copy_symlink: bool,
+}
+
+pub(super) fn run(init: &mut Init, bind: &BindMount<'_>, target: &CStr, kind: Target) -> Result {
+    let mount = match *bind.source {
+        Source::Slot(slot) => init.slots.take(slot)?,
+        Source::Path(path) => {
+            if bind.copy_symlink && super::symlink::copy(init, path.0, target)? {
+                return Ok(());
+            }
+            let opened = clone_tree(CWD, path.0, bind.recursive);
+            if opened.is_err() {
+                init.detail.say(path.0.to_bytes());
+            }
+            opened?
+        }
+    };
+    let stat = root::stat(mount.as_fd())?;
+    let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    let make = if is_directory { Make::Directory } else { Make::File };
+    // A procfs over /proc is what `kind` allows; anything else there is not.
+    let is_proc = is_directory && stat.st_ino == 1 && is_procfs(&mount)?;
+    let target = open_target(init, target, kind, make, is_proc)?;
+    set_attributes(mount.as_fd(), bind.attributes, 0)?;
+    set_attributes(mount.as_fd(), bind.recursive_attributes, sys::AT_RECURSIVE)?;
+    attach(&mount, &target)?;
+    set_propagation(mount.as_fd(), bind.propagation)
+}
+
+fn is_procfs(mount: &OwnedFd) -> Result<bool> {
+    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+    Ok(i64::from(rustix::fs::fstatfs(mount).at(Call::Statfs)?.f_type) == PROC_SUPER_MAGIC)
+}
+
+/// `open_tree(2)`: a detached copy of the mount at `path`.
+pub(super) fn clone_tree(dir: BorrowedFd<'_>, path: &CStr, recursive: bool) -> Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if recursive {
+        flags |= OpenTreeFlags::from_bits_retain(sys::AT_RECURSIVE);
+    }
+    if path.is_empty() {
+        flags |= OpenTreeFlags::AT_EMPTY_PATH;
+    }
+    rustix::mount::open_tree(dir, path, flags).at(Call::OpenTree)
+}
+
+/// `move_mount(2)` from a descriptor to a descriptor: no path is resolved.
+pub(super) fn attach(mount: &OwnedFd, target: &OwnedFd) -> Result {
+    let by_descriptor = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(mount, c"", target, c"", by_descriptor).at(Call::MoveMount)
+}
+
+/// The propagation that an option asked for; 0 for none.
+pub(super) fn set_propagation(mount: BorrowedFd<'_>, propagation: u32) -> Result {
+    if propagation == 0 {
+        return Ok(());
+    }
+    let flags = propagation::recursive_flag(propagation) | sys::AT_EMPTY_PATH;
+    sys::mount_setattr(mount, c"", flags, &propagation::attr(propagation)).at(Call::MountSetattr)
+}
+
+/// `tmpcopyup`: fill a new tmpfs with what it is going to cover.
+pub(super) fn copy_up(_detail: &mut Detail, _from: BorrowedFd<'_>, _to: BorrowedFd<'_>) -> Result {
+    Err(Fault::new(Call::Mount, Errno::OPNOTSUPP))
+}

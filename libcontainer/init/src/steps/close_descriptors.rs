@@ -1,0 +1,33 @@
+//! Nothing of the host's stays open.
+use crate::fault::{At, Result};
+use crate::{Init, sys};
+use rustix::fd::AsRawFd;
+use step::{Call, DESCRIPTORS};
+
+/// Really closes: `execve` resolves the program's path before close-on-exec happens, so `/proc/self/fd/N` of a
+/// leaked descriptor would still lead out (CVE-2024-21626). What stays are the standard streams, `preserve`
+/// more, and sockets that lead nowhere: to the host, and for `start`.
+pub(super) fn run(init: &mut Init, preserve: u32) -> Result {
+    let first = 3 + preserve;
+    let mut keep = [u32::MAX; DESCRIPTORS + 3];
+    let program = [&init.host].into_iter().chain(&init.rider).map(AsRawFd::as_raw_fd);
+    let held = init.slots.iter().map(|slot| slot.as_raw_fd());
+    for (place, number) in keep.iter_mut().zip(program.chain(held)) {
+        *place = u32::try_from(number).unwrap_or(u32::MAX);
+    }
+    keep.sort_unstable();
+    let mut from = first;
+    for kept in keep.into_iter().filter(|kept| *kept >= first) {
+        if kept > from {
+            sys::close_range(from, kept - 1).at(Call::CloseRange)?;
+        }
+        if kept == u32::MAX {
+            break;
+        }
+        from = kept + 1;
+    }
+    // They are closed; nobody may close their numbers once more.
+    core::mem::forget(init.root.take());
+    core::mem::forget(core::mem::take(&mut init.covers));
+    Ok(())
+}

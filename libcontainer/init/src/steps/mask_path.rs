@@ -1,0 +1,83 @@
+//! Masked and read-only paths.
+use super::bind_mount::{attach, clone_tree};
+use super::mount::set_attributes;
+use crate::fault::{At, Fault, Result};
+use crate::{Init, root, sys};
+use core::ffi::CStr;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{CWD, FileType};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
+use step::{Attributes, Call};
+
+const MOUNT_ATTR_RDONLY: u64 = 1;
+/// The null device of every Linux: 1:3.
+const NULL: (u32, u32) = (1, 3);
+
+/// What is mounted over a masked path. The first use attaches the mount, later ones a clone of it: one
+/// superblock however many paths are masked.
+#[derive(Debug, Default)]
+pub struct Covers {
+    /// The host's `/dev/null`, opened before anything of the container could have put something else in its
+    /// place (CVE-2025-31133).
+    null: Option<OwnedFd>,
+    null_attached: bool,
+    empty: Option<OwnedFd>,
+}
+
+impl Covers {
+    /// Opens the host's null device while the host's `/dev` is still the one that is seen.
+    pub(super) fn open() -> Result<Covers> {
+        let null = clone_tree(CWD, c"/dev/null", false)?;
+        let stat = root::stat(null.as_fd())?;
+        let number = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+        if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice || number != NULL {
+            return Err(Fault::new(Call::OpenTree, Errno::NODEV));
+        }
+        Ok(Covers { null: Some(null), ..Covers::default() })
+    }
+
+    fn cover_file(&mut self, target: &OwnedFd) -> Result {
+        let null = self.null.as_ref().ok_or(Fault::new(Call::OpenTree, Errno::NODEV))?;
+        if self.null_attached {
+            return attach(&clone_tree(null.as_fd(), c"", false)?, target);
+        }
+        attach(null, target)?;
+        self.null_attached = true;
+        Ok(())
+    }
+
+    fn cover_directory(&mut self, target: &OwnedFd) -> Result {
+        if let Some(empty) = &self.empty {
+            return attach(&clone_tree(empty.as_fd(), c"", false)?, target);
+        }
+        let context = rustix::mount::fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).at(Call::Fsopen)?;
+        // Room for the root directory and nothing else.
+        rustix::mount::fsconfig_set_string(&context, c"nr_blocks", c"1").at(Call::Fsconfig)?;
+        rustix::mount::fsconfig_set_string(&context, c"nr_inodes", c"2").at(Call::Fsconfig)?;
+        rustix::mount::fsconfig_create(&context).at(Call::Fsconfig)?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY;
+        let empty = rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).at(Call::Fsmount)?;
+        attach(&empty, target)?;
+        self.empty = Some(empty);
+        Ok(())
+    }
+}
+
+pub(super) fn run(init: &mut Init, path: &CStr) -> Result {
+    let Some(target) = root::look(init.root()?, path)? else { return Ok(()) };
+    if root::is_directory(target.as_fd())? {
+        init.covers.cover_directory(&target)
+    } else {
+        init.covers.cover_file(&target)
+    }
+}
+
+/// A read-only copy of `path`, with what is mounted below it, over itself.
+pub(super) fn readonly(init: &Init, path: &CStr) -> Result {
+    let Some(target) = root::look(init.root()?, path)? else { return Ok(()) };
+    let copy = clone_tree(target.as_fd(), c"", true)?;
+    let readonly = Attributes { set: MOUNT_ATTR_RDONLY, clear: 0 };
+    set_attributes(copy.as_fd(), readonly, sys::AT_RECURSIVE)?;
+    attach(&copy, &target)
+}

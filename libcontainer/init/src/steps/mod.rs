@@ -1,0 +1,132 @@
+//! A file per step, or per family of steps. [`run`] is the only match that runs them.
+mod await_start;
+mod bind_mount;
+mod capabilities;
+mod chdir;
+mod close_descriptors;
+pub mod default_home;
+mod enter;
+mod exec;
+mod exec_label;
+mod join_cgroup;
+mod make_device;
+pub mod mask_path;
+mod mount;
+mod mount_cgroup;
+mod open_console;
+mod open_rootfs;
+mod pivot_root;
+mod process;
+mod propagation;
+mod resolve_program;
+mod run_hook;
+mod set_ids;
+mod symlink;
+mod write_sysctl;
+
+use crate::fault::{At, Result};
+use crate::{Init, Line, sys};
+use rustix::fs::Mode;
+use step::{Call, Step};
+
+/// Does one line.
+pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
+    match *step {
+        Step::Host => init.meet_host(),
+
+        Step::SetOomScoreAdj { value } => process::set_oom_score_adj(value),
+        Step::SetCpuAffinity { mask } => process::set_cpu_affinity(mask),
+        Step::JoinCgroup { first, count } => join_cgroup::run(init, first, count),
+        Step::Join { path, namespace } => enter::join(path.0, namespace),
+        Step::JoinProcess { slot, namespaces } => enter::join_process(init, slot, namespaces),
+        Step::Unshare { namespaces } => sys::unshare(namespaces).at(Call::Unshare),
+        Step::Fork { namespaces } => enter::fork(init, namespaces),
+        Step::SetTimeOffsets { offsets } => process::write_host_file(c"/proc/self/timens_offsets", offsets),
+        Step::BecomeRoot => set_ids::become_root(),
+        Step::SetUndumpable => process::set_undumpable(),
+        Step::JoinSessionKeyring { name } => process::join_session_keyring(name.0),
+        Step::SetLoopbackUp => enter::set_loopback_up(),
+
+        Step::SetRootPropagation { propagation } => propagation::of_host_tree(propagation),
+        Step::OpenRootfs { path } => open_rootfs::run(init, path.0),
+        Step::Mount { fstype, source, target, kind, options, attributes, propagation, copy_up } => {
+            let mount = mount::Mount { fstype: fstype.0, source: source.0, options, attributes, copy_up };
+            mount::run(init, &mount, target.0, kind, propagation)
+        }
+        Step::BindMount {
+            ref source,
+            target,
+            kind,
+            recursive,
+            attributes,
+            recursive_attributes,
+            propagation,
+            copy_symlink,
+        } => {
+            let bind =
+                bind_mount::BindMount { source, recursive, attributes, recursive_attributes, propagation, copy_symlink };
+            bind_mount::run(init, &bind, target.0, kind)
+        }
+        Step::Remount { target, attributes, options } => mount::remount(init, target.0, attributes, options),
+        Step::MountCgroup2 { target, attributes, fallback } => {
+            mount_cgroup::run(init, target.0, attributes, fallback.0)
+        }
+        Step::MakeDevice { path, kind, major, minor, mode, uid, gid } => {
+            let device = make_device::Device { kind, major, minor, mode, uid, gid };
+            make_device::run(init, path.0, &device)
+        }
+        Step::BindDevice { source, path } => make_device::bind(init, source.0, path.0),
+        Step::Symlink { target, path, replace } => symlink::run(init, target.0, path.0, replace),
+        Step::MakeDirectory { path } => chdir::make_directory(init, path.0),
+        Step::MaskPath { path } => mask_path::run(init, path.0),
+        Step::ReadonlyPath { path } => mask_path::readonly(init, path.0),
+        Step::WriteSysctl { key, value } => write_sysctl::run(key.0, value.0),
+        Step::SetHostname { name } => rustix::system::sethostname(name.0.to_bytes()).at(Call::Sethostname),
+        Step::SetDomainname { name } => sys::setdomainname(name.0).at(Call::Setdomainname),
+        Step::PivotRoot => pivot_root::pivot(init),
+        Step::MoveRoot => pivot_root::move_root(init),
+        Step::ChangeRoot => pivot_root::change_root(init),
+        Step::SetRootReadonly => propagation::set_root_readonly(init),
+        Step::SetPropagation { propagation } => propagation::of_root(init, propagation),
+
+        Step::NewSession => rustix::process::setsid().at(Call::Setsid).map(drop),
+        Step::OpenConsole { height, width, uid, on_dev_console } => {
+            open_console::run(init, height, width, uid, on_dev_console)
+        }
+        Step::ChownStdio { uid } => process::chown_stdio(uid),
+        Step::SetUmask { mask } => {
+            init.umask = Mode::from_raw_mode(mask);
+            Ok(())
+        }
+        Step::SetScheduler { policy, flags, nice, priority, runtime, deadline, period } => {
+            let size = 48;
+            let attr = sys::SchedAttr { size, policy, flags, nice, priority, runtime, deadline, period };
+            sys::sched_setattr(&attr).at(Call::SchedSetattr)
+        }
+        Step::SetIoPriority { value } => sys::ioprio_set(value).at(Call::IoprioSet),
+        Step::SetPersonality { domain } => sys::personality(domain).at(Call::Personality),
+        Step::SetMemoryPolicy { mode, nodes } => sys::set_mempolicy(mode, nodes).at(Call::SetMempolicy),
+        Step::SetExecLabel { lsm, label } => exec_label::run(init, lsm, label.0),
+        Step::SetNoNewPrivs => process::set_no_new_privs(),
+        Step::DropBoundingSet { keep } => capabilities::drop_bounding_set(keep),
+        Step::Chdir { path, uid, gid } => chdir::run(init, path.0, uid, gid),
+        Step::SetGroups { gids } => set_ids::set_groups(gids),
+        Step::SetIds { uid, gid } => set_ids::run(uid, gid),
+        Step::SetCapabilities { effective, permitted, inheritable, ambient } => {
+            capabilities::set(init, [effective, permitted, inheritable], ambient)
+        }
+        Step::LoadSeccomp { flags, filter } => {
+            init.rider = sys::seccomp(flags, filter).at(Call::Seccomp)?;
+            Ok(())
+        }
+        Step::DefaultHome { uid } => default_home::run(init, uid),
+        Step::ResolveProgram { name, search } => resolve_program::run(init, name.0, search.0),
+        Step::RunHook { path, argv, env, timeout, state } => {
+            let hook = run_hook::Hook { path: path.0, argv, env, timeout };
+            run_hook::run(init, &hook, state)
+        }
+        Step::AwaitStart { slot } => await_start::run(init, slot),
+        Step::CloseDescriptors { preserve } => close_descriptors::run(init, preserve),
+        Step::Exec { argv, env } => exec::run(init, argv, env),
+    }
+}

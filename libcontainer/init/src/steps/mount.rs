@@ -1,0 +1,153 @@
+//! Mounts of a filesystem: built detached, attached to a descriptor.
+use super::bind_mount;
+use crate::fault::{At, Detail, Fault, Result};
+use crate::root::{self, Make};
+use crate::sys::{self, MountAttr};
+use crate::{Init, steps::bind_mount::attach};
+use core::ffi::CStr;
+use core::fmt::Write;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags};
+use step::{Attributes, Call, Target};
+
+const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+
+/// A filesystem to mount.
+#[derive(Debug)]
+pub(super) struct Mount<'a> {
+    pub(super) fstype: &'a CStr,
+    pub(super) source: &'a CStr,
+    pub(super) options: &'a [u8],
+    pub(super) attributes: Attributes,
+    pub(super) copy_up: bool,
+}
+
+pub(super) fn run(init: &mut Init, mount: &Mount<'_>, target: &CStr, kind: Target, propagation: u32) -> Result {
+    let target = open_target(init, target, kind, Make::Directory, mount.fstype == c"proc")?;
+    let built = build(&mut init.detail, mount, &target)?;
+    if mount.copy_up {
+        super::bind_mount::copy_up(&mut init.detail, target.as_fd(), built.as_fd())?;
+    }
+    attach(&built, &target)?;
+    bind_mount::set_propagation(built.as_fd(), propagation)
+}
+
+/// Opens what is to be mounted on, making it where it is missing.
+pub(super) fn open_target(init: &Init, target: &CStr, kind: Target, make: Make, is_proc: bool) -> Result<OwnedFd> {
+    let resolve = match kind {
+        Target::OrdinaryDirectory => ResolveFlags::NO_SYMLINKS,
+        Target::Any | Target::InProc => ResolveFlags::empty(),
+    };
+    let target = root::open_or_make(init.root()?, target, make, resolve)?;
+    // A symbolic link, or a mount of the image's volumes, may have led into a procfs: what is mounted there
+    // could fake what init and others read from it (CVE-2019-16884).
+    if kind != Target::InProc && !is_proc {
+        let found = rustix::fs::fstatfs(&target).at(Call::Statfs)?;
+        if i64::from(found.f_type) == PROC_SUPER_MAGIC {
+            return Err(Fault::new(Call::MoveMount, Errno::PERM));
+        }
+    }
+    Ok(target)
+}
+
+/// `fsopen`, `fsconfig` for each option, `fsmount`.
+fn build(detail: &mut Detail, mount: &Mount<'_>, target: &OwnedFd) -> Result<OwnedFd> {
+    let context = rustix::mount::fsopen(mount.fstype, FsOpenFlags::FSOPEN_CLOEXEC);
+    if context.is_err() {
+        detail.say(mount.fstype.to_bytes());
+    }
+    let context = context.at(Call::Fsopen)?;
+    if !mount.source.is_empty() {
+        set_option(detail, &context, c"source", Some(mount.source))?;
+    }
+    let mut has_mode = false;
+    for option in options(mount.options) {
+        has_mode |= option.to_bytes().starts_with(b"mode=");
+        configure(detail, &context, option)?;
+    }
+    if mount.fstype == c"tmpfs" && !has_mode {
+        // A tmpfs looks like the directory that it covers.
+        let mut mode = Detail::default();
+        let _ = write!(mode, "{:o}\0", root::stat(target.as_fd())?.st_mode & 0o7777);
+        set_option(detail, &context, c"mode", CStr::from_bytes_with_nul(mode.as_bytes()).ok())?;
+    }
+    let created = rustix::mount::fsconfig_create(&context);
+    explain(detail, &context, created.is_err());
+    created.at(Call::Fsconfig)?;
+    let attributes = MountAttrFlags::from_bits_retain(u32::try_from(mount.attributes.set).unwrap_or(0));
+    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).at(Call::Fsmount)
+}
+
+/// The options of a block, each with its NUL.
+fn options(block: &[u8]) -> impl Iterator<Item = &CStr> {
+    block.split_inclusive(|byte| *byte == 0).filter_map(|option| CStr::from_bytes_with_nul(option).ok())
+}
+
+fn configure(detail: &mut Detail, context: &OwnedFd, option: &CStr) -> Result {
+    let bytes = option.to_bytes();
+    match bytes.iter().position(|byte| *byte == b'=') {
+        None => set_option(detail, context, option, None),
+        Some(at) => {
+            let mut key = root::Text::new(&bytes[..at])?;
+            let value = CStr::from_bytes_with_nul(&option.to_bytes_with_nul()[at + 1..]).unwrap_or(c"");
+            set_option(detail, context, key.c_str(at), Some(value))
+        }
+    }
+}
+
+fn set_option(detail: &mut Detail, context: &OwnedFd, key: &CStr, value: Option<&CStr>) -> Result {
+    let set = match value {
+        None => rustix::mount::fsconfig_set_flag(context, key),
+        Some(value) => rustix::mount::fsconfig_set_string(context, key, value),
+    };
+    if set.is_err() {
+        detail.say(key.to_bytes());
+        if let Some(value) = value {
+            detail.say(b"=").say(value.to_bytes());
+        }
+    }
+    explain(detail, context, set.is_err());
+    set.at(Call::Fsconfig)
+}
+
+/// After a failure the context keeps the kernel's own words: fsopen(2), "Message retrieval".
+fn explain(detail: &mut Detail, context: &OwnedFd, failed: bool) {
+    let mut words = [0; 256];
+    if !failed {
+        return;
+    }
+    if let Ok(n @ 3..) = rustix::io::read(context, &mut words[..]) {
+        if !detail.as_bytes().is_empty() {
+            detail.say(b": ");
+        }
+        // Each message begins with its level: "e ".
+        detail.say(words[2..n].trim_ascii_end());
+    }
+}
+
+/// Changes the mount at `target`, and the filesystem's own options if any are given.
+pub(super) fn remount(init: &mut Init, target: &CStr, attributes: Attributes, block: &[u8]) -> Result {
+    let mount = root::open(init.root()?, target, OFlags::PATH, ResolveFlags::empty()).at(Call::Openat2)?;
+    if !block.is_empty() {
+        let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
+        let context = rustix::mount::fspick(&mount, c"", flags).at(Call::Fspick)?;
+        for option in options(block) {
+            configure(&mut init.detail, &context, option)?;
+        }
+        let done = rustix::mount::fsconfig_reconfigure(&context);
+        explain(&mut init.detail, &context, done.is_err());
+        done.at(Call::Fsconfig)?;
+    }
+    set_attributes(mount.as_fd(), attributes, 0)
+}
+
+/// `mount_setattr(2)` on the mount itself; nothing asked for is no call.
+pub(super) fn set_attributes(mount: BorrowedFd<'_>, attributes: Attributes, flags: u32) -> Result {
+    if attributes == Attributes::default() {
+        return Ok(());
+    }
+    let attr = MountAttr { set: attributes.set, clear: attributes.clear, ..MountAttr::default() };
+    sys::mount_setattr(mount, c"", flags | sys::AT_EMPTY_PATH, &attr).at(Call::MountSetattr)
+}

@@ -1,0 +1,52 @@
+//! The root filesystem becomes `/`.
+use super::propagation;
+use crate::fault::{At, Fault, Result};
+use crate::{Init, root, sys};
+use rustix::fd::AsFd;
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::UnmountFlags;
+use step::Call;
+
+const MS_SLAVE_REC: u32 = 0x8_0000 | 0x4000;
+
+/// `pivot_root(".", ".")`: the old root ends up mounted over the new one, at the same place, from where it is
+/// let go (pivot_root(2), "Notes"). No directory for it has to exist in the image.
+pub(super) fn pivot(init: &mut Init) -> Result {
+    rustix::process::fchdir(init.root()?).at(Call::Chdir)?;
+    rustix::process::pivot_root(c".", c".").at(Call::PivotRoot)?;
+    // Letting go of the old root must not reach the host through a shared mount.
+    let flags = propagation::recursive_flag(MS_SLAVE_REC);
+    sys::mount_setattr(CWD, c".", flags, &propagation::attr(MS_SLAVE_REC)).at(Call::MountSetattr)?;
+    rustix::mount::unmount(c".", UnmountFlags::DETACH).at(Call::Umount)?;
+    enter(init)
+}
+
+/// For a root on an initramfs, which `pivot_root` refuses to move.
+pub(super) fn move_root(init: &mut Init) -> Result {
+    rustix::process::fchdir(init.root()?).at(Call::Chdir)?;
+    // Only the host's mounts below / can be seen from here on; everything the container could reach
+    // through chroot(2) escapes is let go of, where the kernel allows.
+    rustix::mount::mount_move(c".", c"/").at(Call::Mount)?;
+    rustix::process::chroot(c".").at(Call::Chroot)?;
+    enter(init)
+}
+
+/// Without a mount namespace there is nothing to pivot.
+pub(super) fn change_root(init: &mut Init) -> Result {
+    rustix::process::fchdir(init.root()?).at(Call::Chdir)?;
+    rustix::process::chroot(c".").at(Call::Chroot)?;
+    enter(init)
+}
+
+/// `/` is the container's from here on; keep it open as the place where paths begin.
+fn enter(init: &mut Init) -> Result {
+    rustix::process::chdir(c"/").at(Call::Chdir)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(CWD, c"/", flags, Mode::empty()).at(Call::Open)?;
+    let same = |a: &rustix::fs::Stat, b: &rustix::fs::Stat| (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino);
+    if !same(&root::stat(opened.as_fd())?, &root::stat(init.root()?)?) {
+        return Err(Fault::new(Call::PivotRoot, rustix::io::Errno::XDEV));
+    }
+    init.root = Some(opened);
+    Ok(())
+}

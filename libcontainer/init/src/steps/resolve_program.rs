@@ -1,0 +1,52 @@
+//! Which file `execve` will get.
+use crate::Init;
+use crate::fault::{At, Result};
+use crate::root::Text;
+use core::ffi::CStr;
+use rustix::fs::{Access, AtFlags, CWD, FileType};
+use rustix::io::Errno;
+use step::Call;
+
+/// As execvp(3) searches: a name with a slash is taken as it is, others are looked for in `search`. Asked as
+/// the container's user, with its rights.
+pub(super) fn run(init: &mut Init, name: &CStr, search: &CStr) -> Result {
+    let found = if name.to_bytes().contains(&b'/') {
+        let path = Text::new(name.to_bytes())?;
+        check(name).map(|()| path)
+    } else {
+        look_up(name.to_bytes(), search.to_bytes())
+    };
+    if found.is_err() {
+        init.detail.say(name.to_bytes());
+    }
+    init.program = found.at(Call::ResolveProgram)?;
+    Ok(())
+}
+
+fn look_up(name: &[u8], search: &[u8]) -> rustix::io::Result<Text> {
+    if name.is_empty() {
+        return Err(Errno::NOENT);
+    }
+    for directory in search.split(|byte| *byte == b':') {
+        let mut path = Text::empty();
+        // An empty entry is the working directory (environ(7)).
+        let directory = if directory.is_empty() { b"." } else { directory };
+        if path.join(directory, name).is_err() {
+            continue;
+        }
+        let len = directory.len() + 1 + name.len();
+        if check(path.c_str(len)).is_ok() {
+            return Ok(path);
+        }
+    }
+    Err(Errno::NOENT)
+}
+
+/// Something that may be executed and is no directory.
+fn check(path: &CStr) -> rustix::io::Result<()> {
+    let stat = rustix::fs::statat(CWD, path, AtFlags::empty())?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        return Err(Errno::ISDIR);
+    }
+    rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)
+}

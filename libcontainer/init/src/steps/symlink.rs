@@ -1,0 +1,35 @@
+//! Symbolic links.
+use crate::Init;
+use crate::fault::{At, Result};
+use crate::root::{self, Text};
+use core::ffi::CStr;
+use rustix::fs::{AtFlags, CWD, FileType};
+use rustix::io::Errno;
+use step::Call;
+
+pub(super) fn run(init: &Init, target: &CStr, path: &CStr, replace: bool) -> Result {
+    let (parent, name) = root::parent(init.root()?, path)?;
+    let mut text = Text::new(name)?;
+    let name = text.c_str(name.len());
+    match rustix::fs::symlinkat(target, &parent, name) {
+        Err(Errno::EXIST) if replace => {
+            rustix::fs::unlinkat(&parent, name, AtFlags::empty()).at(Call::Unlink)?;
+            rustix::fs::symlinkat(target, &parent, name).at(Call::Symlink)
+        }
+        Err(Errno::EXIST) => Ok(()),
+        made => made.at(Call::Symlink),
+    }
+}
+
+/// `copy-symlink`: if `source` on the host is a symbolic link, makes the same one at `path` and says so.
+pub(super) fn copy(init: &Init, source: &CStr, path: &CStr) -> Result<bool> {
+    let stat = rustix::fs::statat(CWD, source, AtFlags::SYMLINK_NOFOLLOW).at(Call::Fstat)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+        return Ok(false);
+    }
+    let mut buffer = [core::mem::MaybeUninit::uninit(); 4096];
+    let (target, _) = rustix::fs::readlinkat_raw(CWD, source, &mut buffer).at(Call::Readlink)?;
+    let mut text = Text::new(target)?;
+    let len = target.len();
+    run(init, text.c_str(len), path, false).map(|()| true)
+}

@@ -1,0 +1,434 @@
+//! The only unsafe code of init: system calls that rustix lacks or keeps to itself, each behind a safe function.
+#![allow(unsafe_code)]
+
+use core::arch::asm;
+use core::ffi::{CStr, c_char, c_void};
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::io::Errno;
+
+/// Numbers of x86_64 (include/uapi/asm-generic/unistd.h has them all since 5.x at one place).
+mod nr {
+    pub(super) const RT_SIGACTION: usize = 13;
+    pub(super) const RT_SIGPROCMASK: usize = 14;
+    pub(super) const IOCTL: usize = 16;
+    pub(super) const EXECVE: usize = 59;
+    pub(super) const GETCWD: usize = 79;
+    pub(super) const CAPGET: usize = 125;
+    pub(super) const CAPSET: usize = 126;
+    pub(super) const PERSONALITY: usize = 135;
+    pub(super) const PRCTL: usize = 157;
+    pub(super) const MMAP: usize = 9;
+    pub(super) const SETDOMAINNAME: usize = 171;
+    pub(super) const SCHED_SETAFFINITY: usize = 203;
+    pub(super) const EXIT_GROUP: usize = 231;
+    pub(super) const SET_MEMPOLICY: usize = 238;
+    pub(super) const KEYCTL: usize = 250;
+    pub(super) const IOPRIO_SET: usize = 251;
+    pub(super) const UNSHARE: usize = 272;
+    pub(super) const SETNS: usize = 308;
+    pub(super) const SCHED_SETATTR: usize = 314;
+    pub(super) const SECCOMP: usize = 317;
+    pub(super) const PIDFD_SEND_SIGNAL: usize = 424;
+    pub(super) const CLONE3: usize = 435;
+    pub(super) const CLOSE_RANGE: usize = 436;
+    pub(super) const MOUNT_SETATTR: usize = 442;
+    pub(super) const LSM_SET_SELF_ATTR: usize = 460;
+    pub(super) const SETRESUID: usize = 117;
+    pub(super) const SETRESGID: usize = 119;
+    pub(super) const SETGROUPS: usize = 116;
+    pub(super) const SETFSUID: usize = 122;
+    pub(super) const SETFSGID: usize = 123;
+}
+
+/// # Safety
+/// The arguments have to be what call `number` asks for: every pointer among them valid for what the kernel
+/// reads or writes there.
+unsafe fn syscall(number: usize, a: [usize; 5]) -> Result<usize, Errno> {
+    let result: isize;
+    // SAFETY: the x86_64 convention (syscall(2)); rcx and r11 are the kernel's. Memory is clobbered by default.
+    unsafe {
+        asm!("syscall", inlateout("rax") number => result, in("rdi") a[0], in("rsi") a[1], in("rdx") a[2],
+             in("r10") a[3], in("r8") a[4], in("r9") 0usize, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    match result {
+        -4095..=-1 => Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(0))),
+        _ => Ok(result.unsigned_abs()),
+    }
+}
+
+fn fd(fd: BorrowedFd<'_>) -> usize {
+    // A descriptor is never negative.
+    usize::try_from(fd.as_raw_fd()).unwrap_or(usize::MAX)
+}
+
+/// The kernel's `argv[index]` as a number; 0 if it is none.
+///
+/// # Safety
+/// `stack` is the stack as the kernel set it up for a new program.
+pub unsafe fn argument(stack: *const usize, index: usize) -> i32 {
+    // SAFETY: argc is at the top, and argv[index] exists if index < argc.
+    let text = unsafe {
+        if *stack <= index {
+            return 0;
+        }
+        CStr::from_ptr((*stack.add(1 + index)) as *const c_char)
+    };
+    text.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// The descriptor that the host left open for us.
+pub fn adopt(number: i32) -> OwnedFd {
+    // SAFETY: the host's side cleared close-on-exec on exactly this descriptor; nothing else in this process knows it.
+    unsafe { OwnedFd::from_raw_fd(number) }
+}
+
+/// `exit_group(2)`.
+pub fn exit(status: i32) -> ! {
+    loop {
+        // SAFETY: no pointers; does not return.
+        let _ = unsafe { syscall(nr::EXIT_GROUP, [status.unsigned_abs() as usize, 0, 0, 0, 0]) };
+    }
+}
+
+/// Anonymous memory, zeroed, private, never given back: a plan lives until `execve`.
+pub fn memory(len: usize) -> Result<&'static mut [u8], Errno> {
+    const PROT_READ_WRITE: usize = 3;
+    const PRIVATE_ANONYMOUS: usize = 0x22;
+    let len = len.max(1);
+    // The sixth argument (offset) is 0 and the fifth -1: no file.
+    // SAFETY: a fresh mapping of `len` bytes, which nothing else refers to.
+    unsafe {
+        let at = syscall(nr::MMAP, [0, len, PROT_READ_WRITE, PRIVATE_ANONYMOUS, usize::MAX])?;
+        Ok(core::slice::from_raw_parts_mut(at as *mut u8, len))
+    }
+}
+
+/// `execve(2)`: returns only on failure. Both lists are NUL-terminated strings, one after another.
+pub fn execve(path: &CStr, argv: &[u8], env: [&[u8]; 2]) -> Errno {
+    let count = |block: &[u8]| block.iter().filter(|byte| **byte == 0).count();
+    let size = count(argv) + 1 + env.iter().map(|block| count(block)).sum::<usize>() + 1;
+    let pointers = match memory(size * size_of::<usize>()) {
+        // SAFETY: a mapping is page-aligned and holds `size` words.
+        Ok(memory) => unsafe { core::slice::from_raw_parts_mut(memory.as_mut_ptr().cast::<usize>(), size) },
+        Err(errno) => return errno,
+    };
+    let mut n = 0;
+    let mut put = |block: &[u8]| {
+        for text in block.split_inclusive(|byte| *byte == 0).filter(|text| text.ends_with(&[0])) {
+            pointers[n] = text.as_ptr() as usize;
+            n += 1;
+        }
+    };
+    put(argv);
+    let env_at = count(argv) + 1;
+    n += 1;
+    let mut put = |block: &[u8]| {
+        for text in block.split_inclusive(|byte| *byte == 0).filter(|text| text.ends_with(&[0])) {
+            pointers[n] = text.as_ptr() as usize;
+            n += 1;
+        }
+    };
+    env.iter().for_each(|block| put(block));
+    let (argv, envp) = (pointers.as_ptr() as usize, pointers[env_at..].as_ptr() as usize);
+    // SAFETY: both arrays end with the zero of fresh memory and point at strings that end with a NUL.
+    match unsafe { syscall(nr::EXECVE, [path.as_ptr() as usize, argv, envp, 0, 0]) } {
+        Err(errno) => errno,
+        Ok(_) => Errno::IO,
+    }
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+}
+
+pub const CLONE_PARENT: u64 = 0x8000;
+const CLONE_PIDFD: u64 = 0x1000;
+const SIGCHLD: u64 = 17;
+
+/// `clone3(2)` as fork(2) does it: both return here, the child with 0. Init has one thread and no locks, so
+/// the child may do anything.
+pub fn fork(flags: u64) -> Result<i32, Errno> {
+    // With CLONE_PARENT the exit signal is the parent's and must not be given.
+    let exit_signal = if flags & CLONE_PARENT != 0 { 0 } else { SIGCHLD };
+    let args = CloneArgs { flags, exit_signal, ..CloneArgs::default() };
+    // SAFETY: no CLONE_VM: the child has its own copy of this stack and of all memory.
+    let pid = unsafe { syscall(nr::CLONE3, [(&raw const args) as usize, size_of::<CloneArgs>(), 0, 0, 0]) }?;
+    Ok(i32::try_from(pid).unwrap_or(0))
+}
+
+/// The same with a pidfd of the child for the parent.
+pub fn fork_with_pidfd() -> Result<Option<OwnedFd>, Errno> {
+    let mut pidfd: i32 = -1;
+    let args =
+        CloneArgs { flags: CLONE_PIDFD, pidfd: (&raw mut pidfd) as u64, exit_signal: SIGCHLD, ..CloneArgs::default() };
+    // SAFETY: as above; the kernel writes the new descriptor to `pidfd`.
+    match unsafe { syscall(nr::CLONE3, [(&raw const args) as usize, size_of::<CloneArgs>(), 0, 0, 0]) }? {
+        0 => Ok(None),
+        // SAFETY: just made for us.
+        _ => Ok(Some(unsafe { OwnedFd::from_raw_fd(core::hint::black_box(pidfd)) })),
+    }
+}
+
+/// `pidfd_send_signal(2)`.
+pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: usize) -> Result<(), Errno> {
+    // SAFETY: no siginfo is given.
+    unsafe { syscall(nr::PIDFD_SEND_SIGNAL, [fd(pidfd), signal, 0, 0, 0]) }.map(drop)
+}
+
+/// Unblock all signals and give SIGPIPE its default action: Rust programs ignore it, and that would be inherited.
+pub fn reset_signals() {
+    const SIGPIPE: usize = 13;
+    const SIG_SETMASK: usize = 2;
+    let action = [0usize; 4];
+    let none = 0u64;
+    // SAFETY: `struct kernel_sigaction` is four words, all zero for SIG_DFL; the mask is one word.
+    unsafe {
+        let _ = syscall(nr::RT_SIGACTION, [SIGPIPE, action.as_ptr() as usize, 0, 8, 0]);
+        let _ = syscall(nr::RT_SIGPROCMASK, [SIG_SETMASK, (&raw const none) as usize, 0, 8, 0]);
+    }
+}
+
+/// `unshare(2)` with `CLONE_NEW*` flags.
+pub fn unshare(namespaces: u32) -> Result<(), Errno> {
+    // SAFETY: no pointers; only namespaces change, memory and descriptors stay shared with nobody.
+    unsafe { syscall(nr::UNSHARE, [namespaces as usize, 0, 0, 0, 0]) }.map(drop)
+}
+
+/// `setns(2)`.
+pub fn setns(namespace: BorrowedFd<'_>, kind: u32) -> Result<(), Errno> {
+    // SAFETY: no pointers.
+    unsafe { syscall(nr::SETNS, [fd(namespace), kind as usize, 0, 0, 0]) }.map(drop)
+}
+
+/// `prctl(2)` with numbers only.
+pub fn prctl(option: usize, a: usize, b: usize) -> Result<usize, Errno> {
+    // SAFETY: the callers' options (PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_CAP_AMBIENT,
+    // PR_SET_NO_NEW_PRIVS) take no pointers.
+    unsafe { syscall(nr::PRCTL, [option, a, b, 0, 0]) }
+}
+
+/// A standard stream, which the program keeps; it may be closed.
+pub fn stdio(number: i32) -> BorrowedFd<'static> {
+    // SAFETY: init never closes 0 to 2, and -1, the one forbidden value, is not among them.
+    unsafe { BorrowedFd::borrow_raw(number) }
+}
+
+/// `getcwd(2)` without its NUL; begins with `(unreachable)` if the directory is outside the root.
+pub fn getcwd(buffer: &mut [u8]) -> Result<&[u8], Errno> {
+    // SAFETY: writable for the length given.
+    let len = unsafe { syscall(nr::GETCWD, [buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0]) }?;
+    Ok(&buffer[..len - 1])
+}
+
+/// `struct mount_attr`.
+#[repr(C)]
+#[derive(Debug, Default, Clone, Copy)]
+pub struct MountAttr {
+    pub set: u64,
+    pub clear: u64,
+    pub propagation: u64,
+    pub userns_fd: u64,
+}
+
+pub const AT_EMPTY_PATH: u32 = 0x1000;
+pub const AT_RECURSIVE: u32 = 0x8000;
+
+/// `mount_setattr(2)` on `path` below `dir` (or on `dir` itself with `AT_EMPTY_PATH`).
+pub fn mount_setattr(dir: BorrowedFd<'_>, path: &CStr, flags: u32, attr: &MountAttr) -> Result<(), Errno> {
+    let at = core::ptr::from_ref(attr) as usize;
+    // AT_FDCWD is negative and has to be widened with its sign.
+    let dir = dir.as_raw_fd() as isize as usize;
+    // SAFETY: a NUL-terminated path and a struct of the size given.
+    unsafe { syscall(nr::MOUNT_SETATTR, [dir, path.as_ptr() as usize, flags as usize, at, size_of::<MountAttr>()]) }
+        .map(drop)
+}
+
+/// `close_range(2)`, really closing.
+pub fn close_range(first: u32, last: u32) -> Result<(), Errno> {
+    // SAFETY: what is closed is never used again: init knows which descriptors it still needs and leaves them out.
+    unsafe { syscall(nr::CLOSE_RANGE, [first as usize, last as usize, 0, 0, 0]) }.map(drop)
+}
+
+#[repr(C)]
+struct CapHeader {
+    version: u32,
+    pid: i32,
+}
+
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// `capset(2)`: effective, permitted, inheritable.
+pub fn capset(sets: [u64; 3]) -> Result<(), Errno> {
+    let header = CapHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    let mut data = [0u32; 6];
+    for (i, set) in sets.iter().enumerate() {
+        data[i] = (set & 0xffff_ffff) as u32;
+        data[i + 3] = (set >> 32) as u32;
+    }
+    // SAFETY: version 3 reads two structs of three words.
+    unsafe { syscall(nr::CAPSET, [(&raw const header) as usize, data.as_ptr() as usize, 0, 0, 0]) }.map(drop)
+}
+
+/// `capget(2)`: effective, permitted, inheritable.
+pub fn capget() -> Result<[u64; 3], Errno> {
+    let header = CapHeader { version: CAPABILITY_VERSION_3, pid: 0 };
+    let mut data = [0u32; 6];
+    // SAFETY: version 3 writes two structs of three words.
+    unsafe { syscall(nr::CAPGET, [(&raw const header) as usize, data.as_mut_ptr() as usize, 0, 0, 0]) }?;
+    Ok([0, 1, 2].map(|i| u64::from(data[i]) | u64::from(data[i + 3]) << 32))
+}
+
+/// `setresuid(2)` with one id.
+pub fn setresuid(id: u32) -> Result<(), Errno> {
+    let id = id as usize;
+    // SAFETY: numbers only.
+    unsafe { syscall(nr::SETRESUID, [id, id, id, 0, 0]) }.map(drop)
+}
+
+/// `setresgid(2)` with one id.
+pub fn setresgid(id: u32) -> Result<(), Errno> {
+    let id = id as usize;
+    // SAFETY: numbers only.
+    unsafe { syscall(nr::SETRESGID, [id, id, id, 0, 0]) }.map(drop)
+}
+
+/// `setgroups(2)`; `gids` are native words.
+pub fn setgroups(gids: &[u8]) -> Result<(), Errno> {
+    // SAFETY: the kernel copies `len / 4` ids from there, with no demand on alignment.
+    unsafe { syscall(nr::SETGROUPS, [gids.len() / 4, gids.as_ptr() as usize, 0, 0, 0]) }.map(drop)
+}
+
+/// `setfsuid(2)` and `setfsgid(2)`: whom path lookups are checked against.
+pub fn set_filesystem_ids(uid: u32, gid: u32) {
+    // SAFETY: numbers only; these calls cannot fail.
+    unsafe {
+        let _ = syscall(nr::SETFSGID, [gid as usize, 0, 0, 0, 0]);
+        let _ = syscall(nr::SETFSUID, [uid as usize, 0, 0, 0, 0]);
+    }
+}
+
+/// `keyctl(KEYCTL_JOIN_SESSION_KEYRING, name)`.
+pub fn join_session_keyring(name: &CStr) -> Result<(), Errno> {
+    // SAFETY: a NUL-terminated name.
+    unsafe { syscall(nr::KEYCTL, [1, name.as_ptr() as usize, 0, 0, 0]) }.map(drop)
+}
+
+/// Set the loopback device up: SIOCSIFFLAGS with IFF_UP (netdevice(7)).
+pub fn set_loopback_up(socket: BorrowedFd<'_>) -> Result<(), Errno> {
+    const SIOCSIFFLAGS: usize = 0x8914;
+    const IFF_UP_RUNNING: u16 = 0x1 | 0x40;
+    #[repr(C)]
+    struct Ifreq {
+        name: [u8; 16],
+        flags: u16,
+        rest: [u8; 22],
+    }
+    let mut request = Ifreq { name: [0; 16], flags: IFF_UP_RUNNING, rest: [0; 22] };
+    request.name[..2].copy_from_slice(b"lo");
+    // SAFETY: `struct ifreq` is 40 bytes.
+    unsafe { syscall(nr::IOCTL, [fd(socket), SIOCSIFFLAGS, (&raw const request) as usize, 0, 0]) }.map(drop)
+}
+
+/// `NS_GET_NSTYPE` (ioctl_nsfs(2)): the `CLONE_NEW*` flag of a namespace.
+pub fn namespace_type(namespace: BorrowedFd<'_>) -> Result<u32, Errno> {
+    const NS_GET_NSTYPE: usize = 0xb703;
+    // SAFETY: takes no argument.
+    let kind = unsafe { syscall(nr::IOCTL, [fd(namespace), NS_GET_NSTYPE, 0, 0, 0]) }?;
+    Ok(u32::try_from(kind).unwrap_or(0))
+}
+
+/// `TIOCSCTTY`: make `terminal` the controlling terminal.
+pub fn set_controlling_terminal(terminal: BorrowedFd<'_>) -> Result<(), Errno> {
+    const TIOCSCTTY: usize = 0x540e;
+    // SAFETY: takes a number.
+    unsafe { syscall(nr::IOCTL, [fd(terminal), TIOCSCTTY, 0, 0, 0]) }.map(drop)
+}
+
+/// `setdomainname(2)`.
+pub fn setdomainname(name: &CStr) -> Result<(), Errno> {
+    // SAFETY: the pointer is readable for the length given.
+    unsafe { syscall(nr::SETDOMAINNAME, [name.as_ptr() as usize, name.to_bytes().len(), 0, 0, 0]) }.map(drop)
+}
+
+/// `sched_setaffinity(2)` of this thread.
+pub fn sched_setaffinity(mask: &[u8]) -> Result<(), Errno> {
+    // SAFETY: readable for the length given.
+    unsafe { syscall(nr::SCHED_SETAFFINITY, [0, mask.len(), mask.as_ptr() as usize, 0, 0]) }.map(drop)
+}
+
+/// `struct sched_attr` up to and with `sched_period`.
+#[repr(C)]
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SchedAttr {
+    pub size: u32,
+    pub policy: u32,
+    pub flags: u64,
+    pub nice: i32,
+    pub priority: u32,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+}
+
+/// `sched_setattr(2)` of this thread.
+pub fn sched_setattr(attr: &SchedAttr) -> Result<(), Errno> {
+    // SAFETY: the struct says its own size.
+    unsafe { syscall(nr::SCHED_SETATTR, [0, core::ptr::from_ref(attr) as usize, 0, 0, 0]) }.map(drop)
+}
+
+/// `ioprio_set(2)` of this process.
+pub fn ioprio_set(value: u32) -> Result<(), Errno> {
+    const IOPRIO_WHO_PROCESS: usize = 1;
+    // SAFETY: numbers only.
+    unsafe { syscall(nr::IOPRIO_SET, [IOPRIO_WHO_PROCESS, 0, value as usize, 0, 0]) }.map(drop)
+}
+
+/// `personality(2)`.
+pub fn personality(domain: u32) -> Result<(), Errno> {
+    // SAFETY: numbers only.
+    unsafe { syscall(nr::PERSONALITY, [domain as usize, 0, 0, 0, 0]) }.map(drop)
+}
+
+/// `set_mempolicy(2)`; `nodes` is a bit mask of native words.
+pub fn set_mempolicy(mode: u32, nodes: &[u8]) -> Result<(), Errno> {
+    let at = if nodes.is_empty() { 0 } else { nodes.as_ptr() as usize };
+    // The kernel looks at maxnode - 1 bits.
+    let bits = if nodes.is_empty() { 0 } else { nodes.len() * 8 + 1 };
+    // SAFETY: readable for as many bits as are said.
+    unsafe { syscall(nr::SET_MEMPOLICY, [mode as usize, at, bits, 0, 0]) }.map(drop)
+}
+
+/// `lsm_set_self_attr(2)`; `context` is a whole `struct lsm_ctx` with its text.
+pub fn lsm_set_self_attr(attribute: usize, context: &[u8]) -> Result<(), Errno> {
+    // SAFETY: readable for the length given.
+    unsafe { syscall(nr::LSM_SET_SELF_ATTR, [attribute, context.as_ptr() as usize, context.len(), 0, 0]) }.map(drop)
+}
+
+/// `seccomp(SECCOMP_SET_MODE_FILTER)`; the listener if `flags` ask for one.
+pub fn seccomp(flags: u32, filter: &[u8]) -> Result<Option<OwnedFd>, Errno> {
+    const SET_MODE_FILTER: usize = 1;
+    const NEW_LISTENER: u32 = 8;
+    #[repr(C)]
+    struct SockFprog {
+        len: u16,
+        filter: *const c_void,
+    }
+    let len = u16::try_from(filter.len() / 8).map_err(|_| Errno::INVAL)?;
+    let program = SockFprog { len, filter: filter.as_ptr().cast() };
+    // SAFETY: `len` instructions of 8 bytes, copied by the kernel with no demand on alignment.
+    let result = unsafe { syscall(nr::SECCOMP, [SET_MODE_FILTER, flags as usize, (&raw const program) as usize, 0, 0]) }?;
+    if flags & NEW_LISTENER == 0 {
+        return Ok(None);
+    }
+    // SAFETY: just made for us.
+    Ok(Some(unsafe { OwnedFd::from_raw_fd(i32::try_from(result).unwrap_or(-1)) }))
+}
