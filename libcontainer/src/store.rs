@@ -1,7 +1,82 @@
 //! The state directory: one folder per container under a root, every write atomic, a lock per container.
-use crate::Result;
-use crate::container::{Container, CreateOptions, State};
+//!
+//! ```text
+//! ROOT/ID/             0700; a lock (flock) is held on the folder itself while a container is made or unmade
+//!         state.json   what was intended first, then what is (`Record`)
+//!         config.json  as `create` read it: later changes in the bundle do not matter
+//!         start.sock   init listens there while the container is `created`
+//! ```
+use crate::cgroup::Group;
+use crate::container::{CgroupManager, Container, State};
+use crate::launch::{START_SOCKET, write_all};
+use crate::{Error, ErrorKind, Result};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+pub(crate) const STATE: &str = "state.json";
+pub(crate) const CONFIG: &str = "config.json";
+
+/// What is known of a container, written before anything outside the store is made: after a SIGKILL at any
+/// instruction `delete --force` finds here what to clean up.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) id: String,
+    pub(crate) oci_version: String,
+    pub(crate) bundle: PathBuf,
+    pub(crate) rootfs: PathBuf,
+    /// RFC 3339.
+    pub(crate) created: String,
+    /// uid of who made it.
+    pub(crate) owner: u32,
+    #[serde(default)]
+    pub(crate) annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) cgroup_manager: CgroupManager,
+    #[serde(default)]
+    pub(crate) cgroups: Vec<Group>,
+    /// Signals to init end everything only if it is pid 1 of a namespace of its own.
+    pub(crate) private_pid_namespace: bool,
+    /// Absent while the container is being made.
+    #[serde(default)]
+    pub(crate) init: Option<ProcessId>,
+}
+
+/// A process and nobody else: pids are used again, pairs with a start time are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProcessId {
+    pub(crate) pid: i32,
+    /// In clock ticks since boot (proc_pid_stat(5), field 22).
+    pub(crate) start_time: u64,
+}
+
+impl ProcessId {
+    /// The process that now has `pid`; `None` if it has ended (a zombie has).
+    pub(crate) fn of(pid: i32) -> Option<ProcessId> {
+        let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        // The command in parentheses may itself hold spaces and parentheses.
+        let after = stat.iter().rposition(|byte| *byte == b')')?;
+        let mut fields = std::str::from_utf8(&stat[after + 1..]).ok()?.split_ascii_whitespace();
+        let state = fields.next()?;
+        let start_time = fields.nth(18)?.parse().ok()?;
+        (!matches!(state, "Z" | "X")).then_some(ProcessId { pid, start_time })
+    }
+
+    pub(crate) fn is_alive(self) -> bool {
+        ProcessId::of(self.pid) == Some(self)
+    }
+
+    /// A pidfd of exactly this process; `None` if it has ended.
+    pub(crate) fn open(self) -> Option<OwnedFd> {
+        let pid = rustix::process::Pid::from_raw(self.pid)?;
+        let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;
+        // Asked after the pidfd was opened: whoever has the number now is who the pidfd stands for.
+        self.is_alive().then_some(pidfd)
+    }
+}
 
 /// A root directory with a folder for each container.
 #[derive(Debug, Clone)]
@@ -10,30 +85,243 @@ pub struct Store {
 }
 
 impl Store {
-    /// `/run/plimsoll`; `$XDG_RUNTIME_DIR/plimsoll` for an ordinary user.
+    /// `/run/plimsoll`; `$XDG_RUNTIME_DIR/plimsoll` for who is not root, or is so only in a user namespace. An empty
+    /// variable is none: Podman sets it so for root.
     pub fn default_root() -> PathBuf {
-        todo!()
+        let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+        let root = rustix::process::geteuid().is_root();
+        match runtime_dir {
+            Some(dir) if !root || user_is_not_root() && crate::facts::in_user_namespace() => {
+                PathBuf::from(dir).join("plimsoll")
+            }
+            _ => PathBuf::from("/run/plimsoll"),
+        }
     }
 
-    /// Opens the store at `root`, which is made (0700) when the first container is.
+    /// The store at `root`, which is made (0700) when the first container is.
     pub fn open(root: impl AsRef<Path>) -> Result<Store> {
-        Ok(Store { root: root.as_ref().to_owned() })
+        let root = std::path::absolute(root.as_ref()).map_err(|error| Error::io("open the store", "getcwd", &error))?;
+        if root == Path::new("/") {
+            return Err(Error::new(ErrorKind::InvalidConfig, "Option --root argument should not be set to /"));
+        }
+        Ok(Store { root })
     }
 
-    /// Makes a container from `bundle`, up to the point where `start` runs its program.
-    pub fn create(&self, id: &str, bundle: &crate::Bundle, options: &CreateOptions) -> Result<Container> {
-        let _ = (id, bundle, options, &self.root);
-        todo!()
-    }
-
-    /// The container with this id; [`crate::ErrorKind::DoesNotExist`] if there is none.
+    /// The container with this id; [`ErrorKind::DoesNotExist`] if there is none.
     pub fn load(&self, id: &str) -> Result<Container> {
-        let _ = id;
-        todo!()
+        let folder = self.folder(id)?;
+        let record = folder.read_record()?;
+        Ok(Container { folder, record, child: None })
     }
 
     /// Every container's state, sorted by id; what cannot be read is an error of its own entry.
     pub fn list(&self) -> Result<Vec<(String, Result<State>)>> {
-        todo!()
+        let entries = match std::fs::read_dir(&self.root) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|error| Error::io("list containers", format!("open({})", self.root.display()), &error))?,
+        };
+        let mut ids: Vec<String> = entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|id| check_id(id).is_ok())
+            .collect();
+        ids.sort();
+        let state = |id: &str| {
+            let container = self.load(id)?;
+            let mut state = container.state()?;
+            state.owner = user_name(container.record.owner);
+            Ok(state)
+        };
+        Ok(ids
+            .into_iter()
+            .map(|id| {
+                let state = state(&id);
+                (id, state)
+            })
+            // Deleted since it was listed.
+            .filter(|(_, state)| !matches!(state, Err(error) if error.kind() == ErrorKind::DoesNotExist))
+            .collect())
+    }
+
+    /// Removes what a `create` that died before it wrote its record, or a `delete` that died after, has left.
+    pub fn remove_remains(&self, id: &str) -> Result<()> {
+        let folder = self.folder(id)?;
+        folder.lock()?;
+        folder.remove()
+    }
+
+    /// The folder of a container that exists.
+    fn folder(&self, id: &str) -> Result<Folder> {
+        check_id(id)?;
+        let path = self.root.join(id);
+        match open_directory(CWD, &path) {
+            Err(Errno::NOENT | Errno::NOTDIR) => Err(Error::new(ErrorKind::DoesNotExist, "container does not exist")),
+            opened => {
+                let directory = opened.map_err(|errno| Error::system("open the container", format!("open({})", path.display()), errno))?;
+                Ok(Folder { path, directory })
+            }
+        }
+    }
+
+    /// A new folder, locked.
+    pub(crate) fn make_folder(&self, id: &str) -> Result<Folder> {
+        check_id(id)?;
+        let path = self.root.join(id);
+        let fail = |errno| Error::system("make the container's folder", format!("mkdir({})", path.display()), errno);
+        let mode = Mode::from_raw_mode(0o700);
+        let made = match rustix::fs::mkdir(&path, mode) {
+            Err(Errno::NOENT) => {
+                std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
+                    .create(&self.root)
+                    .map_err(|error| Error::io("make the store", format!("mkdir({})", self.root.display()), &error))?;
+                rustix::fs::mkdir(&path, mode)
+            }
+            made => made,
+        };
+        match made {
+            Err(Errno::EXIST) => {
+                return Err(Error::new(ErrorKind::Exists, "container with given ID already exists"));
+            }
+            made => made.map_err(fail)?,
+        }
+        let directory = open_directory(CWD, &path).map_err(fail)?;
+        let folder = Folder { path, directory };
+        folder.lock()?;
+        Ok(folder)
+    }
+}
+
+/// `[A-Za-z0-9_+.-]+`, but not `.` and `..`, and no longer than a file name.
+pub(crate) fn check_id(id: &str) -> Result<()> {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_+.-".contains(&byte);
+    if id.is_empty() || id.len() > 255 || id == "." || id == ".." || !id.bytes().all(known) {
+        return Err(Error::new(ErrorKind::InvalidId, "invalid container ID format"));
+    }
+    Ok(())
+}
+
+fn user_is_not_root() -> bool {
+    std::env::var_os("USER").is_some_and(|user| user != "root")
+}
+
+/// A name for `list`; the number where there is none.
+fn user_name(uid: u32) -> String {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let number = uid.to_string();
+    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&number));
+    line.and_then(|line| line.split(':').next()).map_or(format!("#{number}"), str::to_owned)
+}
+
+fn open_directory(at: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(at, path, flags, Mode::empty())
+}
+
+/// A container's folder.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    directory: OwnedFd,
+}
+
+impl Folder {
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// Waits until nobody else makes or unmakes this container. Released when the folder is dropped.
+    pub(crate) fn lock(&self) -> Result<()> {
+        loop {
+            match rustix::fs::flock(&self.directory, FlockOperation::LockExclusive) {
+                Err(Errno::INTR) => {}
+                locked => break locked.map_err(|errno| self.error("lock the container", "flock", errno))?,
+            }
+        }
+        let gone = || Error::new(ErrorKind::DoesNotExist, "container does not exist");
+        // Removed, or removed and made again, while we waited.
+        let ours = rustix::fs::fstat(&self.directory).map_err(|_| gone())?;
+        let now = rustix::fs::statat(CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW).map_err(|_| gone())?;
+        if (ours.st_dev, ours.st_ino) != (now.st_dev, now.st_ino) {
+            return Err(gone());
+        }
+        Ok(())
+    }
+
+    /// Somebody holds the lock.
+    pub(crate) fn is_locked(&self) -> bool {
+        // A descriptor of its own: the lock belongs to the open file, and this one may be the holder's.
+        let Ok(again) = open_directory(self.fd(), Path::new(".")) else { return false };
+        rustix::fs::flock(&again, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK)
+    }
+
+    /// Lets others make changes, without waiting for the end of this process.
+    pub(crate) fn unlock(&self) {
+        let _ = rustix::fs::flock(&self.directory, FlockOperation::Unlock);
+    }
+
+    pub(crate) fn read(&self, name: &str) -> rustix::io::Result<Vec<u8>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.directory, name, flags, Mode::empty())?;
+        let size = usize::try_from(rustix::fs::fstat(&file)?.st_size).unwrap_or(0);
+        let mut bytes = Vec::with_capacity(size + 1);
+        std::io::Read::read_to_end(&mut std::fs::File::from(file), &mut bytes)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        Ok(bytes)
+    }
+
+    /// Writes a file whole or not at all.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let new = format!(".{name}");
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.directory, &new, flags, Mode::from_raw_mode(0o600))
+            .and_then(|file| write_all(&file, bytes))
+            .and_then(|()| rustix::fs::renameat(&self.directory, &new, &self.directory, name))
+            .map_err(|errno| self.error("write the state", &format!("write({name})"), errno))
+    }
+
+    pub(crate) fn read_record(&self) -> Result<Record> {
+        let bytes = match self.read(STATE) {
+            Err(Errno::NOENT) => return Err(Error::new(ErrorKind::DoesNotExist, "container does not exist")),
+            read => read.map_err(|errno| self.error("read the state", "read(state.json)", errno))?,
+        };
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Error::new(ErrorKind::System, format!("read the state: {}: {error}", self.path.join(STATE).display()))
+        })
+    }
+
+    pub(crate) fn write_record(&self, record: &Record) -> Result<()> {
+        let bytes = serde_json::to_vec(record)
+            .map_err(|error| Error::new(ErrorKind::System, format!("write the state: {error}")))?;
+        self.write(STATE, &bytes)
+    }
+
+    /// init waits for `start`.
+    pub(crate) fn awaits_start(&self) -> bool {
+        rustix::fs::accessat(&self.directory, START_SOCKET, rustix::fs::Access::EXISTS, AtFlags::empty()).is_ok()
+    }
+
+    pub(crate) fn start_socket(&self) -> PathBuf {
+        self.path.join(START_SOCKET)
+    }
+
+    /// Removes the folder; the record last, so that whoever dies here can be succeeded.
+    pub(crate) fn remove(&self) -> Result<()> {
+        let mut names: Vec<_> = std::fs::read_dir(&self.path).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+        names.sort_by_key(|name| name == STATE);
+        for name in names {
+            match rustix::fs::unlinkat(&self.directory, &name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(self.error("remove the state", &format!("unlink({})", name.display()), errno)),
+            }
+        }
+        match rustix::fs::unlinkat(CWD, &self.path, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(self.error("remove the state", "rmdir", errno)),
+        }
+    }
+
+    fn error(&self, what: &str, call: &str, errno: Errno) -> Error {
+        Error::system(what, call, errno).detail(format!("in {}", self.path.display()))
     }
 }

@@ -1,5 +1,15 @@
 //! The lifecycle: a file per operation.
-use crate::{Bundle, Result};
+mod create;
+mod delete;
+mod exec;
+mod kill;
+mod pause;
+mod start;
+mod state;
+mod time;
+
+use crate::store::{CONFIG, Folder, Record};
+use crate::{Bundle, Error, ErrorKind, Result};
 use oci_spec::runtime::Process;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -34,6 +44,8 @@ pub struct CreateOptions {
     pub pidfd_socket: Option<PathBuf>,
     /// So many descriptors from 3 on stay open in the container.
     pub preserve_fds: u32,
+    /// Before those: descriptors of systemd's socket activation, which the container learns of in `LISTEN_FDS`.
+    pub listen_fds: u32,
     /// `MS_MOVE` and `chroot` instead of `pivot_root`.
     pub no_pivot: bool,
     /// Keep the caller's session keyring.
@@ -118,19 +130,33 @@ impl Child {
 
     /// Waits; the exit status, or 128 + signal.
     pub fn wait(&self) -> Result<i32> {
-        todo!()
+        use rustix::process::{WaitId, WaitIdOptions};
+        use std::os::fd::AsFd;
+        loop {
+            match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
+                Err(rustix::io::Errno::INTR) => {}
+                waited => {
+                    let status = waited.map_err(|errno| Error::system("wait for the container", "waitid", errno))?;
+                    let signal = || status.and_then(|status| status.terminating_signal()).map(|signal| 128 + signal);
+                    return Ok(status.and_then(|status| status.exit_status()).or_else(signal).unwrap_or(255));
+                }
+            }
+        }
     }
 }
 
 /// A container in the store.
 #[derive(Debug)]
 pub struct Container {
+    pub(crate) folder: Folder,
+    pub(crate) record: Record,
     pub(crate) child: Option<Child>,
 }
 
 impl Container {
+    /// Its name in the store.
     pub fn id(&self) -> &str {
-        todo!()
+        &self.record.id
     }
 
     /// init as a child of the caller; only right after `create`.
@@ -138,48 +164,20 @@ impl Container {
         self.child.as_mut()
     }
 
-    pub fn state(&self) -> Result<State> {
-        todo!()
-    }
-
-    /// The bundle's directory and the config.json that `create` read.
+    /// The bundle's directory with the config.json that `create` read.
     pub fn bundle(&self) -> Result<Bundle> {
-        todo!()
+        let config = self.folder.read(CONFIG);
+        let config = config.map_err(|errno| Error::system("read the container's config", "read(config.json)", errno))?;
+        Bundle::from_bytes(self.record.bundle.clone(), config)
     }
+}
 
-    /// Runs the user's program. Fails with runc's wording if it cannot be executed.
-    pub fn start(&self) -> Result<()> {
-        todo!()
-    }
-
-    /// Sends a signal to init; to every process of the container if `all`.
-    pub fn kill(&self, signal: i32, all: bool) -> Result<()> {
-        let _ = (signal, all);
-        todo!()
-    }
-
-    /// Removes a stopped (or created) container; with `force` any, killing it first.
-    pub fn delete(self, force: bool) -> Result<()> {
-        let _ = force;
-        todo!()
-    }
-
-    pub fn pause(&self) -> Result<()> {
-        todo!()
-    }
-
-    pub fn resume(&self) -> Result<()> {
-        todo!()
-    }
-
-    /// Starts another process in the container.
-    pub fn exec(&self, process: &Process, options: &ExecOptions) -> Result<Child> {
-        let _ = (process, options);
-        todo!()
-    }
-
-    /// Every process of the container, by its pid in the caller's pid namespace.
-    pub fn processes(&self) -> Result<Vec<i32>> {
-        todo!()
-    }
+/// A terminal needs somebody who takes its master; nothing else does.
+fn check_console(terminal: bool, socket: bool, own: bool) -> Result<()> {
+    let message = match (terminal, socket || own) {
+        (true, false) => "cannot allocate tty if runc will detach without setting console socket",
+        (false, true) if socket => "cannot use console socket if runc will not detach or allocate tty",
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::InvalidConfig, message))
 }

@@ -1,0 +1,120 @@
+//! `create`: from a bundle to a container whose init waits for `start`.
+use super::{Child, Container, CreateOptions, time};
+use crate::launch::{self, Host};
+use crate::plan::{self, PlanOptions};
+use crate::store::{CONFIG, Folder, ProcessId, Record, Store};
+use crate::{Bundle, Error, ErrorKind, HostFacts, Result};
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use rustix::fd::BorrowedFd;
+use std::path::Path;
+
+impl Store {
+    /// Makes a container from `bundle`, up to the point where `start` runs its program.
+    pub fn create(&self, id: &str, bundle: &Bundle, options: &CreateOptions) -> Result<Container> {
+        crate::store::check_id(id)?;
+        let spec = bundle.spec();
+        check_console(spec, options)?;
+        let facts = HostFacts::probe()?;
+        let planned = PlanOptions {
+            id: id.to_owned(),
+            no_pivot: options.no_pivot,
+            no_new_keyring: options.no_new_keyring,
+            preserve_fds: options.preserve_fds,
+            listen_fds: options.listen_fds,
+            cgroup_manager: options.cgroup_manager,
+        };
+        let plan = plan::create(bundle.path(), spec, &facts, &planned)?;
+        let folder = self.make_folder(id)?;
+        let mut record = Record {
+            id: id.to_owned(),
+            oci_version: spec.version().clone(),
+            bundle: bundle.path().to_owned(),
+            rootfs: spec.root().as_ref().map(|root| bundle.path().join(root.path())).unwrap_or_default(),
+            created: time::now(),
+            owner: facts.euid,
+            annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
+            cgroup_manager: options.cgroup_manager,
+            cgroups: plan.cgroups.clone(),
+            private_pid_namespace: has_private_pid_namespace(spec),
+            init: None,
+        };
+        let made = folder
+            .write_record(&record)
+            .and_then(|()| folder.write(CONFIG, bundle.config_bytes()))
+            .and_then(|()| launch(&plan.lines, bundle, options, &folder, &mut record));
+        match made {
+            Ok(child) => {
+                folder.unlock();
+                Ok(Container { folder, record, child: Some(child) })
+            }
+            Err(error) => {
+                // Its own cgroup is removed; one that was there before is somebody else's.
+                let container = Container { folder, record, child: None };
+                let destroyed = if error.kind() == ErrorKind::Exists { container.folder.remove() } else { container.destroy(Some(spec)) };
+                if let Err(remains) = destroyed {
+                    log::warn!("clean up after a failed create: {remains}");
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+fn launch(
+    lines: &[plan::Line],
+    bundle: &Bundle,
+    options: &CreateOptions,
+    folder: &Folder,
+    record: &mut Record,
+) -> Result<Child> {
+    let described = record.clone();
+    let describe = |status: &str, pid: i32| super::state::for_hooks(&described, status, pid);
+    let preserve = options.preserve_fds + options.listen_fds;
+    let mut save = |pid: i32, pidfd: BorrowedFd<'_>| {
+        record.init = ProcessId::of(pid);
+        if let Some(path) = &options.pidfd_socket {
+            launch::descriptors::send(path, pidfd, b"standard", "send the pidfd")?;
+        }
+        folder.write_record(record)?;
+        options.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, pid))
+    };
+    let mut host = Host {
+        spec: bundle.spec(),
+        bundle: bundle.path(),
+        state: folder.fd(),
+        init: None,
+        stdio: options.stdio,
+        preserve,
+        console_socket: options.console_socket.as_deref(),
+        describe: &describe,
+        save: &mut save,
+    };
+    let launched = launch::play(lines, &mut host)?;
+    Ok(Child { pid: launched.pid, pidfd: launched.pidfd, console: launched.console })
+}
+
+/// A terminal needs somebody who takes it, and only a terminal does.
+fn check_console(spec: &Spec, options: &CreateOptions) -> Result<()> {
+    let terminal = spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
+    super::check_console(terminal, options.console_socket.is_some(), options.own_console)
+}
+
+fn has_private_pid_namespace(spec: &Spec) -> bool {
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    namespaces.is_some_and(|namespaces| {
+        namespaces.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::Pid && namespace.path().is_none())
+    })
+}
+
+/// Decimal, no newline, whole or not at all: engines read it as soon as it is there.
+pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+    let fail = |call: &str, error: &std::io::Error| {
+        Error::io("write the pid file", format!("{call}({})", path.display()), error)
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let new = path.with_file_name(format!(".{name}"));
+    let _ = std::fs::remove_file(&new);
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&new).map_err(|error| fail("open", &error))?;
+    std::io::Write::write_all(&mut file, pid.to_string().as_bytes()).map_err(|error| fail("write", &error))?;
+    std::fs::rename(&new, path).map_err(|error| fail("rename", &error))
+}

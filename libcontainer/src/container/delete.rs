@@ -1,0 +1,67 @@
+//! `delete`: everything that `create` made, and nothing else.
+use super::{Container, Status, state};
+use crate::launch::hooks;
+use crate::plan::line::HookKind;
+use crate::{Error, ErrorKind, Result, cgroup, sys};
+use oci_spec::runtime::Spec;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fd::AsFd;
+use std::time::Duration;
+
+/// How long a killed process may take to end. Longer is a process that the kernel cannot end (uninterruptible).
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Container {
+    /// Removes a container that is stopped, or created; with `force` any, killing it first. Works from the record alone,
+    /// whatever `create` had come to when it died.
+    pub fn delete(mut self, force: bool) -> Result<()> {
+        if !force {
+            match self.status()? {
+                Status::Stopped | Status::Created => {}
+                status => {
+                    let (id, status) = (&self.record.id, format!("{status:?}").to_lowercase());
+                    let message = format!("cannot delete container {id} that is not stopped: {status}");
+                    return Err(Error::new(ErrorKind::WrongStatus, message));
+                }
+            }
+        }
+        // Whoever is still at it (a create, a start) fails now and lets go of the lock.
+        self.end()?;
+        self.folder.lock()?;
+        self.record = self.folder.read_record()?;
+        self.end()?;
+        let spec = self.bundle().ok().map(|bundle| bundle.spec().clone());
+        self.destroy(spec.as_ref())
+    }
+
+    /// Ends every process and waits for it.
+    fn end(&self) -> Result<()> {
+        let init = self.record.init.and_then(|init| init.open());
+        if let Some(pidfd) = &init {
+            let _ = sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+        }
+        cgroup::kill_all(&self.record.cgroups, libc::SIGKILL)?;
+        if let Some(pidfd) = &init {
+            let limit = Timespec::try_from(PATIENCE).ok();
+            let ended = rustix::event::poll(&mut [PollFd::new(pidfd, PollFlags::IN)], limit.as_ref());
+            if ended == Ok(0) {
+                return Err(Error::new(ErrorKind::System, "container init still running"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the cgroups, then the record, then runs the poststop hooks, whose failures are only warned of.
+    pub(super) fn destroy(&self, spec: Option<&Spec>) -> Result<()> {
+        cgroup::remove(&self.record.cgroups)?;
+        self.folder.remove()?;
+        let Some(all) = spec.and_then(|spec| spec.hooks().as_ref()) else { return Ok(()) };
+        let state = state::for_hooks(&self.record, "stopped", 0);
+        for (index, hook) in hooks::of_kind(all, HookKind::Poststop).iter().enumerate() {
+            if let Err(error) = hooks::run(hook, HookKind::Poststop, index, &self.record.bundle, &state) {
+                log::warn!("{error}");
+            }
+        }
+        Ok(())
+    }
+}

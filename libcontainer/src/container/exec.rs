@@ -1,0 +1,74 @@
+//! `exec`: another process in a container.
+use super::{Child, Container, ExecOptions, Status, create::write_pid_file, state};
+use crate::launch::{self, Host};
+use crate::plan::{self, ExecPlanOptions};
+use crate::{Error, ErrorKind, HostFacts, Result};
+use oci_spec::runtime::Process;
+use rustix::fd::BorrowedFd;
+
+impl Container {
+    /// Starts another process in the container's namespaces and cgroup: a child of the caller.
+    pub fn exec(&self, process: &Process, options: &ExecOptions) -> Result<Child> {
+        match self.status()? {
+            Status::Running | Status::Created => {}
+            Status::Paused if options.ignore_paused => {}
+            Status::Paused => {
+                let message = "cannot exec in a paused container (use --ignore-paused to override)";
+                return Err(Error::new(ErrorKind::WrongStatus, message));
+            }
+            _ => return Err(Error::new(ErrorKind::NotRunning, "cannot exec in a stopped container")),
+        }
+        let terminal = process.terminal().unwrap_or(false);
+        super::check_console(terminal, options.console_socket.is_some(), options.own_console)?;
+        let bundle = self.bundle()?;
+        let mut planned = ExecPlanOptions { preserve_fds: options.preserve_fds, ..ExecPlanOptions::default() };
+        (planned.tasks, planned.into_cgroup) = self.exec_cgroup(&options.cgroups)?;
+        let plan = plan::exec(bundle.spec(), process, &HostFacts::probe()?, &planned)?;
+        let mut save = |pid: i32, pidfd: BorrowedFd<'_>| {
+            if let Some(path) = &options.pidfd_socket {
+                launch::descriptors::send(path, pidfd, b"setns", "send the pidfd")?;
+            }
+            options.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, pid))
+        };
+        let describe = |status: &str, pid: i32| state::for_hooks(&self.record, status, pid);
+        let mut host = Host {
+            spec: bundle.spec(),
+            bundle: bundle.path(),
+            state: self.folder.fd(),
+            init: self.record.init.and_then(|init| init.open()),
+            stdio: options.stdio,
+            preserve: options.preserve_fds,
+            console_socket: options.console_socket.as_deref(),
+            describe: &describe,
+            save: &mut save,
+        };
+        let launched = launch::play(&plan.lines, &mut host)?;
+        Ok(Child { pid: launched.pid, pidfd: launched.pidfd, console: launched.console })
+    }
+
+    /// Where the process goes: the container's groups, or those below them that were asked for.
+    fn exec_cgroup(&self, below: &[(Vec<String>, String)]) -> Result<(Vec<std::path::PathBuf>, Option<std::path::PathBuf>)> {
+        let mut tasks = Vec::new();
+        let mut into_cgroup = None;
+        for group in &self.record.cgroups {
+            let asked = below.iter().find(|(controllers, _)| {
+                controllers.is_empty() || controllers.iter().any(|name| group.controllers.contains(name))
+            });
+            let directory = match asked {
+                None => group.directory.clone(),
+                Some((_, path)) => {
+                    if path.split('/').any(|part| part == "..") {
+                        return Err(Error::new(ErrorKind::InvalidConfig, format!("bad sub cgroup path: {path}")));
+                    }
+                    group.directory.join(path.trim_start_matches('/'))
+                }
+            };
+            if group.unified {
+                into_cgroup = Some(directory);
+            } else {
+                tasks.push(directory.join("tasks"));
+            }
+        }
+        Ok((tasks, into_cgroup))
+    }
+}

@@ -1,0 +1,53 @@
+//! `state`: what a container is doing, asked of the kernel each time.
+use super::{Container, State, Status};
+use crate::store::Record;
+use crate::{Result, cgroup};
+
+impl Container {
+    /// Its status and what else `state` prints.
+    pub fn state(&self) -> Result<State> {
+        let status = self.status()?;
+        let pid = if status == Status::Stopped { 0 } else { self.record.init.map_or(0, |init| init.pid) };
+        let record = &self.record;
+        Ok(State {
+            oci_version: record.oci_version.clone(),
+            id: record.id.clone(),
+            pid,
+            status,
+            bundle: record.bundle.clone(),
+            rootfs: record.rootfs.clone(),
+            created: record.created.clone(),
+            annotations: record.annotations.clone(),
+            owner: String::new(),
+        })
+    }
+
+    pub(super) fn status(&self) -> Result<Status> {
+        let Some(init) = self.record.init else {
+            // Somebody is at it, or died at it.
+            return Ok(if self.folder.is_locked() { Status::Creating } else { Status::Stopped });
+        };
+        if !init.is_alive() {
+            return Ok(Status::Stopped);
+        }
+        if cgroup::is_frozen(&self.record.cgroups)? {
+            return Ok(Status::Paused);
+        }
+        Ok(if self.folder.awaits_start() { Status::Created } else { Status::Running })
+    }
+}
+
+/// The state that a hook reads (runtime-spec, "State").
+pub(crate) fn for_hooks(record: &Record, status: &str, pid: i32) -> Vec<u8> {
+    let mut state = serde_json::json!({
+        "ociVersion": record.oci_version,
+        "id": record.id,
+        "status": status,
+        "bundle": record.bundle,
+        "annotations": record.annotations,
+    });
+    if pid != 0 {
+        state["pid"] = pid.into();
+    }
+    state.to_string().into_bytes()
+}

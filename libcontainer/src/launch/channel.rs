@@ -1,0 +1,128 @@
+//! The host's end of the conversation with init.
+use crate::{Error, ErrorKind, Result};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::{Errno, IoSlice, IoSliceMut};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType,
+};
+use std::mem::MaybeUninit;
+use step::{CHUNK, Call, DESCRIPTORS, DETAIL, Failure, FromInit, ToInit};
+
+/// A message of init's, owned.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Reached { line: u16, rider: Option<OwnedFd> },
+    Forked { pid: i32 },
+    Failed(Words),
+    /// The other end is closed: init has executed the program, or is no more.
+    Closed,
+}
+
+/// Init's last words.
+#[derive(Debug)]
+pub(crate) struct Words {
+    pub(crate) line: u16,
+    pub(crate) call: Call,
+    pub(crate) errno: Errno,
+    pub(crate) detail: String,
+}
+
+/// A socket that init, or in a created container whoever starts it, speaks through.
+#[derive(Debug)]
+pub(crate) struct Channel(OwnedFd);
+
+impl Channel {
+    /// Both ends; the second is init's.
+    pub(crate) fn pair() -> Result<(Channel, OwnedFd)> {
+        let flags = SocketFlags::CLOEXEC;
+        let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+            .map_err(|errno| Error::system("start init", "socketpair", errno))?;
+        Ok((Channel(ours), theirs))
+    }
+
+    /// A socket that is connected already.
+    pub(crate) fn new(socket: OwnedFd) -> Channel {
+        Channel(socket)
+    }
+
+    /// The plan's bytes, and the descriptors of the first slots.
+    pub(crate) fn send_plan(&self, plan: &[u8], descriptors: &[OwnedFd]) -> Result<()> {
+        let len = u32::try_from(plan.len())
+            .map_err(|_| Error::new(ErrorKind::InvalidConfig, "the plan has more than 4 GiB"))?;
+        self.send(&ToInit::Plan { len }, descriptors)?;
+        plan.chunks(CHUNK).try_for_each(|chunk| self.send_bytes(chunk, &[]))
+    }
+
+    /// *go*, with the descriptors of the next slots.
+    pub(crate) fn send_go(&self, descriptors: &[OwnedFd]) -> Result<()> {
+        self.send(&ToInit::Go, descriptors)
+    }
+
+    fn send(&self, message: &ToInit, descriptors: &[OwnedFd]) -> Result<()> {
+        let mut buffer = [0; 16];
+        let bytes = postcard::to_slice(message, &mut buffer)
+            .map_err(|error| Error::new(ErrorKind::System, format!("speak to init: {error}")))?;
+        self.send_bytes(bytes, descriptors)
+    }
+
+    fn send_bytes(&self, bytes: &[u8], descriptors: &[OwnedFd]) -> Result<()> {
+        let riders: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !riders.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&riders)) {
+            return Err(Error::system("speak to init", "sendmsg", Errno::TOOMANYREFS));
+        }
+        loop {
+            match rustix::net::sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL) {
+                Err(Errno::INTR) => {}
+                // What it said before it ended says more than this.
+                Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => return Ok(()),
+                Err(errno) => return Err(Error::system("speak to init", "sendmsg", errno)),
+            }
+        }
+    }
+
+    /// Waits for the next message.
+    pub(crate) fn receive(&self) -> Result<Heard> {
+        let mut buffer = [0; DETAIL + 32];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let len = loop {
+            let mut parts = [IoSliceMut::new(&mut buffer)];
+            match rustix::net::recvmsg(&self.0, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Err(Errno::INTR) => {}
+                Err(Errno::CONNRESET) => return Ok(Heard::Closed),
+                Err(errno) => return Err(Error::system("listen to init", "recvmsg", errno)),
+                Ok(received) => break received.bytes,
+            }
+        };
+        let mut rider = None;
+        for message in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                rider = descriptors.last();
+            }
+        }
+        if len == 0 {
+            return Ok(Heard::Closed);
+        }
+        let message: FromInit<'_> = postcard::from_bytes(&buffer[..len])
+            .map_err(|error| Error::new(ErrorKind::System, format!("understand init: {error}")))?;
+        Ok(match message {
+            FromInit::Reached { line } => Heard::Reached { line, rider },
+            FromInit::Forked { pid } => Heard::Forked { pid },
+            FromInit::Failed(failure) => Heard::Failed(Words::from(&failure)),
+        })
+    }
+}
+
+impl From<&Failure<'_>> for Words {
+    fn from(failure: &Failure<'_>) -> Words {
+        Words {
+            line: failure.line,
+            call: failure.call,
+            errno: Errno::from_raw_os_error(i32::from(failure.errno)),
+            detail: String::from_utf8_lossy(failure.detail).into_owned(),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Starting init: the embedded program, sealed, in its first namespaces and its cgroup.
+use crate::plan::line::HostStep;
+use crate::sys::{self, Spawn};
+use crate::{Error, Result};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, SealFlags};
+use rustix::io::Errno;
+use std::path::Path;
+
+/// The program of `init/`, as build.rs built it.
+static PROGRAM: &[u8] = include_bytes!(env!("PLIMSOLL_INIT"));
+
+/// What is behind `/proc/PID/exe` in a container: a copy that nobody can change (CVE-2019-5736).
+fn sealed_program(state: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let fail = |call: &str| {
+        let call = call.to_owned();
+        move |errno| Error::system("start init", call, errno)
+    };
+    let memfd = match sys::memfd(c"plimsoll-init", true) {
+        // vm.memfd_noexec=2: no memfd may be executed. A file without a name does as well.
+        Err(Errno::ACCESS | Errno::NOSYS | Errno::PERM) => return unlinked_program(state),
+        memfd => memfd.map_err(fail("memfd_create"))?,
+    };
+    write_all(&memfd, PROGRAM).map_err(fail("write(memfd)"))?;
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    rustix::fs::fcntl_add_seals(&memfd, seals).map_err(fail("fcntl(F_ADD_SEALS)"))?;
+    Ok(memfd)
+}
+
+/// The same as a read-only descriptor of a file that has no name and cannot be opened for writing: a program
+/// that runs is ETXTBSY.
+fn unlinked_program(state: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let fail = |errno| Error::system("start init without an executable memfd", "open(O_TMPFILE)", errno);
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(state, c".", flags, Mode::from_raw_mode(0o500)).map_err(fail)?;
+    write_all(&file, PROGRAM).map_err(fail)?;
+    let readonly = rustix::fs::openat(CWD, fd_path(&file), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    readonly.map_err(fail)
+}
+
+/// A way to name what a descriptor stands for to calls that take paths only.
+pub(crate) fn fd_path(fd: &impl rustix::fd::AsRawFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// Writes everything.
+pub(crate) fn write_all(file: impl AsFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(&file, bytes) {
+            Err(Errno::INTR) => {}
+            written => bytes = &bytes[written?..],
+        }
+    }
+    Ok(())
+}
+
+/// What `start` is given besides the plan's line.
+#[derive(Debug)]
+pub(crate) struct Entry<'a> {
+    /// A directory of the runtime's own.
+    pub(crate) state: BorrowedFd<'a>,
+    pub(crate) socket: OwnedFd,
+    pub(crate) stdio: Option<[i32; 3]>,
+    pub(crate) preserve: u32,
+}
+
+/// Plays the `clone` line: init's pid and pidfd, and the descriptors of the first slots.
+pub(crate) fn start(entry: &Entry<'_>, line: &HostStep) -> Result<(i32, OwnedFd, Vec<OwnedFd>)> {
+    let HostStep::Clone { namespaces, into_cgroup, tasks, .. } = line else {
+        return Err(Error::new(crate::ErrorKind::System, "no clone line"));
+    };
+    let program = sealed_program(entry.state)?;
+    let open = |path: &Path, flags: OFlags| {
+        rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| Error::system("join the cgroup", format!("open({})", path.display()), errno))
+    };
+    let slots = tasks.iter().map(|path| open(path, OFlags::WRONLY)).collect::<Result<Vec<_>>>()?;
+    let cgroup = into_cgroup.as_deref().map(|path| open(path, OFlags::PATH | OFlags::DIRECTORY)).transpose()?;
+    let mut spawn = Spawn {
+        program: program.as_fd(),
+        socket: entry.socket.as_fd(),
+        stdio: entry.stdio,
+        preserve: entry.preserve,
+        namespaces: *namespaces,
+        cgroup: cgroup.as_ref().map(AsFd::as_fd),
+    };
+    let (pid, pidfd) = match sys::spawn(&spawn) {
+        // A threaded or non-leaf group, or a kernel before 5.7: enter it the old way, at the price of a wait.
+        Err(Errno::BUSY | Errno::OPNOTSUPP | Errno::INVAL | Errno::TOOBIG) if cgroup.is_some() => {
+            spawn.cgroup = None;
+            let started = sys::spawn(&spawn).map_err(|errno| explain(*namespaces, errno))?;
+            if let Some(directory) = into_cgroup {
+                let procs = open(&directory.join("cgroup.procs"), OFlags::WRONLY)?;
+                write_all(&procs, started.0.to_string().as_bytes()).map_err(|errno| {
+                    Error::system("join the cgroup", format!("write({}/cgroup.procs)", directory.display()), errno)
+                })?;
+            }
+            started
+        }
+        started => started.map_err(|errno| explain(*namespaces, errno))?,
+    };
+    Ok((pid, pidfd, slots))
+}
+
+/// clone3's errnos mislead: what to look at instead (clone(2)).
+fn explain(namespaces: u32, errno: Errno) -> Error {
+    let error = Error::system("start init", format!("clone3({namespaces:#x})"), errno);
+    match errno {
+        Errno::NOSPC | Errno::USERS => error.detail("hint: not disk space; see /proc/sys/user/max_*_namespaces"),
+        Errno::PERM => error.detail("hint: new namespaces need CAP_SYS_ADMIN, or a user namespace in config.json"),
+        Errno::AGAIN => error.detail("hint: a limit on processes: RLIMIT_NPROC, pids.max, kernel.pid_max"),
+        _ => error,
+    }
+}

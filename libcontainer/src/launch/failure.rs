@@ -1,0 +1,47 @@
+//! Init's last words become a sentence.
+use super::channel::Words;
+use crate::plan::line::{Action, Line};
+use crate::{Error, ErrorKind};
+use rustix::io::Errno;
+use step::{Call, Step};
+
+/// What was asked, where in config.json, which call, errno, and the kernel's words.
+pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
+    let Some(line) = lines.get(usize::from(words.line)) else {
+        return Error::system("start init", words.call.name(), words.errno).detail(words.detail.clone());
+    };
+    let error = match (&line.action, words.call) {
+        (Action::Init(Step::ResolveProgram { name, .. }), _) => missing_program(&name.to_string(), words.errno),
+        // Engines look for these words of runc's.
+        (Action::Init(Step::Exec { .. }), Call::Execve) => {
+            Error::system(format!("exec {}", words.detail), "execve", words.errno)
+        }
+        (Action::Init(Step::RunHook { .. }), _) => {
+            let (kind, index) = hook(&line.origin.0);
+            let message = format!("error running {kind} hook #{index}");
+            match words.call {
+                Call::Wait | Call::Poll => Error::new(ErrorKind::Hook, format!("{message}: {}", words.detail)),
+                call => Error::system(message, call.name(), words.errno),
+            }
+        }
+        _ => Error::system(line.words(), words.call.name(), words.errno).detail(words.detail.clone()),
+    };
+    let kind = if error.kind() == ErrorKind::System { ErrorKind::Init } else { error.kind() };
+    error.kind_of(kind).at(line.origin.0.clone())
+}
+
+/// In the words of Go's exec.LookPath, which engines turn into exit statuses 126 and 127.
+fn missing_program(name: &str, errno: Errno) -> Error {
+    if errno == Errno::NOENT && !name.contains('/') {
+        return Error::new(ErrorKind::Init, format!("exec: {name:?}: executable file not found in $PATH"));
+    }
+    let call = if errno == Errno::NOENT { format!("stat {name}") } else { "access".to_owned() };
+    Error::system(format!("exec: {name:?}"), call, errno)
+}
+
+/// `/hooks/createContainer/0` in its parts.
+fn hook(origin: &str) -> (&str, &str) {
+    let mut parts = origin.rsplit('/');
+    let index = parts.next().unwrap_or_default();
+    (parts.next().unwrap_or_default(), index)
+}

@@ -1,0 +1,62 @@
+//! Writing the id maps of init's new user namespace (user_namespaces(7)).
+use crate::plan::line::IdMap;
+use crate::{Error, ErrorKind, Result};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use std::fmt::Write;
+use std::process::{Command, Stdio};
+
+/// Where newuidmap(1) and newgidmap(1) are looked for: absolute, so that no `PATH` decides what runs with a
+/// setuid bit in our name.
+const HELPERS: [&str; 3] = ["/usr/bin", "/bin", "/usr/local/bin"];
+
+/// Writes both maps of `pid`; `deny_setgroups` first, which an unprivileged writer of a gid map owes the kernel.
+pub(crate) fn write(pid: i32, uid: &[IdMap], gid: &[IdMap], deny_setgroups: bool) -> Result<()> {
+    if deny_setgroups {
+        write_file(pid, "setgroups", "deny")
+            .map_err(|errno| Error::system("write the gid map", format!("write(/proc/{pid}/setgroups)"), errno))?;
+    }
+    for (file, helper, maps, origin) in [
+        ("uid_map", "newuidmap", uid, "/linux/uidMappings"),
+        ("gid_map", "newgidmap", gid, "/linux/gidMappings"),
+    ] {
+        let mut text = String::new();
+        for map in maps {
+            let _ = writeln!(text, "{} {} {}", map.container_id, map.host_id, map.size);
+        }
+        match write_file(pid, file, &text) {
+            Err(Errno::PERM) => run_helper(helper, pid, maps).map_err(|error| error.at(origin))?,
+            written => written.map_err(|errno| {
+                Error::system(format!("write the {}", file.replace('_', " ")), format!("write(/proc/{pid}/{file})"), errno)
+                    .at(origin)
+            })?,
+        }
+    }
+    Ok(())
+}
+
+/// One write: the kernel takes a map whole or not at all, and only once.
+fn write_file(pid: i32, name: &str, text: &str) -> rustix::io::Result<()> {
+    let path = format!("/proc/{pid}/{name}");
+    let file = rustix::fs::openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    rustix::io::write(&file, text.as_bytes()).map(drop)
+}
+
+/// The setuid helper of the `uidmap` package, which knows /etc/subuid and /etc/subgid.
+fn run_helper(name: &str, pid: i32, maps: &[IdMap]) -> Result<()> {
+    let fail = |what: String| Error::new(ErrorKind::System, format!("{name}: {what}"));
+    let found = HELPERS.iter().map(|folder| format!("{folder}/{name}")).find(|path| std::fs::metadata(path).is_ok());
+    let path = found.ok_or_else(|| fail("not found; it is in Debian's package uidmap".to_owned()))?;
+    let numbers = maps.iter().flat_map(|map| [map.container_id, map.host_id, map.size]).map(|n| n.to_string());
+    let output = Command::new(path)
+        .arg(pid.to_string())
+        .args(numbers)
+        .env_clear()
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| fail(error.to_string()))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(fail(String::from_utf8_lossy(&output.stderr).trim_end().to_owned())),
+    }
+}

@@ -1,0 +1,284 @@
+//! Plays a plan: the host's lines here, init's by init. The only place where the two meet.
+mod channel;
+pub(crate) mod descriptors;
+mod entry;
+mod failure;
+pub(crate) mod hooks;
+mod id_mappings;
+mod open_mount;
+
+pub(crate) use channel::{Channel, Heard};
+pub(crate) use entry::{fd_path, write_all};
+pub(crate) use failure::explain;
+
+use crate::cgroup;
+use crate::plan::line::{Action, HostStep, Line};
+use crate::{Error, ErrorKind, Result, sys};
+use entry::Entry;
+use oci_spec::runtime::Spec;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
+use std::path::{Path, PathBuf};
+use step::{DESCRIPTORS, Step};
+
+/// What the host's lines need besides the plan.
+pub(crate) struct Host<'a> {
+    pub(crate) spec: &'a Spec,
+    pub(crate) bundle: &'a Path,
+    /// The container's directory in the store.
+    pub(crate) state: BorrowedFd<'a>,
+    /// The container's init, for an `exec` to join.
+    pub(crate) init: Option<OwnedFd>,
+    pub(crate) stdio: Option<[i32; 3]>,
+    pub(crate) preserve: u32,
+    /// Who gets the console's master: this socket, or the caller.
+    pub(crate) console_socket: Option<&'a Path>,
+    /// Who gets the state JSON of a status and pid (hooks, the seccomp agent).
+    pub(crate) describe: &'a dyn Fn(&str, i32) -> Vec<u8>,
+    /// What `save-state` does with the pid.
+    pub(crate) save: &'a mut dyn FnMut(i32, BorrowedFd<'_>) -> Result<()>,
+}
+
+/// A process that has come as far as its plan goes without anybody else.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+    pub(crate) console: Option<OwnedFd>,
+}
+
+/// Plays `lines` from the first to the last of the host's. If anything fails, init is gone afterwards.
+pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
+    let clone = lines.iter().position(|line| matches!(line.action, Action::Host(HostStep::Clone { .. })));
+    let clone = clone.ok_or_else(|| Error::new(ErrorKind::System, "the plan clones nothing"))?;
+    for line in &lines[..clone] {
+        before_clone(line).map_err(|error| error.at(line.origin.0.clone()))?;
+    }
+    let Action::Host(step) = &lines[clone].action else { unreachable!("found as a host line above") };
+    let (channel, socket) = Channel::pair()?;
+    let entry = Entry { state: host.state, socket, stdio: host.stdio, preserve: host.preserve };
+    let (pid, pidfd, descriptors) = entry::start(&entry, step)?;
+    // Init's end must be open nowhere else, or its death would not be heard.
+    drop(entry);
+    let mut launch = Launch { lines, host, channel, pid, pidfd, console: None, settled: false };
+    launch.run(clone + 1, descriptors)?;
+    launch.settled = true;
+    let Launch { pid, ref pidfd, ref mut console, .. } = launch;
+    let pidfd = pidfd.try_clone().map_err(|error| Error::io("hold on to init", "fcntl(F_DUPFD)", &error))?;
+    Ok(Launched { pid, pidfd, console: console.take() })
+}
+
+/// Lines that come before there is an init.
+fn before_clone(line: &Line) -> Result<()> {
+    let Action::Host(step) = &line.action else {
+        return Err(Error::new(ErrorKind::System, "a line of init's before the clone"));
+    };
+    match step {
+        HostStep::CreateCgroup { directories } => cgroup::create(directories),
+        HostStep::WriteCgroup { file, value, tolerate } => cgroup::write(file, value, *tolerate),
+        HostStep::AttachDeviceProgram { directory, program } => cgroup::attach_device_program(directory, program),
+        HostStep::ChownCgroup { directory, uid } => cgroup::chown(directory, *uid),
+        _ => Err(Error::new(ErrorKind::System, "a line that needs init before the clone")),
+    }
+}
+
+/// Init at work.
+struct Launch<'l, 'h, 'a> {
+    lines: &'l [Line],
+    host: &'h mut Host<'a>,
+    channel: Channel,
+    pid: i32,
+    pidfd: OwnedFd,
+    console: Option<OwnedFd>,
+    settled: bool,
+}
+
+impl Launch<'_, '_, '_> {
+    fn run(&mut self, first: usize, mut descriptors: Vec<OwnedFd>) -> Result<()> {
+        // Host lines that follow at once need no word from init.
+        let mut next = first;
+        while self.host_step(next).is_some() && descriptors.len() < DESCRIPTORS {
+            descriptors.extend(self.play_line(next, &mut None)?);
+            next += 1;
+        }
+        self.channel.send_plan(&encode(self.lines, next)?, &descriptors)?;
+        drop(descriptors);
+        let last = self.lines.iter().rposition(|line| matches!(line.action, Action::Host(_))).unwrap_or(0);
+        // A container waits for `start`; every other process goes on to its program, which closes the socket.
+        let waits = self.lines.iter().any(|line| matches!(line.action, Action::Init(Step::AwaitStart { .. })));
+        let forks = self.lines.iter().position(|line| matches!(line.action, Action::Init(Step::Fork { .. })));
+        let mut forked = false;
+        let mut waiting = None;
+        loop {
+            let heard = match waiting.take() {
+                // Said by the new process while the old one had not yet said which that is.
+                Some((line, rider)) if forked => Heard::Reached { line, rider },
+                held => {
+                    let heard = self.channel.receive()?;
+                    if let (Some(_), Heard::Forked { .. }) = (&held, &heard) {
+                        waiting = held;
+                    }
+                    heard
+                }
+            };
+            match heard {
+                Heard::Forked { pid } => {
+                    self.adopt(pid)?;
+                    forked = true;
+                }
+                Heard::Reached { line, rider } if !forked && forks.is_some_and(|fork| fork < usize::from(line)) => {
+                    waiting = Some((line, rider));
+                }
+                Heard::Reached { line, mut rider } => {
+                    let mut descriptors = Vec::new();
+                    let mut next = usize::from(line);
+                    while self.host_step(next).is_some() {
+                        descriptors.extend(self.play_line(next, &mut rider)?);
+                        next += 1;
+                    }
+                    self.channel.send_go(&descriptors)?;
+                    if waits && next > last {
+                        return Ok(());
+                    }
+                }
+                Heard::Failed(words) => return Err(explain(self.lines, &words)),
+                Heard::Closed if waits => return Err(self.died()),
+                Heard::Closed => return Ok(()),
+            }
+        }
+    }
+
+    fn host_step(&self, at: usize) -> Option<&HostStep> {
+        match &self.lines.get(at)?.action {
+            Action::Host(step) => Some(step),
+            Action::Init(_) => None,
+        }
+    }
+
+    /// Plays one line of the host's; the descriptor that fills a slot, if it makes one.
+    fn play_line(&mut self, at: usize, rider: &mut Option<OwnedFd>) -> Result<Option<OwnedFd>> {
+        let line = &self.lines[at];
+        self.host_line(line, rider).map_err(|error| error.at(line.origin.0.clone()))
+    }
+
+    fn host_line(&mut self, line: &Line, rider: &mut Option<OwnedFd>) -> Result<Option<OwnedFd>> {
+        let Action::Host(step) = &line.action else { return Ok(None) };
+        match step {
+            HostStep::WriteIdMaps { uid, gid, deny_setgroups } => {
+                id_mappings::write(self.pid, uid, gid, *deny_setgroups).map(|()| None)
+            }
+            HostStep::OpenProcess => {
+                let gone = || Error::new(ErrorKind::NotRunning, "container not running");
+                self.host.init.take().ok_or_else(gone).map(Some)
+            }
+            HostStep::OpenMount { source, recursive, id_map } => {
+                open_mount::open(self.host.state, source, *recursive, id_map.as_ref()).map(Some)
+            }
+            HostStep::RunHook { kind, index } => {
+                let hooks = self.host.spec.hooks().as_ref();
+                let hook = hooks.and_then(|hooks| hooks::of_kind(hooks, *kind).get(*index));
+                let state = (self.host.describe)("creating", self.pid);
+                hook.map_or(Ok(()), |hook| hooks::run(hook, *kind, *index, self.host.bundle, &state)).map(|()| None)
+            }
+            HostStep::SendState { status } => {
+                descriptors::in_memory(&(self.host.describe)(status, self.pid)).map(Some)
+            }
+            HostStep::SetRlimit { resource, name, soft, hard } => sys::prlimit(self.pid, *resource, *soft, *hard)
+                .map_err(|errno| Error::system(format!("set {name} to {soft}:{hard}"), "prlimit", errno))
+                .map(|()| None),
+            HostStep::ForwardConsole => {
+                let lost = || Error::new(ErrorKind::System, "init sent no console");
+                let master = rider.take().ok_or_else(lost)?;
+                match self.host.console_socket {
+                    Some(path) => descriptors::send(path, master.as_fd(), b"/dev/ptmx", "send the console")?,
+                    None => self.console = Some(master),
+                }
+                Ok(None)
+            }
+            HostStep::ListenForStart => listen(self.host.state).map(Some),
+            HostStep::SaveState => (self.host.save)(self.pid, self.pidfd.as_fd()).map(|()| None),
+            HostStep::CreateCgroup { .. }
+            | HostStep::WriteCgroup { .. }
+            | HostStep::AttachDeviceProgram { .. }
+            | HostStep::ChownCgroup { .. } => before_clone(line).map(|()| None),
+            HostStep::Clone { .. } | HostStep::MoveNetDevice { .. } | HostStep::ForwardSeccompListener { .. } => {
+                Err(Error::new(ErrorKind::Unsupported, "not supported"))
+            }
+        }
+    }
+
+    /// Init goes on as another process: wait for the one that forked, hold on to the new one.
+    fn adopt(&mut self, pid: i32) -> Result<()> {
+        reap(self.pidfd.as_fd());
+        let fail = |errno| Error::system("hold on to init", format!("pidfd_open({pid})"), errno);
+        let number = Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH).map_err(fail)?;
+        // It is our child and nobody has waited for it: the number cannot be another's.
+        self.pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty()).map_err(fail)?;
+        self.pid = pid;
+        Ok(())
+    }
+
+    /// Init is gone without a word.
+    fn died(&self) -> Error {
+        let status = rustix::process::waitid(
+            WaitId::PidFd(self.pidfd.as_fd()),
+            WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+        );
+        let signal = status.ok().flatten().and_then(|status| status.terminating_signal());
+        Error::new(ErrorKind::Init, match signal {
+            Some(libc::SIGKILL) => "container init was killed (memory limit too low?)".to_owned(),
+            Some(signal) => format!("container init was ended by signal {signal}"),
+            None => "container init ended without a word".to_owned(),
+        })
+    }
+}
+
+impl Drop for Launch<'_, '_, '_> {
+    fn drop(&mut self) {
+        if !self.settled {
+            let _ = sys::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
+            reap(self.pidfd.as_fd());
+        }
+    }
+}
+
+/// Waits for a child and forgets how it ended.
+pub(crate) fn reap(pidfd: BorrowedFd<'_>) {
+    while let Err(rustix::io::Errno::INTR) = rustix::process::waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED) {}
+}
+
+/// Init's lines from `first` on, in the form in which it reads them. Adjacent lines of the host's are one to it.
+fn encode(lines: &[Line], first: usize) -> Result<Vec<u8>> {
+    let fail = |error: postcard::Error| Error::new(ErrorKind::System, format!("write the plan: {error}"));
+    let mut bytes = Vec::with_capacity(16 * 1024);
+    let mut after_host = false;
+    for (number, line) in lines.iter().enumerate().skip(first) {
+        let number = u16::try_from(number)
+            .map_err(|_| Error::new(ErrorKind::InvalidConfig, "a plan has at most 65,535 lines"))?;
+        bytes = match &line.action {
+            Action::Init(step) => postcard::to_extend(&(number, step), bytes).map_err(fail)?,
+            Action::Host(_) if after_host => bytes,
+            Action::Host(_) => {
+                let meet: crate::plan::line::InitStep = Step::Host;
+                postcard::to_extend(&(number, meet), bytes).map_err(fail)?
+            }
+        };
+        after_host = matches!(line.action, Action::Host(_));
+    }
+    Ok(bytes)
+}
+
+/// The socket in the store that `start` connects to.
+pub(crate) const START_SOCKET: &str = "start.sock";
+
+fn listen(state: BorrowedFd<'_>) -> Result<OwnedFd> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+    let fail = |call: &'static str| move |errno| Error::system("listen for start", call, errno);
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .map_err(fail("socket"))?;
+    let path = PathBuf::from(fd_path(&state)).join(START_SOCKET);
+    let address = SocketAddrUnix::new(&path).map_err(fail("bind"))?;
+    rustix::net::bind(&socket, &address).map_err(fail("bind"))?;
+    rustix::net::listen(&socket, 1).map_err(fail("listen"))?;
+    Ok(socket)
+}

@@ -1,0 +1,56 @@
+//! Bind sources that the host opens: what root of a user namespace may not reach, and id-mapped mounts.
+use super::channel::Channel;
+use super::entry::{self, Entry};
+use super::{id_mappings, reap};
+use crate::plan::line::{HostStep, IdMappedMount};
+use crate::sys::{self, MountAttr};
+use crate::{Error, Result};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::mount::OpenTreeFlags;
+use std::path::Path;
+
+const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
+const CLONE_NEWUSER: u32 = 0x1000_0000;
+
+/// A detached mount of `source`.
+pub(super) fn open(
+    state: BorrowedFd<'_>,
+    source: &Path,
+    recursive: bool,
+    id_map: Option<&IdMappedMount>,
+) -> Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if recursive {
+        flags |= OpenTreeFlags::from_bits_retain(libc::AT_RECURSIVE.unsigned_abs());
+    }
+    let what = || format!("open the mount source {}", source.display());
+    let mount = rustix::mount::open_tree(CWD, source, flags).map_err(|errno| Error::system(what(), "open_tree", errno))?;
+    if let Some(map) = id_map {
+        let namespace = user_namespace(state, map)?;
+        let userns_fd = u64::from(namespace.as_raw_fd().unsigned_abs());
+        let attr = MountAttr { set: MOUNT_ATTR_IDMAP, userns_fd, ..MountAttr::default() };
+        sys::mount_setattr(mount.as_fd(), map.recursive, &attr)
+            .map_err(|errno| Error::system(what(), "mount_setattr(MOUNT_ATTR_IDMAP)", errno))?;
+    }
+    Ok(mount)
+}
+
+/// A user namespace with this mapping, which exists as long as somebody holds it. It takes a process to make
+/// one: an init that never hears of a plan.
+fn user_namespace(state: BorrowedFd<'_>, map: &IdMappedMount) -> Result<OwnedFd> {
+    let (channel, socket) = Channel::pair()?;
+    let entry = Entry { state, socket, stdio: None, preserve: 0 };
+    let clone = HostStep::Clone { namespaces: CLONE_NEWUSER, into_cgroup: None, tasks: Vec::new() };
+    let (pid, pidfd, _) = entry::start(&entry, &clone)?;
+    drop(entry);
+    let opened = id_mappings::write(pid, &map.uid, &map.gid, false).and_then(|()| {
+        let path = format!("/proc/{pid}/ns/user");
+        rustix::fs::openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| Error::system("hold a user namespace", format!("open({path})"), errno))
+    });
+    // Its socket closes, and it ends.
+    drop(channel);
+    reap(pidfd.as_fd());
+    opened
+}

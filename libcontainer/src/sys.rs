@@ -1,0 +1,268 @@
+//! The host side's only unsafe code: calls that rustix lacks, each behind a safe function.
+#![allow(unsafe_code)]
+
+use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::io::Errno;
+use std::ffi::{CStr, CString};
+use std::os::raw::{c_int, c_long};
+
+fn check(result: c_long) -> Result<c_long, Errno> {
+    if result >= 0 {
+        return Ok(result);
+    }
+    Err(std::io::Error::last_os_error().raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error))
+}
+
+/// `struct clone_args` (clone(2)).
+#[repr(C)]
+#[derive(Debug, Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+const CLONE_VM: u64 = 0x100;
+const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_VFORK: u64 = 0x4000;
+const CLONE_CLEAR_SIGHAND: u64 = 0x1_0000_0000;
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// What the cloned child needs, all of it prepared by the parent, whose memory it shares.
+struct Entry {
+    program: c_int,
+    socket: c_int,
+    stdio: [c_int; 3],
+    /// First descriptor that must not reach init.
+    first: c_int,
+    argv: [*const u8; 3],
+    envp: [*const u8; 1],
+    /// What failed, for the parent to read.
+    errno: i32,
+}
+
+/// How init is started.
+#[derive(Debug)]
+pub(crate) struct Spawn<'a> {
+    /// A sealed memfd (or a file) with the program.
+    pub(crate) program: BorrowedFd<'a>,
+    /// The end of the socket that init gets.
+    pub(crate) socket: BorrowedFd<'a>,
+    /// What become descriptors 0 to 2; the caller's own if `None`.
+    pub(crate) stdio: Option<[c_int; 3]>,
+    /// So many descriptors from 3 on stay open.
+    pub(crate) preserve: u32,
+    /// `CLONE_NEW*` flags.
+    pub(crate) namespaces: u32,
+    /// cgroup v2 directory to be born in.
+    pub(crate) cgroup: Option<BorrowedFd<'a>>,
+}
+
+/// Starts init; its pid and a pidfd.
+///
+/// The child shares this process's memory until it executes the program (`CLONE_VM | CLONE_VFORK`), so the
+/// size of the caller does not matter; it runs on a stack of its own and calls nothing but a few system calls.
+pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Errno> {
+    let number = CString::new(spawn.socket.as_raw_fd().to_string()).map_err(|_| Errno::INVAL)?;
+    let own = |own| spawn.stdio.map_or([0, 1, 2], |given: [c_int; 3]| given)[own];
+    let mut entry = Entry {
+        program: spawn.program.as_raw_fd(),
+        socket: spawn.socket.as_raw_fd(),
+        stdio: [own(0), own(1), own(2)],
+        first: c_int::try_from(3 + spawn.preserve).map_err(|_| Errno::INVAL)?,
+        argv: [c"init".as_ptr().cast(), number.as_ptr().cast(), std::ptr::null()],
+        envp: [std::ptr::null()],
+        errno: 0,
+    };
+    let mut stack = [0u128; 1024];
+    let mut pidfd: c_int = -1;
+    let mut args = CloneArgs {
+        flags: CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | u64::from(spawn.namespaces),
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: u64::from(libc::SIGCHLD.unsigned_abs()),
+        stack: stack.as_mut_ptr() as u64,
+        stack_size: size_of_val(&stack) as u64,
+        ..CloneArgs::default()
+    };
+    if let Some(cgroup) = spawn.cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::from(cgroup.as_raw_fd().unsigned_abs());
+    }
+    // A handler of the caller's must not run in the child, which has its memory but not its thread: block all
+    // signals across the clone (init unblocks them).
+    let mut blocked = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `blocked` is filled before it is used, `before` is written by the call.
+    unsafe {
+        libc::sigfillset(blocked.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), before.as_mut_ptr());
+    }
+    // SAFETY: the child runs `enter` on `stack`, which with `entry` outlives it: with CLONE_VFORK this thread
+    // is suspended until the child has executed a program or ended.
+    let result = unsafe { clone3(&args, &raw mut entry) };
+    // SAFETY: `before` was written above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    if result < 0 {
+        return Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO)));
+    }
+    let pid = i32::try_from(result).unwrap_or(-1);
+    // SAFETY: both were written behind the compiler's back: `pidfd` by the kernel, `errno` by the child.
+    let (pidfd, errno) = unsafe { ((&raw const pidfd).read_volatile(), (&raw const entry.errno).read_volatile()) };
+    // SAFETY: clone3 succeeded and made it for us.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    if errno != 0 {
+        let _ = rustix::process::waitid(
+            rustix::process::WaitId::PidFd(rustix::fd::AsFd::as_fd(&pidfd)),
+            rustix::process::WaitIdOptions::EXITED,
+        );
+        return Err(Errno::from_raw_os_error(errno));
+    }
+    Ok((pid, pidfd))
+}
+
+/// clone3(2) whose child calls `enter(entry)`: the pid, or minus errno.
+///
+/// # Safety
+/// `args` names a stack for the child; that stack and `entry` stay valid until the child is gone from this memory.
+#[cfg(target_arch = "x86_64")]
+unsafe fn clone3(args: &CloneArgs, entry: *mut Entry) -> i64 {
+    let result: i64;
+    // SAFETY: the parent returns from `syscall` as from any other; the child, for which rax is 0, is on the new,
+    // aligned stack and never leaves `enter`.
+    unsafe {
+        std::arch::asm!(
+            "syscall", "test rax, rax", "jnz 2f", "xor ebp, ebp", "mov rdi, r12", "call {enter}", "ud2", "2:",
+            enter = sym enter, inlateout("rax") libc::SYS_clone3 => result,
+            in("rdi") std::ptr::from_ref(args), in("rsi") size_of::<CloneArgs>(), in("r12") entry,
+            lateout("rcx") _, lateout("r11") _,
+        );
+    }
+    result
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("clone3 is written for x86_64 only");
+
+/// What the child does: arrange its descriptors, become init.
+///
+/// # Safety
+/// `entry` is valid, and its strings end with a NUL.
+unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
+    // SAFETY: raw system calls only (a libc function could touch the parent's thread-local errno or take a lock);
+    // the descriptor table is the child's own copy.
+    unsafe {
+        let fail = |result: i64| -> ! {
+            (&raw mut (*entry).errno).write_volatile(i32::try_from(-result).unwrap_or(libc::EIO));
+            raw(libc::SYS_exit_group, 127, 0, 0, 0, 0);
+            std::hint::unreachable_unchecked()
+        };
+        for number in 0..3 {
+            let from = (*entry).stdio[number];
+            if from != number as c_int {
+                let result = raw(libc::SYS_dup3, from as usize, number, 0, 0, 0);
+                if result < 0 {
+                    fail(result);
+                }
+            }
+        }
+        // Whatever the caller left open is closed by the execution of init.
+        const CLOSE_RANGE_CLOEXEC: usize = 4;
+        let result = raw(libc::SYS_close_range, (*entry).first as usize, c_int::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0);
+        if result < 0 {
+            fail(result);
+        }
+        raw(libc::SYS_fcntl, (*entry).socket as usize, libc::F_SETFD as usize, 0, 0, 0);
+        let (argv, envp) = ((*entry).argv.as_ptr() as usize, (*entry).envp.as_ptr() as usize);
+        let flags = libc::AT_EMPTY_PATH as usize;
+        let result =
+            raw(libc::SYS_execveat, (*entry).program as usize, c"".as_ptr() as usize, argv, envp, flags);
+        fail(result)
+    }
+}
+
+/// # Safety
+/// As for the system call.
+unsafe fn raw(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize) -> i64 {
+    let result: i64;
+    // SAFETY: the x86_64 convention; see syscall(2).
+    unsafe {
+        std::arch::asm!("syscall", inlateout("rax") number => result, in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
+                        in("r8") e, lateout("rcx") _, lateout("r11") _, options(nostack));
+    }
+    result
+}
+
+/// `struct mount_attr` for `mount_setattr(2)`.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub(crate) struct MountAttr {
+    pub(crate) set: u64,
+    pub(crate) clear: u64,
+    pub(crate) propagation: u64,
+    pub(crate) userns_fd: u64,
+}
+
+/// `mount_setattr(2)` on the mount behind `mount`.
+pub(crate) fn mount_setattr(mount: BorrowedFd<'_>, recursive: bool, attr: &MountAttr) -> Result<(), Errno> {
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    // SAFETY: an empty string and a struct of the size given.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            std::ptr::from_ref(attr),
+            size_of::<MountAttr>(),
+        )
+    })
+    .map(drop)
+}
+
+/// `setns(2)`.
+pub(crate) fn setns(namespace: BorrowedFd<'_>, kind: u32) -> Result<(), Errno> {
+    // SAFETY: numbers only.
+    check(unsafe { libc::syscall(libc::SYS_setns, namespace.as_raw_fd(), kind) }).map(drop)
+}
+
+/// `prlimit(2)` of another process: sets `resource`.
+pub(crate) fn prlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: the kernel reads one rlimit64 and writes none.
+    check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, &raw const limit, std::ptr::null_mut::<u8>()) })
+        .map(drop)
+}
+
+/// Makes `fd` exist without close-on-exec in no program: a memfd for `name`, executable where the kernel asks.
+pub(crate) fn memfd(name: &CStr, executable: bool) -> Result<OwnedFd, Errno> {
+    // KERNEL(6.3): MFD_EXEC; before, every memfd was executable and the flag is EINVAL.
+    const MFD_EXEC: u32 = 0x10;
+    const MFD_NOEXEC_SEAL: u32 = 0x8;
+    let base = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // SAFETY: a NUL-terminated name.
+    let create = |flags: u32| check(unsafe { libc::syscall(libc::SYS_memfd_create, name.as_ptr(), flags) });
+    let flags = if executable { MFD_EXEC } else { MFD_NOEXEC_SEAL };
+    let fd = match create(base | flags) {
+        Err(Errno::INVAL) => create(base)?,
+        created => created?,
+    };
+    // SAFETY: just made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(c_int::try_from(fd).unwrap_or(-1)) })
+}
+
+/// The process's own priority over what `pidfd_send_signal(2)` does with it: sends `signal`.
+pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    // SAFETY: no siginfo is given.
+    check(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<u8>(), 0)
+    })
+    .map(drop)
+}
