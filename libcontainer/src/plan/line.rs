@@ -73,12 +73,14 @@ pub(crate) enum HostStep {
 }
 
 /// A failure of a write that is no failure of the container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Tolerate {
     /// None.
     Nothing,
     /// The file does not exist on this kernel and the value asks for nothing (`-1`, `0`).
     Missing,
+    /// The file does not exist on this kernel, and this one has taken its place.
+    Otherwise { file: PathBuf, value: String },
 }
 
 /// One range of a uid_map or gid_map.
