@@ -17,11 +17,18 @@ impl Store {
 
     /// Opens the store at `root`, which is made (0700) when the first container is.
     pub fn open(root: impl AsRef<Path>) -> Result<Store> {
-        Ok(Store { root: root.as_ref().to_owned() })
+        Ok(Store {
+            root: root.as_ref().to_owned(),
+        })
     }
 
     /// Makes a container from `bundle`, up to the point where `start` runs its program.
-    pub fn create(&self, id: &str, bundle: &crate::Bundle, options: &CreateOptions) -> Result<Container> {
+    pub fn create(
+        &self,
+        id: &str,
+        bundle: &crate::Bundle,
+        options: &CreateOptions,
+    ) -> Result<Container> {
         let _ = (id, bundle, options, &self.root);
         todo!()
     }
