@@ -1,10 +1,12 @@
 //! Run OCI containers: config.json → plan → init.
 mod bundle;
+mod cgroup;
 mod container;
 mod error;
 mod facts;
 mod plan {
-    mod line;
+    pub(crate) mod cgroup;
+    pub(crate) mod line;
 }
 mod store;
 

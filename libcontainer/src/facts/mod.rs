@@ -30,4 +30,7 @@ pub struct Hierarchy {
     pub own: String,
     /// cgroup v2.
     pub unified: bool,
+    /// The caller may make a group below its own (on a pure cgroup v2 host: beside its own).
+    #[serde(default)]
+    pub writable: bool,
 }

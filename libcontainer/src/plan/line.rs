@@ -42,18 +42,37 @@ pub(crate) enum HostStep {
     /// Make the container's cgroup in every hierarchy (absolute directories). Existing ones are taken if empty.
     CreateCgroup { directories: Vec<PathBuf> },
     /// Write a value to a file of one of these cgroups.
-    WriteCgroup { file: PathBuf, value: String, tolerate: Tolerate },
+    WriteCgroup {
+        file: PathBuf,
+        value: String,
+        tolerate: Tolerate,
+    },
     /// cgroup v2: load the device program (BPF instructions, 8 bytes each) and attach it to the group.
-    AttachDeviceProgram { directory: PathBuf, program: Vec<u8> },
+    AttachDeviceProgram {
+        directory: PathBuf,
+        program: Vec<u8>,
+    },
     /// Give the group to a user: the files of `/sys/kernel/cgroup/delegate` (runtime-spec, "cgroup ownership").
     ChownCgroup { directory: PathBuf, uid: u32 },
     /// clone3(2) of init with these `CLONE_NEW*` flags; into the cgroup v2 directory if there is one. The
     /// `tasks` files of the cgroup v1 directories fill the first slots.
-    Clone { namespaces: u32, into_cgroup: Option<PathBuf>, tasks: Vec<PathBuf> },
+    Clone {
+        namespaces: u32,
+        into_cgroup: Option<PathBuf>,
+        tasks: Vec<PathBuf>,
+    },
     /// Write `/proc/PID/{uid_map,setgroups,gid_map}`, by newuidmap(1) and newgidmap(1) where we may not.
-    WriteIdMaps { uid: Vec<IdMap>, gid: Vec<IdMap>, deny_setgroups: bool },
+    WriteIdMaps {
+        uid: Vec<IdMap>,
+        gid: Vec<IdMap>,
+        deny_setgroups: bool,
+    },
     /// Open a bind source as a detached mount, id-mapped if there are maps: fills a slot.
-    OpenMount { source: PathBuf, recursive: bool, id_map: Option<IdMappedMount> },
+    OpenMount {
+        source: PathBuf,
+        recursive: bool,
+        id_map: Option<IdMappedMount>,
+    },
     /// Move a network device into the container's network namespace.
     MoveNetDevice { name: String, new_name: String },
     /// Run a hook in the runtime's namespaces, the state on its standard input.
@@ -61,7 +80,12 @@ pub(crate) enum HostStep {
     /// Write the state for hooks that init runs to a descriptor that fills a slot.
     SendState { status: &'static str },
     /// prlimit(2) on init: raising a limit needs the host's privilege.
-    SetRlimit { resource: u32, name: String, soft: u64, hard: u64 },
+    SetRlimit {
+        resource: u32,
+        name: String,
+        soft: u64,
+        hard: u64,
+    },
     /// Take the console's master from init and pass it on.
     ForwardConsole,
     /// Take the seccomp listener from init and send it to the agent.
@@ -73,12 +97,14 @@ pub(crate) enum HostStep {
 }
 
 /// A failure of a write that is no failure of the container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Tolerate {
     /// None.
     Nothing,
     /// The file does not exist on this kernel and the value asks for nothing (`-1`, `0`).
     Missing,
+    /// The file does not exist on this kernel, and this one has taken its place.
+    Otherwise { file: PathBuf, value: String },
 }
 
 /// One range of a uid_map or gid_map.

@@ -1,0 +1,213 @@
+//! Making the container's groups.
+#![forbid(unsafe_code)]
+use super::directory::{Directory, Version};
+use crate::{Error, ErrorKind, Result};
+use rustix::fs::{AtFlags, Mode};
+use rustix::io::Errno;
+use std::path::{Path, PathBuf};
+
+/// What [`create`] has made, and nothing that was there before.
+#[derive(Debug, Default)]
+pub(crate) struct Created {
+    /// Parents before their children.
+    made: Vec<PathBuf>,
+}
+
+impl Created {
+    /// Whether `directory` was not there before.
+    pub(crate) fn contains(&self, directory: &Path) -> bool {
+        self.made.iter().any(|made| made == directory)
+    }
+
+    /// Removes them, as far as they are still empty.
+    pub(crate) fn undo(self) {
+        for directory in self.made.iter().rev() {
+            _ = rustix::fs::rmdir(directory);
+        }
+    }
+}
+
+/// Makes each group with its parents. An existing one is taken if it is empty. After a failure there is nothing
+/// that was not there before.
+pub(crate) fn create(directories: &[PathBuf]) -> Result<Created> {
+    let mut created = Created::default();
+    for directory in directories {
+        if let Err(error) = make(directory, &mut created.made) {
+            created.undo();
+            return Err(error);
+        }
+    }
+    Ok(created)
+}
+
+fn make(directory: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
+    let failed = |call: &str, errno| {
+        Error::system(
+            format!("make the cgroup {}", directory.display()),
+            call,
+            errno,
+        )
+    };
+    // Usually only the last component is missing.
+    let mut existing = directory;
+    let mut group = loop {
+        match Directory::open(existing) {
+            Ok(group) => break group,
+            Err(Errno::NOENT) => existing = existing.parent().unwrap_or(Path::new("/")),
+            Err(errno) => return Err(failed(&format!("openat({})", existing.display()), errno)),
+        }
+    };
+    // An ordinary directory made here would hold no limit at all.
+    let version = group.version().map_err(|errno| failed("fstatfs", errno))?;
+    let Some(version) = version else {
+        let message = format!(
+            "make the cgroup {}: {} is not in a cgroup filesystem",
+            directory.display(),
+            existing.display()
+        );
+        return Err(Error::new(ErrorKind::System, message));
+    };
+    let mut is_new = false;
+    let missing = directory.strip_prefix(existing).unwrap_or(Path::new(""));
+    if missing.as_os_str().is_empty() {
+        let parent = group
+            .child("..")
+            .map_err(|errno| failed("openat(..)", errno))?;
+        prepare(&parent, version);
+    } else {
+        prepare(&group, version);
+    }
+    let mut path = existing.to_owned();
+    for name in missing {
+        if is_new {
+            prepare(&group, version);
+        }
+        path.push(name);
+        is_new = match rustix::fs::mkdirat(&group, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) => {
+                made.push(path.clone());
+                true
+            }
+            // Somebody was faster.
+            Err(Errno::EXIST) => false,
+            Err(errno) => return Err(failed(&format!("mkdirat({})", path.display()), errno)),
+        };
+        group = group
+            .child(name)
+            .map_err(|errno| failed(&format!("openat({})", path.display()), errno))?;
+        if version == Version::V2
+            && group
+                .read("cgroup.type")
+                .is_ok_and(|kind| kind.trim() == "domain invalid")
+        {
+            // Below a threaded group there are only threaded ones. If a controller is wanted that cannot be
+            // had there, writing its file says so.
+            _ = group.write("cgroup.type", "threaded");
+        }
+    }
+    if version == Version::V1 {
+        inherit_cpuset(&group);
+    }
+    if !is_new {
+        let pids = group
+            .pids()
+            .map_err(|errno| failed("read(cgroup.procs)", errno))?;
+        if !pids.is_empty() {
+            let message = format!(
+                "container's cgroup is not empty: {} process(es) found",
+                pids.len()
+            );
+            return Err(
+                Error::new(ErrorKind::Exists, message).detail(directory.display().to_string())
+            );
+        }
+    }
+    if super::freezer::state(&group, version) != super::freezer::State::Thawed {
+        let message = "container's cgroup unexpectedly frozen";
+        return Err(
+            Error::new(ErrorKind::WrongStatus, message).detail(directory.display().to_string())
+        );
+    }
+    Ok(())
+}
+
+/// Prepares a group, and those above it, for a child.
+fn prepare(group: &Directory, version: Version) {
+    match version {
+        Version::V1 => inherit_cpuset(group),
+        Version::V2 => enable_controllers(group),
+    }
+}
+
+/// cgroup v1: nothing can be put into a cpuset without processors and memory nodes, and a new one has none.
+fn inherit_cpuset(group: &Directory) {
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        // No file: another hierarchy. An error shows when init joins the group.
+        if group.read(file).is_ok_and(|value| value.trim().is_empty())
+            && let Ok(parent) = group.child("..")
+            && parent.version() == Ok(Some(Version::V1))
+        {
+            inherit_cpuset(&parent);
+            if let Ok(value) = parent.read(file) {
+                _ = group.write(file, value.trim());
+            }
+        }
+    }
+}
+
+/// cgroup v2: whatever a group has, its children shall have, from the top down. What cannot be enabled may not be
+/// needed; if it is, writing its file fails and says why.
+fn enable_controllers(group: &Directory) {
+    if let Ok(parent) = group.child("..")
+        && parent.version() == Ok(Some(Version::V2))
+    {
+        enable_controllers(&parent);
+    }
+    let (Ok(available), Ok(enabled)) = (
+        group.read("cgroup.controllers"),
+        group.read("cgroup.subtree_control"),
+    ) else {
+        return;
+    };
+    let is_missing = |name: &&str| !enabled.split_whitespace().any(|each| each == *name);
+    let missing: Vec<String> = available
+        .split_whitespace()
+        .filter(is_missing)
+        .map(|name| format!("+{name}"))
+        .collect();
+    if !missing.is_empty()
+        && group
+            .write("cgroup.subtree_control", &missing.join(" "))
+            .is_err()
+    {
+        for controller in missing {
+            _ = group.write("cgroup.subtree_control", &controller);
+        }
+    }
+}
+
+/// Gives a v2 group to a user: the directory and the files that the kernel names for this purpose.
+pub(crate) fn chown(directory: &Path, uid: u32) -> Result<()> {
+    let failed = |what: &str, errno| {
+        Error::system(
+            format!("give the cgroup {} to uid {uid}", directory.display()),
+            format!("fchownat({what})"),
+            errno,
+        )
+    };
+    let group = Directory::open(directory).map_err(|errno| failed(".", errno))?;
+    let owner = Some(rustix::fs::Uid::from_raw(uid));
+    rustix::fs::chownat(&group, "", owner, None, AtFlags::EMPTY_PATH)
+        .map_err(|errno| failed(".", errno))?;
+    // KERNEL(4.15): the list. The fallback is the runtime-spec's.
+    let listed = std::fs::read_to_string("/sys/kernel/cgroup/delegate");
+    let files = listed
+        .unwrap_or_else(|_| "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n".to_owned());
+    for file in files.lines() {
+        match rustix::fs::chownat(&group, file, owner, None, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(failed(file, errno)),
+        }
+    }
+    Ok(())
+}

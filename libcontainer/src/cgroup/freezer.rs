@@ -1,0 +1,171 @@
+//! Stopping every process of a container at once.
+#![forbid(unsafe_code)]
+use super::directory::{Directory, Version};
+use super::{PATIENCE, holder};
+use crate::plan::cgroup::Group;
+use crate::{Error, ErrorKind, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Thawed,
+    /// On the way, or stuck there.
+    Freezing,
+    Frozen,
+}
+
+/// A group counts as frozen too if one above it is.
+pub(super) fn state(group: &Directory, version: Version) -> State {
+    match version {
+        Version::V1 => match group.read("freezer.state").as_deref().map(str::trim) {
+            Ok("FROZEN") => State::Frozen,
+            Ok("FREEZING") => State::Freezing,
+            _ => State::Thawed,
+        },
+        Version::V2 => match group.read_key("cgroup.events", "frozen") {
+            Ok(Some(1)) => State::Frozen,
+            _ if group
+                .read("cgroup.freeze")
+                .is_ok_and(|value| value.trim() == "1") =>
+            {
+                State::Freezing
+            }
+            _ => State::Thawed,
+        },
+    }
+}
+
+/// The group whose freezer stops the whole container.
+pub(super) fn freezer(groups: &[Group]) -> Option<(&Group, Version)> {
+    let v1 = groups
+        .iter()
+        .find(|group| !group.unified && group.controllers.iter().any(|name| name == "freezer"));
+    let v2 = || groups.iter().find(|group| group.unified);
+    v1.map(|group| (group, Version::V1))
+        .or_else(|| v2().map(|group| (group, Version::V2)))
+}
+
+fn open(groups: &[Group], doing: &str) -> Result<(Directory, Version)> {
+    let Some((group, version)) = freezer(groups) else {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("{doing}: the container has no cgroup with a freezer"),
+        ));
+    };
+    let opened = Directory::open(&group.directory);
+    let call = || format!("openat({})", group.directory.display());
+    Ok((
+        opened.map_err(|errno| Error::system(doing, call(), errno))?,
+        version,
+    ))
+}
+
+/// Whether the container is paused, or about to be. A container without a freezer, or without its group, is not.
+pub(crate) fn is_frozen(groups: &[Group]) -> bool {
+    open(groups, "").is_ok_and(|(group, version)| state(&group, version) != State::Thawed)
+}
+
+/// Stops every process of the container. What cannot be stopped is left running: afterwards the container is
+/// either frozen, or it is not and this fails.
+pub(crate) fn freeze(groups: &[Group]) -> Result<()> {
+    let (group, version) = open(groups, "freeze the container")?;
+    freeze_group(&group, version, PATIENCE)
+}
+
+pub(super) fn freeze_group(group: &Directory, version: Version, patience: Duration) -> Result<()> {
+    let frozen = match version {
+        Version::V1 => freeze_v1(group, patience),
+        Version::V2 => freeze_v2(group, patience),
+    };
+    if frozen.is_err() {
+        _ = thaw_group(group, version);
+    }
+    frozen.map_err(|(call, errno)| Error::system("freeze the container", call, errno))
+}
+
+type Failure = (&'static str, Errno);
+
+/// cgroup v1 can stay in FREEZING while processes come and go, and tells nobody when it is done. What helps
+/// (runc has found) is to thaw for a moment and try again.
+fn freeze_v1(group: &Directory, patience: Duration) -> std::result::Result<(), Failure> {
+    let deadline = Instant::now() + patience;
+    for attempt in 0_u32.. {
+        if attempt % 25 == 24 {
+            _ = group.write("freezer.state", "THAWED");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        group.write("freezer.state", "FROZEN")?;
+        for _ in 0..5 {
+            if state(group, Version::V1) == State::Frozen {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_micros(if attempt == 0 { 100 } else { 2000 }));
+        }
+        if Instant::now() >= deadline {
+            break;
+        }
+    }
+    Err(("wait for freezer.state", Errno::TIMEDOUT))
+}
+
+fn freeze_v2(group: &Directory, patience: Duration) -> std::result::Result<(), Failure> {
+    let events = group
+        .open_file("cgroup.events", OFlags::RDONLY)
+        .map_err(|errno| ("openat(cgroup.events)", errno))?;
+    group.write("cgroup.freeze", "1")?;
+    let deadline = Instant::now() + patience;
+    loop {
+        // Reading arms the next notification.
+        let mut text = [0; 256];
+        let length = rustix::io::pread(&events, &mut text, 0)
+            .map_err(|errno| ("read(cgroup.events)", errno))?;
+        if text[..length]
+            .windows(8)
+            .any(|window| window == b"frozen 1")
+        {
+            return Ok(());
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(("wait for cgroup.events", Errno::TIMEDOUT));
+        }
+        wait_for(&mut [PollFd::new(&events, PollFlags::PRI)], left);
+    }
+}
+
+/// poll(2) that may also come back early.
+pub(super) fn wait_for(descriptors: &mut [PollFd<'_>], patience: Duration) {
+    let timeout = Timespec::try_from(patience).ok();
+    _ = poll(descriptors, timeout.as_ref());
+}
+
+/// Lets the container run again. A group that it has frozen itself, below its own, stays as it is.
+pub(crate) fn thaw(groups: &[Group]) -> Result<()> {
+    let (group, version) = open(groups, "thaw the container")?;
+    thaw_group(&group, version)
+        .map_err(|(call, errno)| Error::system("thaw the container", call, errno))
+}
+
+pub(super) fn thaw_group(group: &Directory, version: Version) -> std::result::Result<(), Failure> {
+    match version {
+        Version::V1 => group.write("freezer.state", "THAWED"),
+        Version::V2 => group.write("cgroup.freeze", "0"),
+    }
+}
+
+/// Thaws every group of the container, nested ones too: on cgroup v1 a frozen process does not even die.
+pub(super) fn thaw_everything(groups: &[Group]) {
+    let v1 = holder(groups, "freezer", "").filter(|group| !group.unified);
+    let Some(group) = v1.and_then(|group| Directory::open(&group.directory).ok()) else {
+        return;
+    };
+    _ = group.walk(|group| {
+        if state(group, Version::V1) != State::Thawed {
+            _ = thaw_group(group, Version::V1);
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,121 @@
+//! Signals for every process of a container.
+#![forbid(unsafe_code)]
+use super::directory::{Directory, Version, gone_is_none};
+use super::{freezer, members, sys};
+use crate::plan::cgroup::Group;
+use crate::{Error, Result};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::collections::HashSet;
+use std::time::Duration;
+
+/// So many rounds find the children that processes fork while they are being signalled.
+const ROUNDS: usize = 8;
+
+/// Sends `signal` to every process of the container, nested groups included; `false` if the container has no
+/// group (any more).
+///
+/// The freezer is used only against processes that fork faster than they can be killed, so that a runtime that
+/// dies here leaves nothing frozen. SIGKILL ends a paused container too.
+pub(crate) fn kill_all(groups: &[Group], signal: i32) -> Result<bool> {
+    let failed = |call: &str, errno| {
+        Error::system(
+            format!("signal {signal} for every process of the container"),
+            call,
+            errno,
+        )
+    };
+    let kills = signal == libc::SIGKILL;
+    let mut exists = false;
+    let unified = groups.iter().find(|group| group.unified);
+    // KERNEL(5.14): cgroup.kill takes all at once, those that are just being forked included.
+    if kills && let Some(unified) = unified {
+        let opened = gone_is_none(Directory::open(&unified.directory))
+            .map_err(|errno| failed("openat", errno))?;
+        exists |= opened.is_some();
+        let killed = opened.is_some_and(|group| group.write("cgroup.kill", "1").is_ok());
+        if killed && groups.len() == 1 {
+            return Ok(true);
+        }
+    }
+    if let Some(group) = members(groups)
+        && let Some(top) = gone_is_none(Directory::open(&group.directory))
+            .map_err(|errno| failed("openat", errno))?
+    {
+        exists = true;
+        let settled = signal_each(&top, signal);
+        if kills && settled == Ok(false) {
+            kill_frozen(groups, &top);
+        }
+        if kills {
+            freezer::thaw_everything(groups);
+        }
+        settled.map_err(|errno| failed("pidfd_send_signal", errno))?;
+    }
+    Ok(exists)
+}
+
+/// Signals each process once, until a round finds no new one; `false` if there always were.
+fn signal_each(top: &Directory, signal: i32) -> std::result::Result<bool, Errno> {
+    let mut signalled = HashSet::new();
+    let mut denied = None;
+    for _ in 0..ROUNDS {
+        let listed = gone_is_none(top.pids())?.unwrap_or_default();
+        let fresh: Vec<i32> = listed
+            .into_iter()
+            .filter(|pid| signalled.insert(*pid))
+            .collect();
+        if fresh.is_empty() {
+            return denied.map_or(Ok(true), Err);
+        }
+        // Not too many descriptors at a time.
+        for pids in fresh.chunks(128) {
+            let open = |pid: &i32| {
+                Some((
+                    *pid,
+                    pidfd_open(Pid::from_raw(*pid)?, PidfdFlags::empty()).ok()?,
+                ))
+            };
+            let opened: Vec<_> = pids.iter().filter_map(open).collect();
+            // A pid may have been given to a stranger before it was opened. If it is still in the group, it was not.
+            let still: HashSet<i32> = gone_is_none(top.pids())?
+                .unwrap_or_default()
+                .into_iter()
+                .collect();
+            for (pid, pidfd) in opened {
+                match if still.contains(&pid) {
+                    sys::pidfd_send_signal(&pidfd, signal)
+                } else {
+                    Ok(())
+                } {
+                    Ok(()) | Err(Errno::SRCH) => {}
+                    Err(errno) => denied = Some(errno),
+                }
+            }
+        }
+    }
+    denied.map_or(Ok(false), Err)
+}
+
+/// Against a fork bomb: nothing forks while it is frozen, and its pids stay its own.
+fn kill_frozen(groups: &[Group], top: &Directory) {
+    let Some((group, version)) = freezer::freezer(groups) else {
+        return;
+    };
+    let Ok(frozen) = Directory::open(&group.directory) else {
+        return;
+    };
+    // Even half frozen it forks less.
+    _ = freezer::freeze_group(&frozen, version, Duration::from_secs(1));
+    for pid in top.pids().unwrap_or_default() {
+        if let Some(pidfd) =
+            Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
+        {
+            _ = sys::pidfd_send_signal(&pidfd, libc::SIGKILL);
+        }
+    }
+    _ = freezer::thaw_group(&frozen, version);
+    if version == Version::V2 {
+        _ = frozen.write("cgroup.kill", "1");
+    }
+}

@@ -1,0 +1,168 @@
+//! Doing what [`plan::cgroup`](crate::plan::cgroup) decided, and the operations on a container's groups.
+//!
+//! Every group is opened once and everything in it is reached from that descriptor. A container can nest groups
+//! below its own as deep as it likes and may rename or remove them at any time, so whatever walks down takes a
+//! group that is gone for an empty one, and never follows a path that it has not just read.
+#![deny(unsafe_code)]
+mod create;
+mod device_program;
+mod directory;
+mod freezer;
+mod kill;
+mod remove;
+#[allow(
+    unsafe_code,
+    reason = "bpf(2) and pidfd_send_signal(2), which rustix lacks or restricts"
+)]
+mod sys;
+
+pub(crate) use create::{Created, chown, create};
+pub(crate) use device_program::attach_device_program;
+pub(crate) use freezer::{freeze, is_frozen, thaw};
+pub(crate) use kill::kill_all;
+pub(crate) use remove::remove;
+
+use crate::plan::cgroup::Group;
+use crate::plan::line::Tolerate;
+use crate::{Error, Result};
+use directory::Directory;
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a group may take to freeze or to become empty.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Writes `value` to a file of a group.
+pub(crate) fn write(file: &Path, value: &str, tolerate: &Tolerate) -> Result<()> {
+    let (parent, name) = split(file);
+    let group = Directory::open(parent).map_err(|errno| failure(file, value, "openat", errno))?;
+    match (group.write(name, value), tolerate) {
+        (Ok(()), _) | (Err((_, Errno::NOENT)), Tolerate::Missing) => Ok(()),
+        (Err((_, Errno::NOENT)), Tolerate::Otherwise { file, value }) => {
+            write(file, value, &Tolerate::Nothing)
+        }
+        (Err((call, errno)), _) => {
+            Err(failure(file, value, call, errno).detail(hint(&group, name, value, errno)))
+        }
+    }
+}
+
+fn failure(file: &Path, value: &str, call: &str, errno: Errno) -> Error {
+    Error::system(
+        format!("write {value:?} to {}", file.display()),
+        call,
+        errno,
+    )
+}
+
+/// What the errno does not say.
+fn hint(group: &Directory, name: &str, value: &str, errno: Errno) -> String {
+    let number = |file: &str| {
+        group
+            .read(file)
+            .map(|text| text.trim().to_owned())
+            .unwrap_or_default()
+    };
+    match (errno, name) {
+        (Errno::NOENT, _) => {
+            let controller = name.split('.').next().unwrap_or_default();
+            match group.read("cgroup.controllers") {
+                Ok(list) if !list.split_whitespace().any(|each| each == controller) => format!(
+                    "controller {controller:?} is not enabled for this group (type {:?}); a group with processes \
+                     cannot have children with controllers",
+                    number("cgroup.type")
+                ),
+                _ => "this kernel has no such setting".to_owned(),
+            }
+        }
+        (Errno::BUSY, "memory.limit_in_bytes") => format!(
+            "unable to set memory limit to {value} (current usage: {}, peak usage: {})",
+            number("memory.usage_in_bytes"),
+            number("memory.max_usage_in_bytes")
+        ),
+        (Errno::PERM, "devices.allow") => "the parent group does not allow it either".to_owned(),
+        (Errno::NODEV, "io.max" | "io.weight" | "io.bfq.weight") => {
+            "there is no such block device".to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+/// The v1 `tasks` files for init to join, in the order of the plan.
+pub(crate) fn open_tasks(tasks: &[PathBuf]) -> Result<Vec<OwnedFd>> {
+    let open = |file: &PathBuf| {
+        let (parent, name) = split(file);
+        let opened = Directory::open(parent)
+            .and_then(|group| group.open_file(name, rustix::fs::OFlags::WRONLY));
+        opened.map_err(|errno| {
+            Error::system(
+                "join the container's cgroup",
+                format!("openat({})", file.display()),
+                errno,
+            )
+        })
+    };
+    tasks.iter().map(open).collect()
+}
+
+/// The v2 directory that a process is to be born in.
+pub(crate) fn open_directory(directory: &Path) -> Result<OwnedFd> {
+    let call = || format!("openat({})", directory.display());
+    Ok(Directory::open(directory)
+        .map_err(|errno| Error::system("open the container's cgroup", call(), errno))?
+        .into())
+}
+
+/// Every process in the groups, nested ones too, by its pid in the caller's pid namespace.
+pub(crate) fn pids(groups: &[Group]) -> Result<Vec<i32>> {
+    let Some(group) = members(groups) else {
+        return Ok(Vec::new());
+    };
+    let listed = Directory::open(&group.directory).and_then(|group| group.pids());
+    match listed {
+        Err(Errno::NOENT | Errno::NODEV) => Ok(Vec::new()),
+        listed => listed.map_err(|errno| {
+            Error::system(
+                "list the container's processes",
+                format!("read({}/cgroup.procs)", group.directory.display()),
+                errno,
+            )
+        }),
+    }
+}
+
+/// The group that tells best which processes belong to the container: a container cannot leave its freezer or
+/// its device rules by accident. On a hybrid host the v2 side may have been left out by other tools.
+fn members(groups: &[Group]) -> Option<&Group> {
+    let v1 = ["freezer", "devices", "pids", "memory"];
+    let holds = |name: &&str| {
+        groups
+            .iter()
+            .find(|group| !group.unified && group.controllers.iter().any(|each| each == name))
+    };
+    v1.iter().find_map(holds).or_else(|| groups.first())
+}
+
+/// The group that holds a controller: its name on v1 and on v2.
+fn holder<'a>(groups: &'a [Group], v1: &str, v2: &str) -> Option<&'a Group> {
+    groups.iter().find(|group| {
+        let name = if group.unified { v2 } else { v1 };
+        group
+            .controllers
+            .iter()
+            .any(|controller| controller == name)
+    })
+}
+
+fn split(file: &Path) -> (&Path, &str) {
+    let name = file
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    (file.parent().unwrap_or(Path::new("/")), name)
+}
+
+#[cfg(test)]
+mod tests;

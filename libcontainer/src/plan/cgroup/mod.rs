@@ -1,0 +1,286 @@
+//! [Control groups](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#control-groups):
+//! where the container's groups are, and what is written to them before the clone.
+#![forbid(unsafe_code)]
+mod devices;
+mod resources;
+pub(crate) mod v1;
+pub(crate) mod v2;
+
+pub(crate) use resources::{Write, writes};
+
+use super::line::{Action, HostStep, Line, Origin};
+use crate::container::CgroupManager;
+use crate::facts::Hierarchy;
+use crate::{Error, ErrorKind, HostFacts, Result};
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The container's group in one hierarchy. Goes into the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Group {
+    /// As `/proc/self/cgroup` spells them; for cgroup v2 those of `cgroup.controllers`.
+    pub controllers: Vec<String>,
+    pub directory: PathBuf,
+    /// cgroup v2.
+    pub unified: bool,
+}
+
+/// What the control groups of a container ask of the host.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct CgroupPlan {
+    /// Host lines before the clone.
+    pub lines: Vec<Line>,
+    /// The cgroup v2 directory that init is born in; also the v2 side of a hybrid host.
+    pub into_cgroup: Option<PathBuf>,
+    /// cgroup v1: the `tasks` files that init writes `0` to.
+    pub tasks: Vec<PathBuf>,
+    /// One group per hierarchy.
+    pub groups: Vec<Group>,
+}
+
+/// Plans the container's groups. `id` is the name of a group that config.json does not name.
+pub(crate) fn plan(
+    spec: &Spec,
+    facts: &HostFacts,
+    id: &str,
+    manager: CgroupManager,
+) -> Result<CgroupPlan> {
+    match manager {
+        CgroupManager::Cgroupfs => {}
+        CgroupManager::Systemd => {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "the systemd cgroup driver is not supported yet",
+            ));
+        }
+        CgroupManager::Disabled => return Ok(CgroupPlan::default()),
+    }
+    let linux = spec.linux().as_ref();
+    let path = linux
+        .and_then(|linux| linux.cgroups_path().as_deref())
+        .filter(|path| !path.as_os_str().is_empty());
+    let resources = linux.and_then(|linux| linux.resources().as_ref());
+
+    let groups = groups(path, facts, id)?;
+    let writes = match resources {
+        Some(resources) => {
+            writes(resources, &groups).map_err(|error| no_permission(error, &groups, facts))?
+        }
+        None => Vec::new(),
+    };
+    let (into_cgroup, tasks) = entry(&groups);
+    let mut lines = Vec::new();
+    if !groups.is_empty() {
+        let directories = groups.iter().map(|group| group.directory.clone()).collect();
+        let origin = if path.is_some() {
+            "/linux/cgroupsPath"
+        } else {
+            Origin::DEFAULT
+        };
+        lines.push(host(HostStep::CreateCgroup { directories }, origin));
+    }
+    lines.extend(writes.into_iter().map(|write| write.line()));
+    lines.extend(device_lines(
+        resources.and_then(|resources| resources.devices().as_deref()),
+        &groups,
+        facts,
+    )?);
+    lines.extend(ownership(spec, &groups));
+    Ok(CgroupPlan {
+        lines,
+        into_cgroup,
+        tasks,
+        groups,
+    })
+}
+
+/// How a process gets into the groups: the directory for `CLONE_INTO_CGROUP` and the v1 `tasks` files.
+pub(crate) fn entry(groups: &[Group]) -> (Option<PathBuf>, Vec<PathBuf>) {
+    let unified = groups
+        .iter()
+        .find(|group| group.unified)
+        .map(|group| group.directory.clone());
+    let tasks = groups
+        .iter()
+        .filter(|group| !group.unified)
+        .map(|group| group.directory.join("tasks"));
+    (unified, tasks.collect())
+}
+
+fn host(step: HostStep, origin: &str) -> Line {
+    Line {
+        action: Action::Host(step),
+        origin: Origin(origin.to_owned()),
+    }
+}
+
+/// The group in each hierarchy. An absolute path counts from the mount, a relative one from the caller's own
+/// group; on a pure cgroup v2 host from its parent, because the own group holds processes and may therefore not
+/// have children with controllers (runc does the same).
+fn groups(path: Option<&Path>, facts: &HostFacts, id: &str) -> Result<Vec<Group>> {
+    let pure_v2 = facts.hierarchies.iter().all(|hierarchy| hierarchy.unified);
+    // An ordinary user who names no path gets groups where the host lets him make some, and needs none elsewhere.
+    let may = |hierarchy: &Hierarchy| path.is_some() || has_authority(facts) || hierarchy.writable;
+    let group = |hierarchy: &Hierarchy| {
+        let below = match path {
+            Some(path) if path.is_absolute() => PathBuf::new(),
+            _ if pure_v2 => Path::new(&hierarchy.own)
+                .parent()
+                .unwrap_or(Path::new("/"))
+                .to_owned(),
+            _ => PathBuf::from(&hierarchy.own),
+        };
+        let inner = clean(path.unwrap_or(Path::new(id)));
+        let relative = clean(&below).join(&inner);
+        if inner.as_os_str().is_empty() {
+            return Err(Error::config(
+                "/linux/cgroupsPath",
+                "names no group of the container's own",
+            ));
+        }
+        Ok(Group {
+            controllers: hierarchy.controllers.clone(),
+            directory: hierarchy.mount.join(relative),
+            unified: hierarchy.unified,
+        })
+    };
+    facts
+        .hierarchies
+        .iter()
+        .filter(|hierarchy| may(hierarchy))
+        .map(group)
+        .collect()
+}
+
+/// `path` relative to the root of a hierarchy, without `.`, `..` and doubled slashes: `..` stops at the root.
+fn clean(path: &Path) -> PathBuf {
+    use std::path::Component;
+    let mut clean = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => _ = clean.pop(),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
+        }
+    }
+    clean
+}
+
+/// Root of the host: what it may not do is an error. Anyone else goes without what nobody asked for.
+fn has_authority(facts: &HostFacts) -> bool {
+    facts.privileged && !facts.in_user_namespace
+}
+
+/// Says the real reason if a limit fails for want of a group.
+fn no_permission(error: Error, groups: &[Group], facts: &HostFacts) -> Error {
+    let denied = groups.len() < facts.hierarchies.len();
+    if error.kind() != ErrorKind::Unsupported || !denied {
+        return error;
+    }
+    let words =
+        "rootless needs no limits + no cgrouppath when no permission is granted for cgroups";
+    let reason = Error::new(ErrorKind::Unsupported, words);
+    match error.origin() {
+        Some(origin) => reason.at(origin),
+        None => reason,
+    }
+}
+
+fn device_lines(
+    rules: Option<&[oci_spec::runtime::LinuxDeviceCgroup]>,
+    groups: &[Group],
+    facts: &HostFacts,
+) -> Result<Vec<Line>> {
+    // Without privilege over the host the kernel takes no device rules, and lets nobody make or open a
+    // device that the user could not open anyway.
+    if !has_authority(facts) {
+        return Ok(Vec::new());
+    }
+    let origin = if rules.is_some_and(|rules| !rules.is_empty()) {
+        "/linux/resources/devices"
+    } else {
+        Origin::DEFAULT
+    };
+    let model = devices::rules(rules.unwrap_or_default())?;
+    let v1 = groups
+        .iter()
+        .find(|group| !group.unified && group.controllers.iter().any(|name| name == "devices"));
+    if let Some(group) = v1 {
+        let writes = model.v1().into_iter().map(|(name, value)| {
+            let file = group.directory.join(name);
+            host(
+                HostStep::WriteCgroup {
+                    file,
+                    value,
+                    tolerate: super::line::Tolerate::Nothing,
+                },
+                origin,
+            )
+        });
+        return Ok(writes.collect());
+    }
+    match groups.iter().find(|group| group.unified) {
+        Some(group) => {
+            let step = HostStep::AttachDeviceProgram {
+                directory: group.directory.clone(),
+                program: model.program(),
+            };
+            Ok(vec![host(step, origin)])
+        }
+        None => Err(Error::new(
+            ErrorKind::Unsupported,
+            "the devices controller is not available",
+        )
+        .at(origin)),
+    }
+}
+
+/// [Ownership](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#cgroup-ownership):
+/// a container that has its own cgroup namespace and sees its groups writable gets them, on cgroup v2.
+fn ownership(spec: &Spec, groups: &[Group]) -> Option<Line> {
+    let [group] = groups else { return None };
+    let linux = spec.linux().as_ref()?;
+    let has_namespace = linux.namespaces().iter().flatten().any(|namespace| {
+        namespace.typ() == LinuxNamespaceType::Cgroup
+            && namespace
+                .path()
+                .as_ref()
+                .is_none_or(|path| path.as_os_str().is_empty())
+    });
+    let is_writable = spec.mounts().iter().flatten().any(|mount| {
+        let cgroup = matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"));
+        cgroup
+            && !mount
+                .options()
+                .iter()
+                .flatten()
+                .any(|option| option == "ro")
+    });
+    if !group.unified || !has_namespace || !is_writable {
+        return None;
+    }
+    let user = spec
+        .process()
+        .as_ref()
+        .map_or(0, |process| process.user().uid());
+    let maps = linux.uid_mappings().as_deref().unwrap_or_default();
+    let map = maps.iter().find(|map| {
+        user.checked_sub(map.container_id())
+            .is_some_and(|offset| offset < map.size())
+    });
+    let uid = match map {
+        Some(map) => map.host_id().checked_add(user - map.container_id())?,
+        None if maps.is_empty() => user,
+        None => return None,
+    };
+    // Root has it already.
+    let step = HostStep::ChownCgroup {
+        directory: group.directory.clone(),
+        uid,
+    };
+    (uid != 0).then(|| host(step, "/linux/namespaces"))
+}
+
+#[cfg(test)]
+mod tests;
