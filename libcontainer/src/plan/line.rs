@@ -52,6 +52,8 @@ pub(crate) enum HostStep {
     Clone { namespaces: u32, into_cgroup: Option<PathBuf>, tasks: Vec<PathBuf> },
     /// Write `/proc/PID/{uid_map,setgroups,gid_map}`, by newuidmap(1) and newgidmap(1) where we may not.
     WriteIdMaps { uid: Vec<IdMap>, gid: Vec<IdMap>, deny_setgroups: bool },
+    /// Open a pidfd of the container's init, for an `exec` to join its namespaces: fills a slot.
+    OpenProcess,
     /// Open a bind source as a detached mount, id-mapped if there are maps: fills a slot.
     OpenMount { source: PathBuf, recursive: bool, id_map: Option<IdMappedMount> },
     /// Move a network device into the container's network namespace.
