@@ -3,14 +3,14 @@ mod bundle;
 mod container;
 mod error;
 mod facts;
-mod plan {
-    mod line;
-}
+mod plan;
 mod store;
+mod validate;
 
 pub use bundle::Bundle;
 pub use container::{CgroupManager, Child, Container, CreateOptions, ExecOptions, State, Status};
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Hierarchy, HostFacts};
 pub use oci_spec;
+pub use plan::{Line, Origin, Plan, PlanOptions};
 pub use store::Store;

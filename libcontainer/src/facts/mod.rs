@@ -1,4 +1,6 @@
 //! What this host can do: plain data, found by trying, never by comparing versions.
+mod probe;
+
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
