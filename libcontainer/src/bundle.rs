@@ -1,9 +1,13 @@
-//! A directory with config.json.
-use crate::Result;
+//! A bundle: a directory with a config.json. Whatever is wrong with the file is named by its JSON pointer.
+#![forbid(unsafe_code)]
+
+use crate::{Error, ErrorKind, Result};
 use oci_spec::runtime::{Process, Spec};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// A directory with a config.json that has been read.
+/// A bundle whose config.json has been read.
 #[derive(Debug, Clone)]
 pub struct Bundle {
     pub(crate) path: PathBuf,
@@ -12,13 +16,29 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// Reads `config.json` in `directory`.
+    /// Read `config.json` of the bundle at `directory`.
     pub fn open(directory: impl AsRef<Path>) -> Result<Bundle> {
-        let _ = directory;
-        todo!()
+        Bundle::open_with(directory, "config.json")
     }
 
-    /// The directory, absolute.
+    /// The same with another name (or an absolute path) for the file.
+    pub fn open_with(directory: impl AsRef<Path>, config_name: impl AsRef<Path>) -> Result<Bundle> {
+        let directory = directory.as_ref();
+        // Made absolute, but not resolved: engines compare the path with the one that they gave.
+        let path = std::path::absolute(directory)
+            .map_err(|error| Error::io(format!("bundle {}", directory.display()), "getcwd", &error))?;
+        let name = config_name.as_ref();
+        let bytes = std::fs::read(path.join(name)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                let message = format!("JSON specification file {} not found", name.display());
+                Error::new(ErrorKind::InvalidConfig, message)
+            }
+            _ => Error::io(format!("read {}", path.join(name).display()), "open", &error),
+        })?;
+        Bundle::from_parts(path, bytes)
+    }
+
+    /// The absolute path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -28,14 +48,262 @@ impl Bundle {
         &self.spec
     }
 
-    /// config.json as it was read.
+    /// config.json, byte for byte.
     pub fn config_bytes(&self) -> &[u8] {
         &self.config
     }
 
+    /// A bundle from the parts that were kept of one: its directory and the bytes of its config.json.
+    pub(crate) fn from_parts(path: PathBuf, config: Vec<u8>) -> Result<Bundle> {
+        let spec = parse(&config, mend).map_err(Problem::in_config)?;
+        Ok(Bundle { path, spec, config })
+    }
+
     /// Reads a `process` object (`exec --process FILE`).
     pub fn process_from_slice(json: &[u8]) -> Result<Process> {
-        let _ = json;
-        todo!()
+        parse(json, mend_process).map_err(|problem| {
+            let place = problem.pointer.map(|pointer| format!("{pointer}: ")).unwrap_or_default();
+            Error::new(ErrorKind::InvalidConfig, format!("process.json: {place}{}", problem.message))
+        })
+    }
+}
+
+/// What is wrong, and where.
+struct Problem {
+    pointer: Option<String>,
+    message: String,
+}
+
+impl Problem {
+    fn new(pointer: impl Into<String>, message: impl Into<String>) -> Problem {
+        Problem { pointer: Some(pointer.into()), message: message.into() }
+    }
+
+    fn in_config(self) -> Error {
+        match self.pointer {
+            Some(pointer) => Error::config(pointer, self.message),
+            None => Error::new(ErrorKind::InvalidConfig, format!("config.json: {}", self.message)),
+        }
+    }
+}
+
+type Mend = fn(&mut Value) -> std::result::Result<(), Problem>;
+
+/// Straight from the bytes; only if that fails as a tree, to mend what oci-spec takes for wrong and to find the place.
+fn parse<T: DeserializeOwned>(bytes: &[u8], mend: Mend) -> std::result::Result<T, Problem> {
+    // The kernel's strings end at a NUL, ours would not: `/etc\u0000/x` means two different things.
+    let may_hold_nul = contains(bytes, br"\u0000");
+    if !may_hold_nul && let Ok(value) = serde_json::from_slice(bytes) {
+        return Ok(value);
+    }
+    let mut tree: Value =
+        serde_json::from_slice(bytes).map_err(|error| Problem { pointer: None, message: error.to_string() })?;
+    if may_hold_nul && let Some(pointer) = find_nul(&tree, &mut String::new()) {
+        return Err(Problem::new(pointer, "a string must not contain a NUL"));
+    }
+    mend(&mut tree)?;
+    serde_path_to_error::deserialize(tree)
+        .map_err(|error| Problem::new(json_pointer(error.path()), error.inner().to_string()))
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+fn find_nul(value: &Value, at: &mut String) -> Option<String> {
+    let length = at.len();
+    let found = match value {
+        Value::String(text) => text.contains('\0').then(|| at.clone()),
+        Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
+            at.truncate(length);
+            at.push_str(&format!("/{index}"));
+            find_nul(item, at)
+        }),
+        Value::Object(members) => members.iter().find_map(|(key, item)| {
+            at.truncate(length);
+            at.push('/');
+            at.push_str(&escape_key(&key.replace('\0', "\u{2400}")));
+            if key.contains('\0') { Some(at.clone()) } else { find_nul(item, at) }
+        }),
+        _ => None,
+    };
+    at.truncate(length);
+    found
+}
+
+/// A key as a part of a JSON pointer (RFC 6901).
+pub(crate) fn escape_key(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+fn json_pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
+            Segment::Map { key } => pointer.push_str(&format!("/{}", escape_key(key))),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    if pointer.is_empty() { "/".into() } else { pointer }
+}
+
+/// What config.json may say and oci-spec 0.10 does not take.
+fn mend(tree: &mut Value) -> std::result::Result<(), Problem> {
+    let Some(members) = tree.as_object_mut() else { return Ok(()) };
+    // Other platforms' parts are not ours to judge.
+    for platform in ["solaris", "windows", "vm", "zos", "freebsd", "uidMappings", "gidMappings"] {
+        members.remove(platform);
+    }
+    if let Some(process) = members.get_mut("process") {
+        mend_process(process).map_err(|problem| Problem {
+            pointer: problem.pointer.map(|pointer| format!("/process{pointer}")),
+            ..problem
+        })?;
+    }
+    // `"type": ""` in a device rule is how Go writes "all".
+    if let Some(rules) = tree.pointer_mut("/linux/resources/devices").and_then(Value::as_array_mut) {
+        for rule in rules.iter_mut().filter_map(Value::as_object_mut) {
+            if rule.get("type").and_then(Value::as_str) == Some("") {
+                rule.remove("type");
+            }
+        }
+    }
+    known(tree, "/linux/memoryPolicy/mode", MEMORY_MODES, "memory policy mode")?;
+    known(tree, "/linux/memoryPolicy/flags", MEMORY_FLAGS, "memory policy flag")
+}
+
+const MEMORY_MODES: &[&str] = &[
+    "MPOL_DEFAULT",
+    "MPOL_BIND",
+    "MPOL_INTERLEAVE",
+    "MPOL_WEIGHTED_INTERLEAVE",
+    "MPOL_PREFERRED",
+    "MPOL_PREFERRED_MANY",
+    "MPOL_LOCAL",
+];
+const MEMORY_FLAGS: &[&str] = &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
+
+/// `invalid memory policy mode "X"`: runc's spelling.
+fn known(tree: &Value, pointer: &str, names: &[&str], what: &str) -> std::result::Result<(), Problem> {
+    let one = |pointer: String, value: &Value| match value.as_str() {
+        Some(name) if !names.contains(&name) => Err(Problem::new(pointer, format!("invalid {what} \"{name}\""))),
+        _ => Ok(()),
+    };
+    match tree.pointer(pointer) {
+        Some(Value::Array(items)) => {
+            items.iter().enumerate().try_for_each(|(index, item)| one(format!("{pointer}/{index}"), item))
+        }
+        Some(value) => one(pointer.to_owned(), value),
+        None => Ok(()),
+    }
+}
+
+fn mend_process(process: &mut Value) -> std::result::Result<(), Problem> {
+    let Some(members) = process.as_object_mut() else { return Ok(()) };
+    // Missing is what an empty value means; `validate` has the better words for an empty cwd.
+    members.entry("user").or_insert_with(|| Value::Object(Default::default()));
+    members.entry("cwd").or_insert_with(|| Value::String(String::new()));
+    if let Some(sets) = members.get_mut("capabilities").and_then(Value::as_object_mut) {
+        drop_unknown_capabilities(sets);
+    }
+    if let Some(affinity) = members.get_mut("execCPUAffinity").and_then(Value::as_object_mut) {
+        for list in affinity.values_mut() {
+            if let Value::String(text) = list {
+                text.retain(|letter| !letter.is_ascii_whitespace());
+            }
+        }
+        affinity.retain(|_, list| list.as_str() != Some(""));
+    }
+    if let Some(flags) = process.pointer_mut("/scheduler/flags").and_then(Value::as_array_mut) {
+        for flag in flags {
+            match flag.as_str() {
+                Some("SCHED_FLAG_RESET_ON_FORK") => *flag = "SCHED_RESET_ON_FORK".into(),
+                Some("SCHED_FLAG_DL_OVERRUN") => *flag = "SCHED_FLAG_D_L_OVERRUN".into(),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// "The runtime MUST log a warning … and SHOULD NOT fail" (config.md, capabilities).
+fn drop_unknown_capabilities(sets: &mut serde_json::Map<String, Value>) {
+    let mut unknown = std::collections::BTreeSet::new();
+    for set in sets.values_mut().filter_map(Value::as_array_mut) {
+        set.retain(|name| {
+            let known = serde::Deserialize::deserialize(name).is_ok_and(|_: oci_spec::runtime::Capability| true);
+            if let (false, Some(name)) = (known, name.as_str()) {
+                unknown.insert(name.to_owned());
+            }
+            known || !name.is_string()
+        });
+    }
+    if !unknown.is_empty() {
+        let names: Vec<_> = unknown.into_iter().collect();
+        log::warn!("ignoring unknown or unavailable capabilities: [{}]", names.join(" "));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(json: &str) -> Result<Spec> {
+        Ok(Bundle::from_parts("/bundle".into(), json.into())?.spec)
+    }
+
+    fn wrong(json: &str) -> String {
+        spec(json).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_wrong_type_is_named_by_its_pointer() {
+        assert_eq!(
+            wrong(r#"{"ociVersion": "1.0.0", "process": {"user": {"uid": "zero", "gid": 0}, "cwd": "/"}}"#),
+            r#"config.json: /process/user/uid: invalid type: string "zero", expected u32"#
+        );
+        assert_eq!(
+            wrong(r#"{"mounts": [{"destination": "/a"}, {"destination": 3}]}"#),
+            "config.json: /mounts/1/destination: invalid type: integer `3`, expected path string"
+        );
+    }
+
+    #[test]
+    fn a_nul_is_named_by_its_pointer() {
+        assert_eq!(
+            wrong(r#"{"linux": {"sysctl": {"a/b": "x\u0000y"}}}"#),
+            "config.json: /linux/sysctl/a~1b: a string must not contain a NUL"
+        );
+        assert!(spec(r#"{"hostname": "back\\u0000slash"}"#).is_ok());
+    }
+
+    #[test]
+    fn broken_json_is_named_by_its_line() {
+        assert_eq!(wrong("{"), "config.json: EOF while parsing an object at line 1 column 1");
+    }
+
+    #[test]
+    fn what_oci_spec_does_not_know_is_mended() {
+        let spec = spec(
+            r#"{"ociVersion": "1.3.0", "windows": 3, "linux": {"resources": {"devices": [{"allow": false, "type": ""}]}},
+                "process": {"capabilities": {"bounding": ["CAP_FUTURE", "CAP_KILL"]},
+                    "execCPUAffinity": {"initial": "", "final": "0, 2-3"},
+                    "scheduler": {"policy": "SCHED_OTHER", "flags": ["SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_DL_OVERRUN"]}}}"#,
+        );
+        let process = spec.unwrap().process().clone().unwrap();
+        assert_eq!(process.capabilities().as_ref().unwrap().bounding().as_ref().unwrap().len(), 1);
+        assert_eq!(process.scheduler().as_ref().unwrap().flags().as_ref().unwrap().len(), 2);
+        let affinity = process.exec_cpu_affinity().as_ref().unwrap();
+        assert_eq!((affinity.initial(), affinity.cpu_affinity_final().as_deref()), (&None, Some("0,2-3")));
+    }
+
+    #[test]
+    fn an_unknown_memory_policy_is_named_as_runc_does() {
+        assert_eq!(
+            wrong(r#"{"linux": {"memoryPolicy": {"mode": "MPOL_X", "nodes": "0"}}}"#),
+            r#"config.json: /linux/memoryPolicy/mode: invalid memory policy mode "MPOL_X""#
+        );
     }
 }

@@ -4,15 +4,15 @@ mod cgroup;
 mod container;
 mod error;
 mod facts;
-mod plan {
-    pub(crate) mod cgroup;
-    pub(crate) mod line;
-}
+mod plan;
+mod launch;
 mod store;
+mod sys;
 
 pub use bundle::Bundle;
 pub use container::{CgroupManager, Child, Container, CreateOptions, ExecOptions, State, Status};
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Hierarchy, HostFacts};
 pub use oci_spec;
+pub use plan::{Line, Origin, Plan, PlanOptions};
 pub use store::Store;

@@ -6,7 +6,7 @@
 //!         config.json  as `create` read it: later changes in the bundle do not matter
 //!         start.sock   init listens there while the container is `created`
 //! ```
-use crate::cgroup::Group;
+use crate::plan::cgroup::Group;
 use crate::container::{CgroupManager, Container, State};
 use crate::launch::{START_SOCKET, write_all};
 use crate::{Error, ErrorKind, Result};
@@ -91,7 +91,7 @@ impl Store {
         let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
         let root = rustix::process::geteuid().is_root();
         match runtime_dir {
-            Some(dir) if !root || user_is_not_root() && crate::facts::in_user_namespace() => {
+            Some(dir) if !root || user_is_not_root() && crate::facts::in_user_namespace().unwrap_or(false) => {
                 PathBuf::from(dir).join("plimsoll")
             }
             _ => PathBuf::from("/run/plimsoll"),
@@ -127,7 +127,7 @@ impl Store {
             .filter(|id| check_id(id).is_ok())
             .collect();
         ids.sort();
-        let state = |id: &str| {
+        let state = |id: &str| -> Result<State> {
             let container = self.load(id)?;
             let mut state = container.state()?;
             state.owner = user_name(container.record.owner);

@@ -3,7 +3,7 @@ use super::{Child, Container, CreateOptions, time};
 use crate::launch::{self, Host};
 use crate::plan::{self, PlanOptions};
 use crate::store::{CONFIG, Folder, ProcessId, Record, Store};
-use crate::{Bundle, Error, ErrorKind, HostFacts, Result};
+use crate::{Bundle, Error, HostFacts, Result};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::BorrowedFd;
 use std::path::Path;
@@ -48,10 +48,8 @@ impl Store {
                 Ok(Container { folder, record, child: Some(child) })
             }
             Err(error) => {
-                // Its own cgroup is removed; one that was there before is somebody else's.
                 let container = Container { folder, record, child: None };
-                let destroyed = if error.kind() == ErrorKind::Exists { container.folder.remove() } else { container.destroy(Some(spec)) };
-                if let Err(remains) = destroyed {
+                if let Err(remains) = container.end().and_then(|()| container.destroy(Some(spec))) {
                     log::warn!("clean up after a failed create: {remains}");
                 }
                 Err(error)
@@ -85,11 +83,16 @@ fn launch(
         init: None,
         stdio: options.stdio,
         preserve,
+        made_cgroups: false,
         console_socket: options.console_socket.as_deref(),
         describe: &describe,
         save: &mut save,
     };
-    let launched = launch::play(lines, &mut host)?;
+    let launched = launch::play(lines, &mut host);
+    if !host.made_cgroups {
+        record.cgroups.clear();
+    }
+    let launched = launched?;
     Ok(Child { pid: launched.pid, pidfd: launched.pidfd, console: launched.console })
 }
 

@@ -35,7 +35,7 @@ impl Container {
     }
 
     /// Ends every process and waits for it.
-    fn end(&self) -> Result<()> {
+    pub(super) fn end(&self) -> Result<()> {
         let init = self.record.init.and_then(|init| init.open());
         if let Some(pidfd) = &init {
             let _ = sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);

@@ -38,6 +38,7 @@ impl Container {
             init: self.record.init.and_then(|init| init.open()),
             stdio: options.stdio,
             preserve: options.preserve_fds,
+            made_cgroups: false,
             console_socket: options.console_socket.as_deref(),
             describe: &describe,
             save: &mut save,

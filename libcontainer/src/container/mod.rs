@@ -168,7 +168,7 @@ impl Container {
     pub fn bundle(&self) -> Result<Bundle> {
         let config = self.folder.read(CONFIG);
         let config = config.map_err(|errno| Error::system("read the container's config", "read(config.json)", errno))?;
-        Bundle::from_bytes(self.record.bundle.clone(), config)
+        Bundle::from_parts(self.record.bundle.clone(), config)
     }
 }
 

@@ -30,7 +30,7 @@ impl Container {
         if !init.is_alive() {
             return Ok(Status::Stopped);
         }
-        if cgroup::is_frozen(&self.record.cgroups)? {
+        if cgroup::is_frozen(&self.record.cgroups) {
             return Ok(Status::Paused);
         }
         Ok(if self.folder.awaits_start() { Status::Created } else { Status::Running })

@@ -31,6 +31,9 @@ pub(crate) struct Host<'a> {
     pub(crate) init: Option<OwnedFd>,
     pub(crate) stdio: Option<[i32; 3]>,
     pub(crate) preserve: u32,
+    /// Whether the groups that the plan names are ours by now. One that was there before, with processes in it, is
+    /// somebody else's, and must be left alone after a failure.
+    pub(crate) made_cgroups: bool,
     /// Who gets the console's master: this socket, or the caller.
     pub(crate) console_socket: Option<&'a Path>,
     /// Who gets the state JSON of a status and pid (hooks, the seccomp agent).
@@ -53,6 +56,7 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
     let clone = clone.ok_or_else(|| Error::new(ErrorKind::System, "the plan clones nothing"))?;
     for line in &lines[..clone] {
         before_clone(line).map_err(|error| error.at(line.origin.0.clone()))?;
+        host.made_cgroups |= matches!(line.action, Action::Host(HostStep::CreateCgroup { .. }));
     }
     let Action::Host(step) = &lines[clone].action else { unreachable!("found as a host line above") };
     let (channel, socket) = Channel::pair()?;
@@ -74,8 +78,8 @@ fn before_clone(line: &Line) -> Result<()> {
         return Err(Error::new(ErrorKind::System, "a line of init's before the clone"));
     };
     match step {
-        HostStep::CreateCgroup { directories } => cgroup::create(directories),
-        HostStep::WriteCgroup { file, value, tolerate } => cgroup::write(file, value, *tolerate),
+        HostStep::CreateCgroup { directories } => cgroup::create(directories).map(drop),
+        HostStep::WriteCgroup { file, value, tolerate } => cgroup::write(file, value, tolerate),
         HostStep::AttachDeviceProgram { directory, program } => cgroup::attach_device_program(directory, program),
         HostStep::ChownCgroup { directory, uid } => cgroup::chown(directory, *uid),
         _ => Err(Error::new(ErrorKind::System, "a line that needs init before the clone")),

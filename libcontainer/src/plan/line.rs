@@ -62,11 +62,9 @@ pub(crate) enum HostStep {
         tasks: Vec<PathBuf>,
     },
     /// Write `/proc/PID/{uid_map,setgroups,gid_map}`, by newuidmap(1) and newgidmap(1) where we may not.
-    WriteIdMaps {
-        uid: Vec<IdMap>,
-        gid: Vec<IdMap>,
-        deny_setgroups: bool,
-    },
+    WriteIdMaps { uid: Vec<IdMap>, gid: Vec<IdMap>, deny_setgroups: bool },
+    /// Open a pidfd of the container's init, for an `exec` to join its namespaces: fills a slot.
+    OpenProcess,
     /// Open a bind source as a detached mount, id-mapped if there are maps: fills a slot.
     OpenMount {
         source: PathBuf,

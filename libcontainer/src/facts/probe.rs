@@ -1,0 +1,155 @@
+//! Finding out what this host can do: a few system calls, none of which changes anything.
+#![forbid(unsafe_code)]
+
+use super::{Hierarchy, HostFacts};
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of linux/magic.h.
+const CGROUP: i64 = 0x0027_e0eb;
+const CGROUP2: i64 = 0x6367_7270;
+
+impl HostFacts {
+    /// The facts of this process on this host.
+    pub fn probe() -> Result<HostFacts> {
+        use rustix::thread::CapabilitySet;
+        let in_user_namespace = in_user_namespace()?;
+        let capabilities = rustix::thread::capabilities(None)
+            .map_err(|errno| Error::system("find out our capabilities", "capget", errno))?;
+        Ok(HostFacts {
+            euid: rustix::process::geteuid().as_raw(),
+            egid: rustix::process::getegid().as_raw(),
+            privileged: capabilities.effective.contains(CapabilitySet::SYS_ADMIN),
+            in_user_namespace,
+            hierarchies: hierarchies(&read("/proc/self/cgroup")?)?,
+        })
+    }
+}
+
+fn read(path: &str) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| Error::io(format!("read {path}"), "open", &error))
+}
+
+/// Whether this process's user namespace is another than the first.
+pub(crate) fn in_user_namespace() -> Result<bool> {
+    Ok(!is_identity(&read("/proc/self/uid_map")?))
+}
+
+/// One line that maps all 2³²−1 ids onto themselves.
+fn is_identity(uid_map: &str) -> bool {
+    uid_map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// The hierarchies that are mounted, in the order of `/proc/self/cgroup`.
+fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
+    let mut found = Vec::new();
+    let mut mounts = None;
+    for (controllers, own) in parse_own(own) {
+        let unified = controllers.is_empty();
+        let magic = if unified { CGROUP2 } else { CGROUP };
+        // Where every distribution has them; mountinfo grows with the host's mounts, so it is the second choice.
+        let names: &[&str] =
+            if unified { &["", "unified"] } else { &[&*controllers, controllers.trim_start_matches("name=")] };
+        let usual = names.iter().map(|name| Path::new("/sys/fs/cgroup").join(name)).find(|path| is(path, magic));
+        let mount = match usual {
+            Some(path) => path,
+            None => {
+                let text: &String = match &mounts {
+                    Some(text) => text,
+                    None => mounts.insert(read("/proc/self/mountinfo")?),
+                };
+                match mount_of(text, controllers) {
+                    Some(path) => path,
+                    // A hierarchy that is not mounted is none that we can use.
+                    None => continue,
+                }
+            }
+        };
+        let controllers = if unified {
+            let available = std::fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default();
+            available.split_ascii_whitespace().map(str::to_owned).collect()
+        } else {
+            controllers.split(',').map(str::to_owned).collect()
+        };
+        let group = mount.join(own.trim_start_matches('/'));
+        let writable = rustix::fs::access(&group, rustix::fs::Access::WRITE_OK).is_ok();
+        found.push(Hierarchy { controllers, mount, own: own.to_owned(), unified, writable });
+    }
+    Ok(found)
+}
+
+/// `(controllers, path)` of each line of `/proc/self/cgroup`: `4:memory:/user.slice`, `0::/init.scope`.
+fn parse_own(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'))
+}
+
+fn is(path: &Path, magic: i64) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|filesystem| i128::from(filesystem.f_type) == i128::from(magic))
+}
+
+/// The mount point of the hierarchy with these controllers ("" for cgroup v2) in `/proc/self/mountinfo` (proc(5)).
+fn mount_of(mountinfo: &str, controllers: &str) -> Option<PathBuf> {
+    mountinfo.lines().find_map(|line| {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        let point = mount.split(' ').nth(4)?;
+        let mut fields = filesystem.split(' ');
+        let (fstype, options) = (fields.next()?, fields.nth(1)?);
+        let matches = match controllers {
+            "" => fstype == "cgroup2",
+            names => fstype == "cgroup" && names.split(',').all(|name| options.split(',').any(|option| option == name)),
+        };
+        matches.then(|| unescape(point))
+    })
+}
+
+/// `\040` and the like stand for white space in mountinfo.
+fn unescape(text: &str) -> PathBuf {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let octal = tail.get(..3).filter(|_| first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    PathBuf::from(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_host_can_be_probed() {
+        let facts = HostFacts::probe().unwrap();
+        assert_eq!(facts.euid, rustix::process::geteuid().as_raw());
+        for hierarchy in &facts.hierarchies {
+            assert!(hierarchy.mount.is_absolute() && hierarchy.own.starts_with('/'), "{hierarchy:?}");
+        }
+    }
+
+    #[test]
+    fn a_hierarchy_is_found_in_mountinfo() {
+        let mountinfo = "\
+            35 31 0:32 / /my\\040cgroups/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct\n\
+            40 31 0:37 / /my/systemd rw - cgroup cgroup rw,xattr,name=systemd\n\
+            41 31 0:38 / /my/unified rw,relatime shared:3 - cgroup2 cgroup2 rw\n";
+        assert_eq!(mount_of(mountinfo, "cpu,cpuacct"), Some("/my cgroups/cpu".into()));
+        assert_eq!(mount_of(mountinfo, "name=systemd"), Some("/my/systemd".into()));
+        assert_eq!(mount_of(mountinfo, ""), Some("/my/unified".into()));
+        assert_eq!(mount_of(mountinfo, "memory"), None);
+    }
+
+    #[test]
+    fn only_the_whole_map_is_no_user_namespace() {
+        assert!(is_identity("         0          0 4294967295\n"));
+        assert!(!is_identity("         0       1000          1\n"));
+    }
+}
