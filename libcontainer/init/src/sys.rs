@@ -10,6 +10,7 @@ use rustix::io::Errno;
 mod nr {
     pub(super) const RT_SIGACTION: usize = 13;
     pub(super) const RT_SIGPROCMASK: usize = 14;
+    pub(super) const MADVISE: usize = 28;
     pub(super) const IOCTL: usize = 16;
     pub(super) const EXECVE: usize = 59;
     pub(super) const GETCWD: usize = 79;
@@ -101,6 +102,20 @@ pub fn memory(len: usize) -> Result<&'static mut [u8], Errno> {
         let at = syscall(nr::MMAP, [0, len, PROT_READ_WRITE, PRIVATE_ANONYMOUS, usize::MAX])?;
         Ok(core::slice::from_raw_parts_mut(at as *mut u8, len))
     }
+}
+
+/// Gives back what earlier steps have used of the stack: the container may wait here for days.
+pub fn forget_stack() {
+    const MADV_DONTNEED: usize = 4;
+    const PAGE: usize = 4096;
+    /// How deep the deepest step goes, generously.
+    const DEPTH: usize = 24 * PAGE;
+    let here = core::hint::black_box(0u8);
+    // Two pages below this frame are left for the calls that are still to come.
+    let end = ((&raw const here) as usize & !(PAGE - 1)) - 2 * PAGE;
+    // SAFETY: below the stack pointer there is nothing that anybody still reads; what was never used yet is not mapped, and
+    // the kernel says so without doing harm.
+    let _ = unsafe { syscall(nr::MADVISE, [end - DEPTH, DEPTH, MADV_DONTNEED, 0, 0]) };
 }
 
 /// `execve(2)`: returns only on failure. Both lists are NUL-terminated strings, one after another.

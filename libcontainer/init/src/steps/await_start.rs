@@ -1,5 +1,5 @@
 //! `created`: wait until `start` connects, and talk to it from then on.
-use crate::Init;
+use crate::{Init, sys};
 use crate::fault::{At, Result};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
@@ -7,6 +7,7 @@ use step::{Call, Slot};
 
 pub(super) fn run(init: &mut Init, slot: Slot) -> Result {
     let listener = init.slots.take(slot)?;
+    sys::forget_stack();
     let starter = loop {
         match rustix::net::accept_with(&listener, SocketFlags::CLOEXEC) {
             Err(Errno::INTR | Errno::CONNABORTED) => {}

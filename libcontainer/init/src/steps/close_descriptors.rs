@@ -15,9 +15,10 @@ pub(super) fn run(init: &mut Init, preserve: u32) -> Result {
     for (place, number) in keep.iter_mut().zip(program.chain(held)) {
         *place = u32::try_from(number).unwrap_or(u32::MAX);
     }
-    keep.sort_unstable();
     let mut from = first;
-    for kept in keep.into_iter().filter(|kept| *kept >= first) {
+    loop {
+        // The nearest that stays, in numeric order; u32::MAX when there is none left.
+        let kept = keep.iter().copied().filter(|kept| *kept >= from).min().unwrap_or(u32::MAX);
         if kept > from {
             sys::close_range(from, kept - 1).at(Call::CloseRange)?;
         }

@@ -21,8 +21,15 @@ pub(super) fn join(path: &CStr, kind: u32) -> Result {
 
 /// `setns(2)` to all namespaces of a process at once: the kernel enters them all or none.
 pub(super) fn join_process(init: &mut Init, slot: Slot, namespaces: u32) -> Result {
+    const CLONE_NEWNS: u32 = 0x2_0000;
     let pidfd = init.slots.take(slot)?;
-    sys::setns(pidfd.as_fd(), namespaces).at(Call::Setns)
+    sys::setns(pidfd.as_fd(), namespaces).at(Call::Setns)?;
+    if namespaces & CLONE_NEWNS != 0 {
+        // setns(2) has moved root and working directory to the root of that mount namespace.
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        init.root = Some(rustix::fs::openat(CWD, c"/", flags, Mode::empty()).at(Call::Open)?);
+    }
+    Ok(())
 }
 
 /// Goes on as a new child of the host process, inside the pid namespace that was joined or is made here.
