@@ -6,6 +6,7 @@ mod error;
 mod facts;
 mod plan;
 mod launch;
+mod seccomp;
 mod store;
 mod sys;
 

@@ -1,90 +1,328 @@
-//! STUB until the real one is merged.
-pub(crate) mod cgroup;
-pub(crate) mod line;
-pub use line::{Line, Origin};
-use crate::container::CgroupManager;
-use crate::{Bundle, HostFacts, Result};
-use line::*;
-use oci_spec::runtime::{Process, Spec};
-use std::path::{Path, PathBuf};
-use step::{Attributes, Step, Target};
+//! Deciding: what host and init do, in which order, and which entry of config.json asked for it.
+//!
+//! Nothing here touches the host. The same spec and facts give the same lines, on every machine and without root;
+//! what is printed is what `create` executes. This file is the table of contents: the order of everything, and why.
+#![forbid(unsafe_code)]
 
+mod apparmor;
+mod capabilities;
+pub(crate) mod cgroup;
+mod cpu_affinity;
+mod devices;
+mod hooks;
+mod hostname;
+mod id_mappings;
+mod intel_rdt;
+pub(crate) mod line;
+mod masked_paths;
+mod memory_policy;
+pub(crate) mod mount_options;
+mod mounts;
+mod namespaces;
+mod net_devices;
+mod no_new_privileges;
+mod oom_score_adj;
+mod personality;
+mod process;
+mod readonly_paths;
+mod rlimits;
+mod root;
+mod scheduler;
+mod seccomp;
+mod selinux;
+mod sysctl;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod time_offsets;
+mod user;
+
+mod io_priority;
+
+pub(crate) use hooks::of as hooks_of;
+pub use line::{Line, Origin};
+pub(crate) use sysctl::path_of as sysctl_path;
+
+use crate::container::CgroupManager;
+use crate::facts::HostFacts;
+use crate::{Bundle, Error, Result, validate};
+use line::{Action, HostStep, InitStep, ZString};
+use namespaces::Namespaces;
+use oci_spec::runtime::{Linux, Process, Spec};
+use std::path::{Path, PathBuf};
+use step::Slot;
+
+/// What is going to happen, line by line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub(crate) lines: Vec<Line>,
+    /// What goes into the store: the groups that the first lines make.
     pub(crate) cgroups: Vec<cgroup::Group>,
 }
+
+/// What a plan depends on besides config.json and the host.
 #[derive(Debug, Clone, Default)]
 pub struct PlanOptions {
+    /// The container's id: names its cgroup and its keyring.
     pub id: String,
+    /// `MS_MOVE` and `chroot` instead of `pivot_root`.
     pub no_pivot: bool,
+    /// Keep the caller's session keyring.
     pub no_new_keyring: bool,
+    /// So many descriptors from 3 on stay open in the container …
     pub preserve_fds: u32,
+    /// … after these of systemd's socket activation, which the container is told of in `LISTEN_FDS`.
     pub listen_fds: u32,
+    /// Who makes the container's cgroups.
     pub cgroup_manager: CgroupManager,
 }
+
+/// What the plan of an `exec` depends on besides the container's config.json and the process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ExecPlanOptions {
+    /// cgroup v1: where the container's init is now.
     pub(crate) tasks: Vec<PathBuf>,
+    /// cgroup v2: the same.
     pub(crate) into_cgroup: Option<PathBuf>,
+    /// So many descriptors from 3 on stay open in the process.
     pub(crate) preserve_fds: u32,
 }
-fn i(s: InitStep) -> Line { Line { action: Action::Init(s), origin: Origin("(default)".into()) } }
-fn h(s: HostStep) -> Line { Line { action: Action::Host(s), origin: Origin("(default)".into()) } }
-fn z(s: &str) -> ZString { ZString::new(s).unwrap() }
+
 impl Plan {
+    /// The plan of `create` and `start` for a bundle: what `plimsoll plan` prints.
     pub fn new(bundle: &Bundle, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
         create(bundle.path(), bundle.spec(), facts, options)
     }
-}
-pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
-    let cg = cgroup::plan(spec, facts, &options.id, options.cgroup_manager)?;
-    let p = spec.process().as_ref().unwrap();
-    let n = cg.tasks.len() as u16;
-    let mut lines = cg.lines;
-    lines.push(h(HostStep::Clone { namespaces: 0x20000000 | 0x40000000 | 0x20000 | 0x4000000 | 0x8000000, into_cgroup: cg.into_cgroup, tasks: cg.tasks }));
-    lines.push(i(Step::JoinCgroup { first: 0, count: n }));
-    lines.push(i(Step::Unshare { namespaces: 0x2000000 }));
-    lines.push(i(Step::SetUndumpable));
-    lines.push(i(Step::SetLoopbackUp));
-    lines.push(i(Step::SetRootPropagation { propagation: 0x80000 | 0x4000 }));
-    lines.push(i(Step::OpenRootfs { path: z(&bundle.join(spec.root().as_ref().unwrap().path()).to_string_lossy()) }));
-    for (t, d, o) in [("proc", "/proc", ""), ("tmpfs", "/dev", "mode=755\0size=65536k\0"), ("devpts", "/dev/pts", "newinstance\0ptmxmode=0666\0mode=0620\0"), ("sysfs", "/sys", "")] {
-        lines.push(i(Step::Mount { fstype: z(t), source: z(t), target: z(d), kind: if d == "/proc" || d == "/sys" { Target::OrdinaryDirectory } else { Target::Any }, options: o.as_bytes().to_vec(), attributes: Attributes::default(), propagation: 0, copy_up: false }));
+
+    /// The plan of `exec` for a process in a container of this bundle: what `plimsoll plan --exec` prints.
+    pub fn exec(bundle: &Bundle, process: &Process, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
+        let cgroup = cgroup::plan(bundle.spec(), facts, &options.id, options.cgroup_manager)?;
+        let options = ExecPlanOptions {
+            tasks: cgroup.tasks,
+            into_cgroup: cgroup.into_cgroup,
+            preserve_fds: options.preserve_fds,
+        };
+        exec(bundle.spec(), process, facts, &options)
     }
-    lines.push(i(Step::MakeDevice { path: z("/dev/null"), kind: 0o20000, major: 1, minor: 3, mode: 0o666, uid: 0, gid: 0 }));
-    lines.push(i(Step::PivotRoot));
-    lines.push(i(Step::NewSession));
-    lines.push(i(Step::ReadonlyPath { path: z("/proc/sys") }));
-    lines.push(i(Step::MaskPath { path: z("/proc/kcore") }));
-    lines.push(i(Step::Chdir { path: z("/"), uid: 0, gid: 0 }));
-    lines.extend(proc_lines(p));
-    lines.push(h(HostStep::ListenForStart));
-    lines.push(h(HostStep::SaveState));
-    lines.push(i(Step::AwaitStart { slot: n }));
-    lines.extend(exec_lines(p));
-    Ok(Plan { lines, cgroups: cg.groups })
+
+    /// The lines, in order.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
 }
-fn proc_lines(p: &Process) -> Vec<Line> {
-    vec![i(Step::ResolveProgram { name: z(&p.args().as_ref().unwrap()[0]), search: z("/bin:/usr/bin") })]
+
+/// What a part of the plan may look at.
+struct Context<'a> {
+    bundle: &'a Path,
+    spec: &'a Spec,
+    facts: &'a HostFacts,
+    options: &'a PlanOptions,
+    namespaces: Namespaces<'a>,
 }
-fn exec_lines(p: &Process) -> Vec<Line> {
-    let b = |v: &Vec<String>| v.iter().flat_map(|s| s.bytes().chain([0])).collect::<Vec<u8>>();
-    vec![i(Step::CloseDescriptors { preserve: 0 }), i(Step::Exec { argv: b(p.args().as_ref().unwrap()), env: b(p.env().as_ref().unwrap_or(&vec![])) })]
+
+impl<'a> Context<'a> {
+    fn linux(&self) -> Option<&'a Linux> {
+        self.spec.linux().as_ref()
+    }
+
+    /// The container's root belongs to another user namespace than the host's.
+    fn in_user_namespace(&self) -> bool {
+        self.namespaces.has(namespaces::USER) || self.facts.in_user_namespace
+    }
 }
-pub(crate) fn exec(_spec: &Spec, p: &Process, _facts: &HostFacts, o: &ExecPlanOptions) -> Result<Plan> {
-    let n = o.tasks.len() as u16;
-    let mut lines = vec![h(HostStep::Clone { namespaces: 0, into_cgroup: o.into_cgroup.clone(), tasks: o.tasks.clone() }), h(HostStep::OpenProcess)];
-    lines.push(i(Step::JoinCgroup { first: 0, count: n }));
-    lines.push(i(Step::SetUndumpable));
-    lines.push(i(Step::JoinProcess { slot: n, namespaces: 0x20000000 | 0x40000000 | 0x20000 | 0x4000000 | 0x8000000 | 0x2000000 }));
-    lines.push(i(Step::Fork { namespaces: 0 }));
-    lines.push(i(Step::Chdir { path: z("/"), uid: 0, gid: 0 }));
-    lines.extend(proc_lines(p));
-    lines.push(h(HostStep::SaveState));
-    lines.extend(exec_lines(p));
-    Ok(Plan { lines, cgroups: vec![] })
+
+/// The plan of `create`, which ends with what `start` lets happen.
+pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
+    validate::spec(spec)?;
+    let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
+    let cgroup = cgroup::plan(spec, facts, &options.id, options.cgroup_manager)?;
+    let mut slots = Slots::after(&cgroup.tasks)?;
+    let mounts = mounts::plan(&context, &cgroup, &mut slots)?;
+    let process = spec.process().as_ref();
+    let mut lines = Vec::new();
+
+    // The group and its limits are there before the first process is.
+    lines.extend(cgroup.lines);
+    lines.push(context.namespaces.clone_line(cgroup.into_cgroup, &cgroup.tasks));
+    // Sources that root of the container may not reach, and id-mapped ones, while we still are who we are. Here,
+    // so that their descriptors reach init with the plan and cost no round trip.
+    lines.extend(mounts.opened);
+
+    // Lowering it takes CAP_SYS_RESOURCE on the host; and whatever is killed from here on is killed as the container.
+    lines.extend(oom_score_adj::lines(process));
+    // What the caller was pinned to is no concern of the container (its cpuset still holds).
+    lines.push(cpu_affinity::all());
+    // While single-threaded and still root on the host: writing `0` to `tasks` then waits for nobody.
+    lines.extend(cgroup::join(&cgroup.tasks)?);
+    lines.extend(context.namespaces.enter(&context)?);
+    lines.extend(process::keyring(options)?);
+    if context.namespaces.is_new(namespaces::NETWORK) {
+        lines.push(init(InitStep::SetLoopbackUp, context.namespaces.origin(namespaces::NETWORK)));
+    }
+    // No hook may find the group, the namespaces or the network unready.
+    lines.extend(intel_rdt::lines(&context)?);
+    lines.extend(net_devices::lines(&context)?);
+
+    lines.extend(root::prepare(&context)?);
+    lines.extend(mounts.lines);
+    // After the mounts: /dev is usually one of them.
+    lines.extend(devices::lines(&context)?);
+    // The container's root is complete, but is not `/` yet: what the spec promises to these hooks.
+    lines.extend(hooks::before_pivot(&context, &mut slots)?);
+    // While the host's procfs can be reached: the container's own may be mounted over, or read-only.
+    lines.extend(sysctl::lines(&context)?);
+    lines.extend(root::pivot(&context)?);
+
+    lines.push(process::new_session());
+    // Before anything becomes read-only: /dev/console may have to be made.
+    lines.extend(terminal::lines(process, true)?);
+    lines.extend(process::make_cwd(process)?);
+    lines.extend(hostname::lines(spec)?);
+    lines.extend(readonly_paths::lines(spec)?);
+    lines.extend(masked_paths::lines(spec)?);
+    // Filled by now.
+    lines.extend(mounts.finally);
+    lines.extend(root::finish(&context)?);
+
+    if let Some(process) = process {
+        lines.extend(identity(spec, process, facts)?);
+    }
+    // Adjacent, so that they cost one round trip: what `start` needs, then the word that the container exists.
+    let (state, send_state) = hooks::start_state(spec, &mut slots)?.unzip();
+    lines.extend(send_state);
+    let slot = slots.take()?;
+    lines.push(host(HostStep::ListenForStart, Origin::LIFECYCLE));
+    lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
+
+    lines.push(init(InitStep::AwaitStart { slot }, Origin::LIFECYCLE));
+    lines.extend(hooks::start_container(spec, state)?);
+    if let Some(process) = process {
+        lines.extend(process::exec(process, options.preserve_fds, options.listen_fds)?);
+    }
+    Ok(Plan { lines, cgroups: cgroup.groups })
 }
-impl Line {
-    pub(crate) fn words(&self) -> String { format!("{:?}", self.action) }
+
+/// The plan of `exec`: into the container, and from there on the lines of `create`.
+pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &ExecPlanOptions) -> Result<Plan> {
+    let process = &process::inherit(process, spec);
+    validate::process(process)?;
+    let namespaces = Namespaces::of(spec);
+    let mut slots = Slots::after(&options.tasks)?;
+    let slot = slots.take()?;
+    let mut lines = vec![
+        host(
+            HostStep::Clone {
+                namespaces: 0,
+                into_cgroup: options.into_cgroup.clone(),
+                tasks: options.tasks.clone(),
+            },
+            Origin::LIFECYCLE,
+        ),
+        host(HostStep::OpenProcess, Origin::LIFECYCLE),
+    ];
+    lines.extend(oom_score_adj::lines(Some(process)));
+    // "initial" holds until the process is in the container's cgroup, "final" from there on (config.md).
+    lines.push(cpu_affinity::initial(process)?);
+    lines.extend(cgroup::join(&options.tasks)?);
+    lines.extend(cpu_affinity::r#final(process)?);
+    lines.extend(namespaces.enter_container(slot));
+    lines.push(process::new_session());
+    lines.extend(terminal::lines(Some(process), false)?);
+    lines.extend(identity(spec, process, facts)?);
+    lines.extend(process::exec(process, options.preserve_fds, 0)?);
+    Ok(Plan { lines, cgroups: Vec::new() })
+}
+
+/// Who the process is and what it may do: the same for `create` and `exec`.
+fn identity(spec: &Spec, process: &Process, facts: &HostFacts) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    // These four may need CAP_SYS_NICE or CAP_SYS_ADMIN.
+    lines.extend(scheduler::lines(process)?);
+    lines.extend(io_priority::lines(process)?);
+    lines.extend(personality::lines(spec)?);
+    lines.extend(memory_policy::lines(spec)?);
+    lines.extend(user::umask(process));
+    // Before the filter, which may not know lsm_set_self_attr(2). They take effect at execve.
+    lines.extend(apparmor::lines(process)?);
+    lines.extend(selinux::lines(process)?);
+    lines.push(user::chown_stdio(process));
+
+    // Without no_new_privs, loading a filter takes CAP_SYS_ADMIN (seccomp(2)).
+    let no_new_privileges = no_new_privileges::is_set(process);
+    if !no_new_privileges {
+        lines.extend(seccomp::lines(spec)?);
+    }
+    // Takes CAP_SETPCAP, so it comes before the capabilities.
+    lines.push(capabilities::bounding(process));
+    // As root, who may pass directories which the user of the process may not.
+    lines.extend(process::chdir(process)?);
+    // Groups first: changing them takes CAP_SETGID, which is as good as gone after SetIds.
+    lines.extend(user::groups(spec, process, facts)?);
+    lines.push(user::ids(spec, process)?);
+    lines.push(capabilities::sets(process)?);
+    // Both look at files as the user of the process.
+    lines.extend(process::home(process));
+    lines.extend(process::resolve(process)?);
+    // As late as possible: every call of ours after this has to pass the filter.
+    lines.extend(no_new_privileges::lines(process));
+    if no_new_privileges {
+        lines.extend(seccomp::lines(spec)?);
+    }
+    // By the host, who may raise limits. Last, as the small ones (RLIMIT_NOFILE, RLIMIT_AS) would hit init.
+    lines.extend(rlimits::lines(process));
+    Ok(lines)
+}
+
+/// A line of init.
+fn init(step: InitStep, origin: impl Into<String>) -> Line {
+    Line { action: Action::Init(step), origin: Origin(origin.into()) }
+}
+
+/// A line of the host.
+fn host(step: HostStep, origin: impl Into<String>) -> Line {
+    Line { action: Action::Host(step), origin: Origin(origin.into()) }
+}
+
+/// A string as the kernel takes it. `Bundle` has ruled out NULs, but a `Spec` can also be made by a program.
+fn z(text: impl AsRef<std::ffi::OsStr>, origin: &str) -> Result<ZString> {
+    use std::os::unix::ffi::OsStrExt;
+    let nul = |_| Error::config(origin, "a string must not contain a NUL");
+    ZString::new(text.as_ref().as_bytes()).map_err(nul)
+}
+
+/// Strings as one block, each with its NUL.
+fn block<T: AsRef<std::ffi::OsStr>>(texts: impl IntoIterator<Item = T>, origin: &str) -> Result<Vec<u8>> {
+    let mut block = Vec::new();
+    for text in texts {
+        block.extend_from_slice(z(text, origin)?.0.as_bytes_with_nul());
+    }
+    Ok(block)
+}
+
+/// In Go, whose configurations these are, an empty string is as good as none.
+fn given(text: &Option<String>) -> Option<&str> {
+    text.as_deref().filter(|text| !text.is_empty())
+}
+
+/// The order in which descriptors reach init: those of the clone line, then one for each line that fills a slot.
+struct Slots {
+    next: usize,
+}
+
+impl Slots {
+    fn after(tasks: &[PathBuf]) -> Result<Slots> {
+        let slots = Slots { next: tasks.len() };
+        Slot::try_from(slots.next).map_err(|_| Slots::too_many())?;
+        Ok(slots)
+    }
+
+    fn take(&mut self) -> Result<Slot> {
+        let slot = Slot::try_from(self.next).map_err(|_| Slots::too_many())?;
+        self.next += 1;
+        Ok(slot)
+    }
+
+    fn too_many() -> Error {
+        Error::new(crate::ErrorKind::InvalidConfig, "the configuration needs more descriptors than a plan can number")
+    }
 }

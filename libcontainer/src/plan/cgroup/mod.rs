@@ -37,6 +37,8 @@ pub(crate) struct CgroupPlan {
     pub tasks: Vec<PathBuf>,
     /// One group per hierarchy.
     pub groups: Vec<Group>,
+    /// What a mount of type `cgroup` shows: the container's directory in each hierarchy of the facts, in their order.
+    pub mount_view: Vec<PathBuf>,
 }
 
 /// Plans the container's groups. `id` is the name of a group that config.json does not name.
@@ -54,7 +56,12 @@ pub(crate) fn plan(
                 "the systemd cgroup driver is not supported yet",
             ));
         }
-        CgroupManager::Disabled => return Ok(CgroupPlan::default()),
+        CgroupManager::Disabled => {
+            return Ok(CgroupPlan {
+                mount_view: mount_view(facts, &[]),
+                ..CgroupPlan::default()
+            });
+        }
     }
     let linux = spec.linux().as_ref();
     let path = linux
@@ -91,8 +98,27 @@ pub(crate) fn plan(
         lines,
         into_cgroup,
         tasks,
+        mount_view: mount_view(facts, &groups),
         groups,
     })
+}
+
+/// The container's own group, or the caller's where it has none.
+fn mount_view(facts: &HostFacts, groups: &[Group]) -> Vec<PathBuf> {
+    let own = |hierarchy: &Hierarchy| hierarchy.mount.join(hierarchy.own.trim_start_matches('/'));
+    let shown = |hierarchy: &Hierarchy| {
+        let mut groups = groups.iter();
+        let group = groups.find(|group| group.directory.starts_with(&hierarchy.mount) && group.unified == hierarchy.unified);
+        group.map_or_else(|| own(hierarchy), |group| group.directory.clone())
+    };
+    facts.hierarchies.iter().map(shown).collect()
+}
+
+/// Init moves itself into the cgroup v1 groups, whose descriptors fill the first slots.
+pub(super) fn join(tasks: &[PathBuf]) -> Result<Option<Line>> {
+    let count = super::Slots::after(tasks)?.take()?;
+    let step = super::line::InitStep::JoinCgroup { first: 0, count };
+    Ok((count > 0).then(|| super::init(step, Origin::LIFECYCLE)))
 }
 
 /// How a process gets into the groups: the directory for `CLONE_INTO_CGROUP` and the v1 `tasks` files.

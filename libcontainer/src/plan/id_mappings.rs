@@ -1,0 +1,75 @@
+//! [User namespace mappings](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#user-namespace-mappings)
+#![forbid(unsafe_code)]
+
+use super::line::{HostStep, IdMap, Line};
+use super::{host, namespaces};
+use crate::facts::HostFacts;
+use oci_spec::runtime::{LinuxIdMapping, Spec};
+
+/// `(uid, gid)` mappings of a container that gets a new user namespace.
+pub(super) fn of(spec: &Spec) -> (Vec<IdMap>, Vec<IdMap>) {
+    let linux = spec.linux().as_ref();
+    (maps(linux.and_then(|linux| linux.uid_mappings().as_deref())), maps(linux.and_then(|linux| linux.gid_mappings().as_deref())))
+}
+
+pub(super) fn maps(mappings: Option<&[LinuxIdMapping]>) -> Vec<IdMap> {
+    (mappings.unwrap_or_default().iter())
+        .map(|map| IdMap { container_id: map.container_id(), host_id: map.host_id(), size: map.size() })
+        .collect()
+}
+
+/// Whether `id` of the container means anything outside.
+pub(super) fn is_mapped(maps: &[IdMap], id: u32) -> bool {
+    maps.iter().any(|map| id.checked_sub(map.container_id).is_some_and(|offset| offset < map.size))
+}
+
+/// An ordinary user may map his own group only after setgroups(2) has been given up (user_namespaces(7)); more
+/// groups are newgidmap(1)'s business, which decides for itself.
+pub(super) fn denies_setgroups(spec: &Spec, facts: &HostFacts) -> bool {
+    let (_, gid) = of(spec);
+    let new = namespaces::Namespaces::of(spec).is_new(namespaces::USER);
+    new && !facts.privileged && matches!(gid[..], [IdMap { host_id, size: 1, .. }] if host_id == facts.egid)
+}
+
+pub(super) fn line(spec: &Spec, facts: &HostFacts) -> Line {
+    let (uid, gid) = of(spec);
+    host(HostStep::WriteIdMaps { uid, gid, deny_setgroups: denies_setgroups(spec, facts) }, "/linux/uidMappings")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::facts::HostFacts;
+    use crate::plan::tests::{check, check_on, refused};
+
+    const MAPPED: &str = r#"{"linux": {"namespaces": [{"type": "user"}, {"type": "mount"}],
+        "uidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}],
+        "gidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}]}}"#;
+
+    #[test]
+    fn a_privileged_runtime_keeps_setgroups() {
+        check(MAPPED, "/linux/uidMappings", "host write-id-maps uid 0:1000:1 gid 0:1000:1\n init become-root");
+    }
+
+    #[test]
+    fn an_ordinary_user_gives_up_setgroups_for_his_own_group() {
+        let facts = HostFacts { euid: 1000, egid: 1000, ..Default::default() };
+        check_on(
+            &facts,
+            MAPPED,
+            "/linux/uidMappings",
+            "host write-id-maps uid 0:1000:1 gid 0:1000:1 setgroups denied\n init become-root",
+        );
+    }
+
+    #[test]
+    fn mappings_and_the_namespace_come_together() {
+        refused(
+            r#"{"linux": {"namespaces": [{"type": "mount"}], "uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}]}}"#,
+            "config.json: /linux/uidMappings: user namespace mappings specified, but user namespace isn't enabled in the config",
+        );
+        refused(
+            r#"{"linux": {"namespaces": [{"type": "user"}, {"type": "mount"}]}}"#,
+            "config.json: /linux/uidMappings: user namespaces enabled, but no namespace path nor user mappings specified",
+        );
+    }
+}

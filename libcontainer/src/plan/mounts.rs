@@ -1,0 +1,541 @@
+//! [Mounts](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#mounts)
+#![forbid(unsafe_code)]
+
+use super::cgroup::CgroupPlan;
+use super::line::{HostStep, IdMappedMount, InitStep, Line};
+use super::mount_options::{Options, RDONLY, parse};
+use super::{Context, Slots, block, given, host, id_mappings, init, namespaces, z};
+use crate::facts::Hierarchy;
+use crate::{Error, ErrorKind, Result};
+use oci_spec::runtime::Mount;
+use std::path::{Component, Path, PathBuf};
+use step::{Attributes, Source, Target};
+
+/// The lines of all mounts, by when they are due.
+pub(super) struct Mounts {
+    /// What the host opens.
+    pub(super) opened: Vec<Line>,
+    /// The mounts, in the order of config.json.
+    pub(super) lines: Vec<Line>,
+    /// What has to wait until everything is in its place.
+    pub(super) finally: Vec<Line>,
+}
+
+pub(super) fn plan(context: &Context, cgroup: &CgroupPlan, slots: &mut Slots) -> Result<Mounts> {
+    let mut mounts = Mounts { opened: Vec::new(), lines: Vec::new(), finally: Vec::new() };
+    for (index, mount) in context.spec.mounts().iter().flatten().enumerate() {
+        let entry = Entry::new(context, mount, format!("/mounts/{index}"))?;
+        if entry.options.remount {
+            mounts.lines.push(entry.remount()?);
+        } else if entry.is_bind() {
+            mounts.bind(&entry, slots)?;
+        } else if entry.fstype() == "cgroup" {
+            mounts.cgroup(&entry, cgroup)?;
+        } else {
+            mounts.filesystem(&entry)?;
+        }
+    }
+    Ok(mounts)
+}
+
+/// Where the mount at `destination` is, with `.` and `..` taken out as Go does; relative ones are relative to `/`.
+pub(super) fn clean(destination: &Path) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for component in destination.components() {
+        match component {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    clean
+}
+
+/// Whether config.json brings its own `/dev`, ready-made.
+pub(super) fn binds_dev(context: &Context) -> bool {
+    let bound = |mount: &Mount| {
+        let options = parse(mount.options().as_deref().unwrap_or_default());
+        options.bind.is_some() || mount.typ().as_deref() == Some("bind")
+    };
+    context.spec.mounts().iter().flatten().any(|mount| clean(mount.destination()) == Path::new("/dev") && bound(mount))
+}
+
+/// One entry of `mounts`.
+struct Entry<'a> {
+    context: &'a Context<'a>,
+    mount: &'a Mount,
+    options: Options<'a>,
+    target: PathBuf,
+    origin: String,
+}
+
+impl<'a> Entry<'a> {
+    fn new(context: &'a Context<'a>, mount: &'a Mount, origin: String) -> Result<Entry<'a>> {
+        let options = parse(mount.options().as_deref().unwrap_or_default());
+        let entry = Entry { context, mount, options, target: clean(mount.destination()), origin };
+        if entry.target == Path::new("/") {
+            return Err(entry.wrong("/destination", "the root filesystem cannot be mounted over"));
+        }
+        if !entry.is_bind() && !entry.options.remount {
+            if entry.fstype().is_empty() {
+                return Err(entry.wrong("/type", "a mount that is no bind mount needs a type"));
+            }
+            if entry.id_mapped().is_some() {
+                return Err(entry.wrong("", "only a bind mount can be id-mapped"));
+            }
+        }
+        if entry.options.copy_up && (entry.is_bind() || entry.fstype() != "tmpfs") {
+            return Err(entry.wrong("/options", "tmpcopyup is for a tmpfs"));
+        }
+        Ok(entry)
+    }
+
+    fn wrong(&self, key: &str, message: impl Into<String>) -> Error {
+        Error::config(format!("{}{key}", self.origin), message)
+    }
+
+    fn fstype(&self) -> &str {
+        given(self.mount.typ()).unwrap_or_default()
+    }
+
+    /// "Any `type` is a dummy, often `none`", for a bind mount; and the other way round, `bind` says it all.
+    fn is_bind(&self) -> bool {
+        self.options.bind.is_some() || self.fstype() == "bind"
+    }
+
+    /// `Some(recursive)`; mappings alone mean the same as `idmap`, to runc.
+    fn id_mapped(&self) -> Option<bool> {
+        let mapped = |maps: &Option<Vec<_>>| maps.as_ref().is_some_and(|maps| !maps.is_empty());
+        let mapped = mapped(self.mount.uid_mappings()) || mapped(self.mount.gid_mappings());
+        self.options.id_map.or(mapped.then_some(false))
+    }
+
+    fn target_z(&self) -> Result<step::ZString> {
+        z(&self.target, &format!("{}/destination", self.origin))
+    }
+
+    /// What the target has to be. Nothing but procfs at `/proc` and a few files inside it: what the runtime and the
+    /// LSMs write to procfs must not end up somewhere else (CVE-2019-16884, CVE-2025-52881).
+    fn target_kind(&self) -> Result<Target> {
+        const COVERABLE: &[&str] = &[
+            "cpuinfo",
+            "diskstats",
+            "meminfo",
+            "stat",
+            "swaps",
+            "uptime",
+            "loadavg",
+            "slabinfo",
+            "sys/kernel/ns_last_pid",
+            "sys/crypto/fips_enabled",
+        ];
+        let new_proc_or_sys = !self.is_bind() && matches!(self.fstype(), "proc" | "sysfs");
+        match self.target.strip_prefix("/proc") {
+            Ok(inside) if inside.as_os_str().is_empty() => {
+                let source = self.mount.source().as_deref().unwrap_or(Path::new(""));
+                let bound = self.is_bind() && clean(source).starts_with("/proc") && source.is_absolute();
+                match bound || (new_proc_or_sys && self.fstype() == "proc") {
+                    true => Ok(Target::OrdinaryDirectory),
+                    false => Err(self.wrong("/destination", "\"/proc\" cannot be mounted because it is not of type proc")),
+                }
+            }
+            Ok(inside) if COVERABLE.iter().any(|name| inside == Path::new(name)) => Ok(Target::InProc),
+            Ok(_) => {
+                let message = format!("\"{}\" cannot be mounted because it is inside /proc", self.target.display());
+                Err(self.wrong("/destination", message))
+            }
+            Err(_) if new_proc_or_sys => Ok(Target::OrdinaryDirectory),
+            Err(_) => Ok(Target::Any),
+        }
+    }
+
+    fn remount(&self) -> Result<Line> {
+        let attributes = all(&self.options);
+        let step = InitStep::Remount { target: self.target_z()?, attributes, options: self.filesystem_options(&[])? };
+        Ok(init(step, &*self.origin))
+    }
+
+    /// What fsconfig(2) gets, each with its NUL.
+    fn filesystem_options(&self, more: &[&str]) -> Result<Vec<u8>> {
+        let mut options = block(self.options.filesystem.iter().chain(more), &self.origin)?;
+        for (index, option) in &self.options.data {
+            let origin = format!("{}/options/{index}", self.origin);
+            // Quotes hold a value together for mount(2), which takes all options as one string; fsconfig(2) takes one.
+            let unquoted = option.split_once("=\"").and_then(|(key, value)| Some((key, value.strip_suffix('"')?)));
+            let option = unquoted.map_or_else(|| (*option).to_owned(), |(key, value)| format!("{key}={value}"));
+            options.extend(block([option], &origin)?);
+        }
+        Ok(options)
+    }
+
+    /// `linux.mountLabel`, for filesystems whose files have labels of their own to give. Those of proc, sysfs, cgroup
+    /// and mqueue come from the policy.
+    fn label(&self) -> Option<String> {
+        let label = self.context.linux().and_then(|linux| given(linux.mount_label()))?;
+        let labelled = !matches!(self.fstype(), "proc" | "sysfs" | "cgroup" | "cgroup2" | "mqueue");
+        labelled.then(|| format!("context={label}"))
+    }
+}
+
+/// A new mount has nothing below it: `rro` is `ro`.
+fn all(options: &Options) -> Attributes {
+    let (own, recursive) = (options.attributes, options.recursive_attributes);
+    Attributes { set: own.set | recursive.set, clear: own.clear | recursive.clear }
+}
+
+impl Mounts {
+    fn filesystem(&mut self, entry: &Entry) -> Result<()> {
+        let mut attributes = all(&entry.options);
+        let mut more: Vec<&str> = Vec::new();
+        let label = entry.label();
+        more.extend(label.as_deref());
+        if attributes.set & RDONLY != 0 {
+            // Targets of later mounts and device nodes have to be made inside first.
+            if entry.fstype() == "tmpfs" || entry.target == Path::new("/dev") {
+                attributes.set &= !RDONLY;
+                self.read_only_later(entry)?;
+            } else {
+                // The filesystem, not only this view of it, as mount(2) does.
+                more.push("ro");
+            }
+        }
+        let source = entry.mount.source().as_deref().filter(|source| !source.as_os_str().is_empty());
+        let step = InitStep::Mount {
+            fstype: z(entry.fstype(), &format!("{}/type", entry.origin))?,
+            source: z(source.unwrap_or(Path::new(entry.fstype())), &format!("{}/source", entry.origin))?,
+            target: entry.target_z()?,
+            kind: entry.target_kind()?,
+            options: entry.filesystem_options(&more)?,
+            attributes: Attributes { set: attributes.set, clear: 0 },
+            propagation: entry.options.propagation,
+            copy_up: entry.options.copy_up,
+        };
+        self.lines.push(init(step, &*entry.origin));
+        Ok(())
+    }
+
+    fn read_only_later(&mut self, entry: &Entry) -> Result<()> {
+        let attributes = Attributes { set: RDONLY, clear: 0 };
+        let step = InitStep::Remount { target: entry.target_z()?, attributes, options: Vec::new() };
+        self.finally.push(init(step, &*entry.origin));
+        Ok(())
+    }
+
+    fn bind(&mut self, entry: &Entry, slots: &mut Slots) -> Result<()> {
+        let options = &entry.options;
+        if let Some((index, option)) = options.data.first() {
+            return Err(entry.wrong(&format!("/options/{index}"), format!("a bind mount has no option \"{option}\"")));
+        }
+        if let Some(option) = options.filesystem.first() {
+            // As mount(2) does; but say so.
+            log::warn!("{}: {option} is a matter of the filesystem, not of a bind mount: ignored", entry.origin);
+        }
+        let source = entry.mount.source().as_deref().filter(|source| !source.as_os_str().is_empty());
+        let source = source.ok_or_else(|| entry.wrong("/source", "a bind mount needs a source"))?;
+        let path = entry.context.bundle.join(source);
+        let recursive = options.bind == Some(true);
+
+        let id_map = entry.id_mapped().map(|recursive| self.id_map(entry, recursive)).transpose()?;
+        // Root of the container's user namespace may not pass a 0700 directory of the host; its own mount
+        // namespace does not let it clone a mount alone that has others below either.
+        let by_host = id_map.is_some() || (entry.context.facts.privileged && entry.context.namespaces.has(namespaces::USER));
+        let source = if by_host && !options.copy_symlink {
+            let slot = slots.take()?;
+            self.opened.push(host(HostStep::OpenMount { source: path, recursive, id_map }, &*entry.origin));
+            Source::Slot(slot)
+        } else {
+            Source::Path(z(path, &format!("{}/source", entry.origin))?)
+        };
+        let step = InitStep::BindMount {
+            source,
+            target: entry.target_z()?,
+            kind: entry.target_kind()?,
+            recursive,
+            attributes: options.attributes,
+            recursive_attributes: options.recursive_attributes,
+            propagation: options.propagation,
+            copy_symlink: options.copy_symlink,
+        };
+        self.lines.push(init(step, &*entry.origin));
+        Ok(())
+    }
+
+    fn id_map(&self, entry: &Entry, recursive: bool) -> Result<IdMappedMount> {
+        if !entry.context.facts.privileged {
+            let message = "an id-mapped mount needs CAP_SYS_ADMIN on the host";
+            return Err(entry.wrong("", message).kind_of(ErrorKind::Unsupported));
+        }
+        if entry.options.copy_symlink {
+            return Err(entry.wrong("/options", "copy-symlink and idmap exclude each other"));
+        }
+        let own = |maps: &Option<Vec<_>>| id_mappings::maps(maps.as_deref());
+        let (uid, gid) = (own(entry.mount.uid_mappings()), own(entry.mount.gid_mappings()));
+        // "If none is given, the mappings of the container's user namespace" (config.md).
+        let (uid, gid) = if uid.is_empty() && gid.is_empty() { id_mappings::of(entry.context.spec) } else { (uid, gid) };
+        match (uid.is_empty(), gid.is_empty()) {
+            (false, false) => Ok(IdMappedMount { uid, gid, recursive }),
+            (true, true) => Err(entry.wrong("/options", "idmap without mappings, and the container has none")),
+            (true, false) => Err(entry.wrong("/uidMappings", "uidMappings and gidMappings come together")),
+            (false, true) => Err(entry.wrong("/gidMappings", "uidMappings and gidMappings come together")),
+        }
+    }
+
+    /// A view of the container's own groups.
+    fn cgroup(&mut self, entry: &Entry, cgroup: &CgroupPlan) -> Result<()> {
+        let hierarchies = &entry.context.facts.hierarchies;
+        if let Some((index, option)) = entry.options.data.first() {
+            return Err(entry.wrong(&format!("/options/{index}"), format!("a cgroup mount has no option \"{option}\"")));
+        }
+        let own: Vec<_> = hierarchies.iter().zip(&cgroup.mount_view).collect();
+        let v1: Vec<_> = own.iter().filter(|(hierarchy, _)| !hierarchy.unified).collect();
+        if !v1.is_empty() {
+            return self.cgroup_v1(entry, &v1);
+        }
+        let Some((hierarchy, own)) = own.first() else {
+            let message = "no cgroup hierarchy is mounted on this host";
+            return Err(entry.wrong("", message).kind_of(ErrorKind::Unsupported));
+        };
+        // Without a namespace the whole tree is what the mount would show, too.
+        let fallback = if entry.context.namespaces.has(namespaces::CGROUP) { own } else { &hierarchy.mount };
+        let step = InitStep::MountCgroup2 {
+            target: entry.target_z()?,
+            attributes: all(&entry.options),
+            fallback: z(fallback, &entry.origin)?,
+        };
+        self.lines.push(init(step, &*entry.origin));
+        Ok(())
+    }
+
+    /// A tmpfs with a mount for each hierarchy, and a link for each controller that shares one: what every host has.
+    fn cgroup_v1(&mut self, entry: &Entry, own: &[&(&Hierarchy, &PathBuf)]) -> Result<()> {
+        let attributes = Attributes { set: all(&entry.options).set, clear: 0 };
+        let origin = &*entry.origin;
+        let tmpfs = InitStep::Mount {
+            fstype: z("tmpfs", origin)?,
+            source: z("tmpfs", origin)?,
+            target: entry.target_z()?,
+            kind: entry.target_kind()?,
+            options: block(["mode=755"], origin)?,
+            attributes: Attributes { set: attributes.set & !RDONLY, clear: 0 },
+            propagation: entry.options.propagation,
+            copy_up: false,
+        };
+        self.lines.push(init(tmpfs, origin));
+        for (hierarchy, own) in own {
+            let joined = hierarchy.controllers.join(",");
+            // As the host calls it: `name=systemd` is mounted at `systemd`.
+            let name = joined.trim_start_matches("name=");
+            let target = entry.target.join(name);
+            let step = if entry.context.namespaces.has(namespaces::CGROUP) {
+                // Its root is the container's group.
+                let controllers = hierarchy.controllers.iter().map(String::as_str);
+                let named = joined.starts_with("name=").then_some("none");
+                InitStep::Mount {
+                    fstype: z("cgroup", origin)?,
+                    source: z("cgroup", origin)?,
+                    target: z(&target, origin)?,
+                    kind: Target::Any,
+                    options: block(named.into_iter().chain(controllers), origin)?,
+                    attributes,
+                    propagation: 0,
+                    copy_up: false,
+                }
+            } else {
+                InitStep::BindMount {
+                    source: Source::Path(z(own, origin)?),
+                    target: z(&target, origin)?,
+                    kind: Target::Any,
+                    recursive: false,
+                    attributes,
+                    recursive_attributes: Attributes::default(),
+                    propagation: 0,
+                    copy_symlink: false,
+                }
+            };
+            self.lines.push(init(step, origin));
+            for controller in hierarchy.controllers.iter().filter(|_| hierarchy.controllers.len() > 1) {
+                let link = z(entry.target.join(controller), origin)?;
+                self.lines.push(init(InitStep::Symlink { target: z(name, origin)?, path: link, replace: false }, origin));
+            }
+        }
+        if attributes.set & RDONLY != 0 {
+            self.read_only_later(entry)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::facts::{Hierarchy, HostFacts};
+    use crate::plan::tests::{check, check_on, facts, refused};
+
+    fn check_mount(mount: &str, lines: &str) {
+        check(&format!(r#"{{"mounts": [{mount}]}}"#), "/mounts/0", lines);
+    }
+
+    fn refused_mount(mount: &str, message: &str) {
+        refused(&format!(r#"{{"mounts": [{mount}]}}"#), &format!("config.json: /mounts/0{message}"));
+    }
+
+    #[test]
+    fn a_filesystem_is_mounted_with_its_options() {
+        check_mount(
+            r#"{"destination": "/scratch", "type": "tmpfs", "source": "shm", "options": ["nosuid", "noexec", "mode=1777", "size=64k", "sync"]}"#,
+            "init mount tmpfs on /scratch nosuid,noexec sync,mode=1777,size=64k",
+        );
+        check_mount(
+            r#"{"destination": "/tmp", "type": "tmpfs", "options": ["tmpcopyup", "rprivate"]}"#,
+            "init mount tmpfs on /tmp rprivate tmpcopyup",
+        );
+    }
+
+    #[test]
+    fn procfs_and_sysfs_land_on_an_ordinary_directory() {
+        check_mount(r#"{"destination": "/proc", "type": "proc", "source": "proc"}"#, "init mount proc on /proc (ordinary directory)");
+        check_mount(
+            r#"{"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "ro"]}"#,
+            "init mount sysfs on /sys (ordinary directory) ro,nosuid ro",
+        );
+    }
+
+    #[test]
+    fn a_read_only_tmpfs_is_filled_first() {
+        check_mount(
+            r#"{"destination": "/dev", "type": "tmpfs", "options": ["ro", "nosuid"]}"#,
+            "init mount tmpfs on /dev nosuid
+             init remount /dev ro",
+        );
+    }
+
+    #[test]
+    fn a_bind_mount_comes_from_the_host_or_the_bundle() {
+        check_mount(
+            r#"{"destination": "/data", "source": "/srv/data", "options": ["rbind", "ro", "rnosuid", "rslave"]}"#,
+            "init bind-mount /srv/data on /data recursive ro recursively nosuid rslave",
+        );
+        check_mount(
+            r#"{"destination": "data/../etc", "type": "bind", "source": "etc"}"#,
+            "init bind-mount /bundle/etc on /etc",
+        );
+        check_mount(
+            r#"{"destination": "/l", "source": "/s", "options": ["bind", "copy-symlink", "rw", "noatime"]}"#,
+            "init bind-mount /s on /l noatime,rw copy-symlink",
+        );
+    }
+
+    const MAPPED: &str = r#""linux": {"namespaces": [{"type": "user"}, {"type": "mount"}],
+        "uidMappings": [{"containerID": 0, "hostID": 1000, "size": 10}],
+        "gidMappings": [{"containerID": 0, "hostID": 1000, "size": 10}]}"#;
+
+    #[test]
+    fn with_a_user_namespace_the_host_opens_sources() {
+        let config = format!(r#"{{"mounts": [{{"destination": "/d", "source": "/s", "options": ["bind"]}}], {MAPPED}}}"#);
+        check(&config, "/mounts", "host open-mount /s → fd:0\n init bind-mount fd:0 on /d");
+        let user = HostFacts { euid: 1000, egid: 1000, ..Default::default() };
+        check_on(&user, &config, "/mounts", "init bind-mount /s on /d");
+    }
+
+    #[test]
+    fn an_id_mapped_mount_has_its_own_or_the_containers_mappings() {
+        check_mount(
+            r#"{"destination": "/d", "source": "/s", "options": ["bind", "ridmap"],
+                "uidMappings": [{"containerID": 0, "hostID": 5, "size": 1}], "gidMappings": [{"containerID": 0, "hostID": 6, "size": 1}]}"#,
+            "host open-mount /s recursively id-mapped uid 0:5:1 gid 0:6:1 → fd:0
+             init bind-mount fd:0 on /d",
+        );
+        let config = format!(r#"{{"mounts": [{{"destination": "/d", "source": "/s", "options": ["bind", "idmap"]}}], {MAPPED}}}"#);
+        check(&config, "/mounts", "host open-mount /s id-mapped uid 0:1000:10 gid 0:1000:10 → fd:0\n init bind-mount fd:0 on /d");
+        refused_mount(
+            r#"{"destination": "/d", "source": "/s", "options": ["bind", "idmap"]}"#,
+            "/options: idmap without mappings, and the container has none",
+        );
+    }
+
+    #[test]
+    fn proc_is_covered_only_by_procfs_and_a_few_files() {
+        check_mount(
+            r#"{"destination": "/proc/meminfo", "source": "/lxcfs/meminfo", "options": ["bind"]}"#,
+            "init bind-mount /lxcfs/meminfo on /proc/meminfo (in proc)",
+        );
+        refused_mount(
+            r#"{"destination": "/proc/self/attr", "type": "tmpfs"}"#,
+            r#"/destination: "/proc/self/attr" cannot be mounted because it is inside /proc"#,
+        );
+        refused_mount(
+            r#"{"destination": "/x/../proc", "type": "tmpfs"}"#,
+            r#"/destination: "/proc" cannot be mounted because it is not of type proc"#,
+        );
+        check_mount(r#"{"destination": "/proc", "source": "/proc", "options": ["rbind"]}"#, "init bind-mount /proc on /proc (ordinary directory) recursive");
+    }
+
+    #[test]
+    fn a_mount_can_be_changed() {
+        check_mount(r#"{"destination": "/d", "options": ["remount", "ro", "size=1m"]}"#, "init remount /d ro size=1m");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        refused_mount(r#"{"destination": "/"}"#, "/destination: the root filesystem cannot be mounted over");
+        refused_mount(r#"{"destination": "/a"}"#, "/type: a mount that is no bind mount needs a type");
+        refused_mount(r#"{"destination": "/a", "options": ["bind"]}"#, "/source: a bind mount needs a source");
+        refused_mount(
+            r#"{"destination": "/a", "source": "/b", "options": ["bind", "size=3"]}"#,
+            "/options/1: a bind mount has no option \"size=3\"",
+        );
+    }
+
+    const CGROUP: &str = r#"{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "ro"]}"#;
+
+    #[test]
+    fn on_cgroup_v1_each_hierarchy_shows_the_containers_own_group() {
+        let hierarchy = |controllers: &[&str], mount: &str| Hierarchy {
+            controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
+            mount: mount.into(),
+            own: "/self".into(),
+            unified: false,
+        };
+        let v1 = HostFacts {
+            hierarchies: vec![
+                hierarchy(&["cpu", "cpuacct"], "/sys/fs/cgroup/cpu,cpuacct"),
+                hierarchy(&["name=systemd"], "/sys/fs/cgroup/systemd"),
+            ],
+            ..facts()
+        };
+        check_on(
+            &v1,
+            &format!(r#"{{"mounts": [{CGROUP}]}}"#),
+            "/mounts/0",
+            "init mount tmpfs on /sys/fs/cgroup nosuid mode=755
+             init bind-mount /sys/fs/cgroup/cpu,cpuacct/self on /sys/fs/cgroup/cpu,cpuacct ro,nosuid
+             init symlink /sys/fs/cgroup/cpu → cpu,cpuacct
+             init symlink /sys/fs/cgroup/cpuacct → cpu,cpuacct
+             init bind-mount /sys/fs/cgroup/systemd/self on /sys/fs/cgroup/systemd ro,nosuid
+             init remount /sys/fs/cgroup ro",
+        );
+        check_on(
+            &v1,
+            &format!(r#"{{"mounts": [{CGROUP}], "linux": {{"namespaces": [{{"type": "mount"}}, {{"type": "cgroup"}}]}}}}"#),
+            "/mounts/0",
+            "init mount tmpfs on /sys/fs/cgroup nosuid mode=755
+             init mount cgroup on /sys/fs/cgroup/cpu,cpuacct ro,nosuid cpu,cpuacct
+             init symlink /sys/fs/cgroup/cpu → cpu,cpuacct
+             init symlink /sys/fs/cgroup/cpuacct → cpu,cpuacct
+             init mount cgroup on /sys/fs/cgroup/systemd ro,nosuid none,name=systemd
+             init remount /sys/fs/cgroup ro",
+        );
+    }
+
+    #[test]
+    fn on_cgroup_v2_there_is_one_hierarchy() {
+        check_on(
+            &facts(),
+            &format!(r#"{{"mounts": [{CGROUP}]}}"#),
+            "/mounts/0",
+            "init mount-cgroup2 /sys/fs/cgroup ro,nosuid or bind /sys/fs/cgroup",
+        );
+        check_on(&HostFacts { hierarchies: Vec::new(), ..facts() }, "{}", "/mounts/0", "");
+    }
+}

@@ -1,0 +1,287 @@
+//! [Namespaces](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#namespaces): which to
+//! make, which to join, in which order, and how often to fork.
+#![forbid(unsafe_code)]
+
+use super::line::{HostStep, InitStep, Line, Origin};
+use super::{Context, host, id_mappings, init, time_offsets, z};
+use crate::Result;
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use std::path::{Path, PathBuf};
+use step::Slot;
+
+pub(super) const MOUNT: u32 = LinuxNamespaceType::Mount as u32;
+pub(super) const CGROUP: u32 = LinuxNamespaceType::Cgroup as u32;
+pub(super) const USER: u32 = LinuxNamespaceType::User as u32;
+pub(super) const PID: u32 = LinuxNamespaceType::Pid as u32;
+pub(super) const NETWORK: u32 = LinuxNamespaceType::Network as u32;
+pub(super) const TIME: u32 = LinuxNamespaceType::Time as u32;
+
+/// The namespaces of a container, by their `CLONE_NEW*` bits.
+pub(super) struct Namespaces<'a> {
+    new: u32,
+    joined: Vec<Joined<'a>>,
+    listed: Vec<u32>,
+}
+
+struct Joined<'a> {
+    namespace: u32,
+    path: &'a Path,
+}
+
+impl<'a> Namespaces<'a> {
+    pub(super) fn of(spec: &'a Spec) -> Namespaces<'a> {
+        let mut namespaces = Namespaces { new: 0, joined: Vec::new(), listed: Vec::new() };
+        let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref());
+        for entry in listed.unwrap_or_default() {
+            let namespace = entry.typ() as u32;
+            namespaces.listed.push(namespace);
+            match entry.path().as_deref().filter(|path| !path.as_os_str().is_empty()) {
+                Some(path) => namespaces.joined.push(Joined { namespace, path }),
+                None => namespaces.new |= namespace,
+            }
+        }
+        namespaces
+    }
+
+    /// The container has one that is new.
+    pub(super) fn is_new(&self, namespace: u32) -> bool {
+        self.new & namespace != 0
+    }
+
+    /// The container has one that is not the runtime's: new or joined by path.
+    pub(super) fn has(&self, namespace: u32) -> bool {
+        self.is_new(namespace) || self.joined.iter().any(|joined| joined.namespace == namespace)
+    }
+
+    /// The entry of config.json that asks for it.
+    pub(super) fn origin(&self, namespace: u32) -> String {
+        match self.listed.iter().position(|listed| *listed == namespace) {
+            Some(index) => format!("/linux/namespaces/{index}"),
+            None => "/linux/namespaces".to_owned(),
+        }
+    }
+
+    /// What clone3(2) can make at once. With a user namespace nothing: the others have to belong to it. And never
+    /// these: a cgroup namespace begins at the group in which it is unshared, which init has yet to join; time
+    /// offsets can only be written while nobody is inside.
+    fn by_clone(&self) -> u32 {
+        if self.has(USER) { 0 } else { self.new & !(CGROUP | TIME) }
+    }
+
+    pub(super) fn clone_line(&self, into_cgroup: Option<PathBuf>, tasks: &[PathBuf]) -> Line {
+        let namespaces = self.by_clone();
+        let origin = if namespaces == 0 { Origin::LIFECYCLE } else { "/linux/namespaces" };
+        host(HostStep::Clone { namespaces, into_cgroup, tasks: tasks.to_vec() }, origin)
+    }
+
+    /// The lines that bring init from the clone into the container's namespaces, without a trace of the host's
+    /// being open to the container's processes.
+    pub(super) fn enter(&self, context: &Context) -> Result<Vec<Line>> {
+        let (spec, facts) = (context.spec, context.facts);
+        let mut lines = Vec::new();
+        let others = || {
+            let others = self.joined.iter().filter(|joined| joined.namespace != USER);
+            // The mount namespace last: the other paths are the runtime's.
+            let (mount, mut others): (Vec<_>, Vec<_>) = others.partition(|joined| joined.namespace == MOUNT);
+            others.extend(mount);
+            others.into_iter().map(|joined| self.join(joined)).collect::<Result<Vec<_>>>()
+        };
+        let user = self.joined.iter().find(|joined| joined.namespace == USER);
+        // Root of the host may join what does not belong to the user namespace, but only as long as it is
+        // outside. An ordinary user may do nothing before it is inside.
+        let others_first = facts.privileged && self.has(USER);
+        // The offsets' file in procfs belongs to whoever we are while we are dumpable, and to root after that.
+        let mut time = time_offsets::line(spec).filter(|_| self.is_new(TIME)).map(|line| [self.unshare(TIME), line]);
+        let mut rest = self.new & !(self.by_clone() | USER);
+        if time.is_some() {
+            rest &= !TIME;
+        }
+
+        if let Some(user) = user {
+            if others_first || time.is_none() {
+                lines.extend(time.take().into_iter().flatten());
+                // Before init can be seen from inside.
+                lines.push(undumpable());
+            }
+            if others_first {
+                lines.extend(others()?);
+            }
+            lines.push(self.join(user)?);
+            if let Some(time) = time.take() {
+                lines.extend(time);
+                lines.push(undumpable());
+            }
+            lines.push(init(InitStep::BecomeRoot, self.origin(USER)));
+        } else if self.is_new(USER) {
+            if others_first {
+                lines.extend(others()?);
+            }
+            lines.push(self.unshare(USER));
+            lines.push(id_mappings::line(spec, facts));
+            lines.extend(time.take().into_iter().flatten());
+            if id_mappings::is_mapped(&id_mappings::of(spec).0, 0) {
+                // Now, so that what the other namespaces hold (/dev/mqueue, say) belongs to the container's root.
+                lines.push(init(InitStep::BecomeRoot, "/linux/uidMappings"));
+            }
+        }
+
+        // clone3 has been the fork for a new pid namespace, unless that has to belong to a user namespace.
+        let forked = rest & PID;
+        rest &= !PID;
+        if rest != 0 {
+            lines.push(self.unshare(rest));
+        }
+        lines.extend(time.into_iter().flatten());
+        if user.is_none() {
+            // Not earlier: the host could not write the id maps, nor init its time offsets.
+            lines.push(undumpable());
+        }
+        if !others_first {
+            lines.extend(others()?);
+        }
+        // Membership of a pid namespace begins with a fork.
+        if forked != 0 || self.joined.iter().any(|joined| joined.namespace == PID) {
+            lines.push(init(InitStep::Fork { namespaces: forked }, self.origin(PID)));
+        }
+        Ok(lines)
+    }
+
+    /// The lines that bring an `exec` into the container whose init is behind the pidfd in `slot`.
+    pub(super) fn enter_container(&self, slot: Slot) -> Vec<Line> {
+        let all = self.joined.iter().fold(self.new, |all, joined| all | joined.namespace);
+        // Before anything in the container can see it.
+        let mut lines = vec![undumpable()];
+        if all != 0 {
+            lines.push(init(InitStep::JoinProcess { slot, namespaces: all }, "/linux/namespaces"));
+        }
+        if all & USER != 0 {
+            lines.push(init(InitStep::BecomeRoot, self.origin(USER)));
+        }
+        if all & PID != 0 {
+            lines.push(init(InitStep::Fork { namespaces: 0 }, self.origin(PID)));
+        }
+        lines
+    }
+
+    fn join(&self, joined: &Joined) -> Result<Line> {
+        let origin = self.origin(joined.namespace);
+        let path = z(joined.path, &origin)?;
+        Ok(init(InitStep::Join { path, namespace: joined.namespace }, origin))
+    }
+
+    fn unshare(&self, namespaces: u32) -> Line {
+        let origin = if namespaces.count_ones() == 1 { self.origin(namespaces) } else { "/linux/namespaces".to_owned() };
+        init(InitStep::Unshare { namespaces }, origin)
+    }
+}
+
+fn undumpable() -> Line {
+    init(InitStep::SetUndumpable, Origin::DEFAULT)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::facts::HostFacts;
+    use crate::plan::tests::{facts, spec_of};
+    use crate::plan::{Context, PlanOptions};
+
+    const MAPS: &str = r#""uidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}], "gidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}]"#;
+
+    /// `user net=/n` and so on in, the entering lines out.
+    fn entry(facts: &HostFacts, listed: &str, more: &str) -> String {
+        let namespaces: Vec<_> = (listed.split_whitespace())
+            .map(|entry| match entry.split_once('=') {
+                Some((kind, path)) => format!(r#"{{"type": "{kind}", "path": "{path}"}}"#),
+                None => format!(r#"{{"type": "{entry}"}}"#),
+            })
+            .collect();
+        let comma = if more.is_empty() { "" } else { ", " };
+        let spec = spec_of(&format!(r#"{{"linux": {{"namespaces": [{}]{comma}{more}}}}}"#, namespaces.join(", ")));
+        let options = PlanOptions::default();
+        let namespaces = super::Namespaces::of(&spec);
+        let context = Context { bundle: "/b".as_ref(), spec: &spec, facts, options: &options, namespaces };
+        let mut lines = vec![context.namespaces.clone_line(None, &[])];
+        lines.extend(context.namespaces.enter(&context).unwrap());
+        lines.iter().map(|line| line.brief(None)).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn entering_is_a_table() {
+        let root = &facts();
+        let user = &HostFacts { euid: 1000, egid: 1000, ..Default::default() };
+        let offsets = &format!(r#"{MAPS}, "timeOffsets": {{"boottime": {{"secs": 5}}}}"#);
+        let maps = "host write-id-maps uid 0:1000:1 gid 0:1000:1";
+        let table: &[(&HostFacts, &str, &str, &str)] = &[
+            (root, "", "", "host clone; init set-undumpable"),
+            (root, "pid network ipc uts mount", "", "host clone pid,network,ipc,uts,mount; init set-undumpable"),
+            // The cgroup namespace begins where init is then.
+            (root, "mount cgroup", "", "host clone mount; init unshare cgroup; init set-undumpable"),
+            (
+                root,
+                "mount time",
+                r#""timeOffsets": {"boottime": {"secs": 5}}"#,
+                "host clone mount; init unshare time; init set-time-offsets boottime 5 0; init set-undumpable",
+            ),
+            // Kubernetes: a pod's namespaces are joined.
+            (
+                root,
+                "pid network=/n ipc=/i uts=/u mount",
+                "",
+                "host clone pid,mount; init set-undumpable; init join network /n; init join ipc /i; init join uts /u",
+            ),
+            // A joined pid namespace takes a fork.
+            (root, "mount pid=/p", "", "host clone mount; init set-undumpable; init join pid /p; init fork"),
+            // The path of the network namespace is the host's, not that of the mount namespace.
+            (root, "mount=/m network=/n", "", "host clone; init set-undumpable; init join network /n; init join mount /m"),
+            // Everything that is new has to belong to the new user namespace.
+            (
+                root,
+                "user pid network mount cgroup",
+                MAPS,
+                &format!("host clone; init unshare user; {maps}; init become-root; init unshare network,mount,cgroup; init set-undumpable; init fork pid"),
+            ),
+            (
+                root,
+                "user time mount",
+                offsets,
+                &format!("host clone; init unshare user; {maps}; init unshare time; init set-time-offsets boottime 5 0; init become-root; init unshare mount; init set-undumpable"),
+            ),
+            (
+                user,
+                "user pid mount",
+                MAPS,
+                &format!("host clone; init unshare user; {maps} setgroups denied; init become-root; init unshare mount; init set-undumpable; init fork pid"),
+            ),
+            // Joined with the host's privilege, before it is given up.
+            (
+                root,
+                "user network=/n mount pid",
+                MAPS,
+                &format!("host clone; init join network /n; init unshare user; {maps}; init become-root; init unshare mount; init set-undumpable; init fork pid"),
+            ),
+            (
+                root,
+                "user=/u pid=/p mount",
+                "",
+                "host clone; init set-undumpable; init join pid /p; init join user /u; init become-root; init unshare mount; init fork",
+            ),
+            // An ordinary user has no privilege outside of the user namespace.
+            (
+                user,
+                "user=/u pid=/p network=/n mount",
+                "",
+                "host clone; init set-undumpable; init join user /u; init become-root; init unshare mount; init join pid /p; init join network /n; init fork",
+            ),
+            // Nobody to become.
+            (
+                root,
+                "user mount",
+                r#""uidMappings": [{"containerID": 5, "hostID": 1000, "size": 1}], "gidMappings": [{"containerID": 5, "hostID": 1000, "size": 1}]"#,
+                "host clone; init unshare user; host write-id-maps uid 5:1000:1 gid 5:1000:1; init unshare mount; init set-undumpable",
+            ),
+        ];
+        for (facts, listed, more, expected) in table {
+            assert_eq!(entry(facts, listed, more), *expected, "\nfor {listed}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! [rlimits](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#posix-process)
+#![forbid(unsafe_code)]
+
+use super::line::{HostStep, Line};
+use super::host;
+use oci_spec::runtime::{PosixRlimitType, Process};
+
+pub(super) fn lines(process: &Process) -> Vec<Line> {
+    (process.rlimits().iter().flatten().enumerate())
+        .map(|(index, limit)| {
+            let (resource, name) = (number(limit.typ()), limit.typ().to_string());
+            let step = HostStep::SetRlimit { resource, name, soft: limit.soft(), hard: limit.hard() };
+            host(step, format!("/process/rlimits/{index}"))
+        })
+        .collect()
+}
+
+/// resource.h: the numbers differ between architectures.
+fn number(limit: PosixRlimitType) -> u32 {
+    use PosixRlimitType::*;
+    let number = match limit {
+        RlimitCpu => libc::RLIMIT_CPU,
+        RlimitFsize => libc::RLIMIT_FSIZE,
+        RlimitData => libc::RLIMIT_DATA,
+        RlimitStack => libc::RLIMIT_STACK,
+        RlimitCore => libc::RLIMIT_CORE,
+        RlimitRss => libc::RLIMIT_RSS,
+        RlimitNproc => libc::RLIMIT_NPROC,
+        RlimitNofile => libc::RLIMIT_NOFILE,
+        RlimitMemlock => libc::RLIMIT_MEMLOCK,
+        RlimitAs => libc::RLIMIT_AS,
+        RlimitLocks => libc::RLIMIT_LOCKS,
+        RlimitSigpending => libc::RLIMIT_SIGPENDING,
+        RlimitMsgqueue => libc::RLIMIT_MSGQUEUE,
+        RlimitNice => libc::RLIMIT_NICE,
+        RlimitRtprio => libc::RLIMIT_RTPRIO,
+        RlimitRttime => libc::RLIMIT_RTTIME,
+    };
+    // Unsigned with glibc, signed with musl, and never negative.
+    #[allow(clippy::unnecessary_cast)]
+    let number = number as u32;
+    number
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::tests::{check_process, refused};
+
+    #[test]
+    fn the_host_sets_them() {
+        check_process(
+            r#""rlimits": [{"type": "RLIMIT_NOFILE", "soft": 512, "hard": 1024}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 18446744073709551615}]"#,
+            "/process/rlimits",
+            "host set-rlimit RLIMIT_NOFILE 512:1024
+             host set-rlimit RLIMIT_CORE 0:unlimited",
+        );
+    }
+
+    #[test]
+    fn each_only_once() {
+        refused(
+            r#"{"process": {"args": ["a"], "cwd": "/", "user": {"uid": 0, "gid": 0},
+                "rlimits": [{"type": "RLIMIT_CPU", "soft": 1, "hard": 1}, {"type": "RLIMIT_CPU", "soft": 1, "hard": 1}]}}"#,
+            "config.json: /process/rlimits/1: duplicate rlimit RLIMIT_CPU",
+        );
+    }
+}

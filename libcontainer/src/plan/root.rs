@@ -1,0 +1,106 @@
+//! [Root](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#root) and
+//! [rootfsPropagation](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#rootfs-mount-propagation)
+#![forbid(unsafe_code)]
+
+use super::line::{InitStep, Line, Origin};
+use super::mount_options::{REC, SHARED, SLAVE, UNBINDABLE, PRIVATE, propagation};
+use super::{Context, given, init, namespaces, z};
+use crate::{Error, Result};
+use std::path::PathBuf;
+
+const PROPAGATION: &str = "/linux/rootfsPropagation";
+
+/// The root filesystem becomes a mount of its own, in a mount tree that tells the host nothing.
+pub(super) fn prepare(context: &Context) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    if context.namespaces.has(namespaces::MOUNT) {
+        let (propagation, origin) = match asked(context)? {
+            // An unbindable tree would not let the root filesystem be bound either; it becomes unbindable later.
+            Some(asked) if asked & UNBINDABLE != 0 => (PRIVATE | asked & REC, PROPAGATION),
+            Some(asked) => (asked, PROPAGATION),
+            // New mounts of the host still arrive, ours do not leave.
+            None => (SLAVE | REC, Origin::DEFAULT),
+        };
+        lines.push(init(InitStep::SetRootPropagation { propagation }, origin));
+    }
+    lines.push(init(InitStep::OpenRootfs { path: z(path(context)?, "/root/path")? }, "/root/path"));
+    Ok(lines)
+}
+
+/// Absolute, or relative to the bundle.
+pub(super) fn path(context: &Context) -> Result<PathBuf> {
+    let root = context.spec.root().as_ref().ok_or_else(|| Error::config("/root", "root is missing"))?;
+    Ok(context.bundle.join(root.path()))
+}
+
+pub(super) fn pivot(context: &Context) -> Result<Vec<Line>> {
+    let step = if !context.namespaces.has(namespaces::MOUNT) {
+        InitStep::ChangeRoot
+    } else if context.options.no_pivot {
+        // The old root stays below the new one; if nothing may propagate, nothing of it can ever be let go.
+        if asked(context)?.is_some_and(|asked| asked & PRIVATE != 0) {
+            return Err(Error::config(PROPAGATION, "a private root is not supported with --no-pivot"));
+        }
+        InitStep::MoveRoot
+    } else {
+        InitStep::PivotRoot
+    };
+    Ok(vec![init(step, "/root/path")])
+}
+
+pub(super) fn finish(context: &Context) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    // `/` was somebody else's until now; private and slave is what it has been all the time.
+    if let Some(asked) = asked(context)?.filter(|asked| asked & (SHARED | UNBINDABLE) != 0) {
+        lines.push(init(InitStep::SetPropagation { propagation: asked }, PROPAGATION));
+    }
+    if context.spec.root().as_ref().and_then(|root| root.readonly()) == Some(true) {
+        lines.push(init(InitStep::SetRootReadonly, "/root/readonly"));
+    }
+    Ok(lines)
+}
+
+fn asked(context: &Context) -> Result<Option<u32>> {
+    let Some(name) = context.linux().and_then(|linux| given(linux.rootfs_propagation())) else { return Ok(None) };
+    propagation(name).map(Some).ok_or_else(|| Error::config(PROPAGATION, format!("invalid rootfsPropagation \"{name}\"")))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::tests::{check, plan_with, refused, spec_of, text_of};
+    use crate::plan::PlanOptions;
+
+    #[test]
+    fn the_root_is_relative_to_the_bundle() {
+        check(r#"{"root": {"path": "rootfs", "readonly": true}}"#, "/root", "init open-rootfs /bundle/rootfs\n init pivot-root\n init set-root-readonly");
+        check(r#"{"root": {"path": "/srv/root"}}"#, "/root", "init open-rootfs /srv/root\n init pivot-root");
+    }
+
+    #[test]
+    fn propagation_is_set_before_and_where_it_matters_after_the_pivot() {
+        check(r#"{"linux": {"rootfsPropagation": "rprivate"}}"#, "/linux/rootfsP", "init set-root-propagation rprivate");
+        check(r#"{"linux": {"rootfsPropagation": "shared"}}"#, "/linux/rootfsP", "init set-root-propagation shared\n init set-propagation shared");
+        check(
+            r#"{"linux": {"rootfsPropagation": "runbindable"}}"#,
+            "/linux/rootfsP",
+            "init set-root-propagation rprivate\n init set-propagation runbindable",
+        );
+        refused(r#"{"linux": {"rootfsPropagation": "public"}}"#, "config.json: /linux/rootfsPropagation: invalid rootfsPropagation \"public\"");
+    }
+
+    #[test]
+    fn without_a_mount_namespace_the_hosts_tree_is_left_alone() {
+        check(r#"{"linux": {"namespaces": [{"type": "pid"}]}}"#, "/root", "init open-rootfs /bundle/rootfs\n init change-root");
+        let plan = plan_with(&spec_of(r#"{"linux": {"namespaces": [{"type": "pid"}]}}"#), &crate::plan::tests::options()).unwrap();
+        assert!(!text_of(&plan, "").contains("propagation"));
+    }
+
+    #[test]
+    fn no_pivot_moves_the_root() {
+        let options = PlanOptions { no_pivot: true, ..crate::plan::tests::options() };
+        let plan = plan_with(&spec_of("{}"), &options).unwrap();
+        assert!(text_of(&plan, "/root").contains("init move-root"));
+        let private = spec_of(r#"{"linux": {"rootfsPropagation": "private"}}"#);
+        assert!(plan_with(&private, &options).unwrap_err().to_string().contains("not supported with --no-pivot"));
+    }
+}

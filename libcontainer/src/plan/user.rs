@@ -1,0 +1,83 @@
+//! [User](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#posix-platform-user)
+#![forbid(unsafe_code)]
+
+use super::line::{InitStep, Line};
+use super::{id_mappings, init, namespaces};
+use crate::facts::HostFacts;
+use crate::{Error, Result};
+use oci_spec::runtime::{Process, Spec};
+
+/// Unset means unchanged.
+pub(super) fn umask(process: &Process) -> Option<Line> {
+    process.user().umask().map(|mask| init(InitStep::SetUmask { mask }, "/process/user/umask"))
+}
+
+/// So that the user can open `/dev/stdout`.
+pub(super) fn chown_stdio(process: &Process) -> Line {
+    init(InitStep::ChownStdio { uid: process.user().uid() }, "/process/user")
+}
+
+/// The caller's groups must not stay, unless nobody may change them: user_namespaces(7), "setgroups".
+pub(super) fn groups(spec: &Spec, process: &Process, facts: &HostFacts) -> Result<Option<Line>> {
+    let origin = "/process/user/additionalGids";
+    let gids = process.user().additional_gids().as_deref().unwrap_or_default();
+    if id_mappings::denies_setgroups(spec, facts) {
+        return if gids.is_empty() {
+            Ok(None)
+        } else {
+            Err(Error::config(origin, "cannot set any additional groups in a rootless container"))
+        };
+    }
+    for (index, gid) in gids.iter().enumerate() {
+        mapped(spec, &id_mappings::of(spec).1, *gid, &format!("{origin}/{index}"))?;
+    }
+    let gids = gids.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
+    Ok(Some(init(InitStep::SetGroups { gids }, origin)))
+}
+
+pub(super) fn ids(spec: &Spec, process: &Process) -> Result<Line> {
+    let user = process.user();
+    let (uids, gids) = id_mappings::of(spec);
+    mapped(spec, &uids, user.uid(), "/process/user/uid")?;
+    mapped(spec, &gids, user.gid(), "/process/user/gid")?;
+    Ok(init(InitStep::SetIds { uid: user.uid(), gid: user.gid() }, "/process/user"))
+}
+
+fn mapped(spec: &Spec, maps: &[super::line::IdMap], id: u32, origin: &str) -> Result<()> {
+    let known = namespaces::Namespaces::of(spec).is_new(namespaces::USER);
+    if !known || id_mappings::is_mapped(maps, id) {
+        return Ok(());
+    }
+    Err(Error::config(origin, format!("{id} is not mapped in the container's user namespace")))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::tests::{check_process, refused};
+
+    #[test]
+    fn the_process_becomes_its_user() {
+        check_process(
+            r#""user": {"uid": 5, "gid": 6, "umask": 18, "additionalGids": [7, 8]}"#,
+            "/process/user",
+            "init set-umask 0022
+             init chown-stdio 5
+             init set-groups 7,8
+             init set-ids 5:6",
+        );
+    }
+
+    #[test]
+    fn the_callers_groups_and_umask() {
+        check_process("", "/process/user", "init chown-stdio 0\n init set-groups none\n init set-ids 0:0");
+    }
+
+    #[test]
+    fn a_user_has_to_be_mapped() {
+        refused(
+            r#"{"process": {"args": ["a"], "cwd": "/", "user": {"uid": 1, "gid": 0}}, "linux": {"namespaces": [{"type": "user"}, {"type": "mount"}],
+                "uidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}], "gidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}]}}"#,
+            "config.json: /process/user/uid: 1 is not mapped in the container's user namespace",
+        );
+    }
+}

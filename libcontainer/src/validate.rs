@@ -1,0 +1,319 @@
+//! What is wrong with a configuration, whatever the host. Every error names the entry.
+#![forbid(unsafe_code)]
+
+use crate::bundle::escape_key;
+use crate::plan::line::HookKind;
+use crate::{Error, Result};
+use oci_spec::runtime::{
+    Linux, LinuxIdMapping, LinuxNamespaceType, LinuxSchedulerPolicy, Process, Scheduler, Spec,
+};
+use std::path::Path;
+
+/// (uid_t) -1, which the kernel takes for "leave it".
+const NOBODY: u32 = u32::MAX;
+
+/// A whole config.json. An absent `process` is no mistake before `start`.
+pub(crate) fn spec(spec: &Spec) -> Result<()> {
+    version(spec)?;
+    match spec.root() {
+        None => return Err(Error::config("/root", "root is missing")),
+        Some(root) if root.path().as_os_str().is_empty() => {
+            return Err(Error::config("/root/path", "root.path must not be empty"));
+        }
+        Some(_) => {}
+    }
+    if let Some(own) = spec.process() {
+        process(own)?;
+    }
+    let namespaces = Namespaces::of(spec)?;
+    let name = |name: &Option<String>| name.as_deref().is_some_and(|name| !name.is_empty());
+    if name(spec.hostname()) && !namespaces.has(LinuxNamespaceType::Uts) {
+        return Err(Error::config("/hostname", "unable to set hostname without a private UTS namespace"));
+    }
+    if name(spec.domainname()) && !namespaces.has(LinuxNamespaceType::Uts) {
+        return Err(Error::config("/domainname", "unable to set domainname without a private UTS namespace"));
+    }
+    for (index, mount) in spec.mounts().iter().flatten().enumerate() {
+        if mount.destination().as_os_str().is_empty() {
+            return Err(Error::config(format!("/mounts/{index}/destination"), "a mount needs a destination"));
+        }
+        mappings(mount.uid_mappings().as_deref(), &format!("/mounts/{index}/uidMappings"))?;
+        mappings(mount.gid_mappings().as_deref(), &format!("/mounts/{index}/gidMappings"))?;
+    }
+    hooks(spec)?;
+    if let Some(linux) = spec.linux() {
+        self::linux(spec, linux, &namespaces)?;
+    }
+    Ok(())
+}
+
+fn version(spec: &Spec) -> Result<()> {
+    let version = spec.version();
+    let wrong = |message: String| Err(Error::config("/ociVersion", message));
+    // semver.org: MAJOR.MINOR.PATCH, then perhaps -pre-release and +build.
+    let core = version.split(['-', '+']).next().unwrap_or_default();
+    let number = |part: &str| !part.is_empty() && part.bytes().all(|digit| digit.is_ascii_digit());
+    let parts: Vec<_> = core.split('.').collect();
+    if parts.len() != 3 || !parts.iter().all(|part| number(part)) {
+        return wrong(format!("\"{version}\" is no version (semver.org)"));
+    }
+    if parts[0] != "1" {
+        return wrong(format!("version {version} is not supported, 1.x is"));
+    }
+    Ok(())
+}
+
+/// A process, of config.json or given to `exec`. runc's words.
+pub(crate) fn process(process: &Process) -> Result<()> {
+    let cwd = process.cwd();
+    if cwd.as_os_str().is_empty() {
+        return Err(Error::config("/process/cwd", "Cwd property must not be empty"));
+    }
+    if !cwd.is_absolute() {
+        return Err(Error::config("/process/cwd", "Cwd must be an absolute path"));
+    }
+    if process.args().as_ref().is_none_or(Vec::is_empty) {
+        return Err(Error::config("/process/args", "args must not be empty"));
+    }
+    for (index, entry) in process.env().iter().flatten().enumerate() {
+        if entry.find('=').is_none_or(|at| at == 0) {
+            // Its value may be a secret; its place is enough.
+            return Err(Error::config(format!("/process/env/{index}"), "invalid environment variable: not NAME=value"));
+        }
+    }
+    let user = process.user();
+    let gids = user.additional_gids().iter().flatten().enumerate();
+    let gids = gids.map(|(index, gid)| (format!("additionalGids/{index}"), *gid));
+    for (key, id) in [("uid".to_owned(), user.uid()), ("gid".to_owned(), user.gid())].into_iter().chain(gids) {
+        if id == NOBODY {
+            return Err(Error::config(format!("/process/user/{key}"), format!("{id} is no id")));
+        }
+    }
+    if let Some(mask) = user.umask().filter(|mask| *mask > 0o777) {
+        return Err(Error::config("/process/user/umask", format!("{mask} (0{mask:o}) is no umask")));
+    }
+    let mut seen = Vec::new();
+    for (index, limit) in process.rlimits().iter().flatten().enumerate() {
+        let origin = format!("/process/rlimits/{index}");
+        if seen.contains(&limit.typ()) {
+            return Err(Error::config(origin, format!("duplicate rlimit {}", limit.typ())));
+        }
+        if limit.soft() > limit.hard() {
+            return Err(Error::config(origin, format!("{}: soft is more than hard", limit.typ())));
+        }
+        seen.push(limit.typ());
+    }
+    if let Some(value) = process.oom_score_adj().filter(|value| !(-1000..=1000).contains(value)) {
+        return Err(Error::config("/process/oomScoreAdj", format!("{value} is not between -1000 and 1000")));
+    }
+    process.scheduler().as_ref().map_or(Ok(()), scheduler)
+}
+
+fn scheduler(scheduler: &Scheduler) -> Result<()> {
+    use LinuxSchedulerPolicy::*;
+    let policy = scheduler.policy();
+    let wrong = |key: &str, message: String| Err(Error::config(format!("/process/scheduler{key}"), message));
+    if let Some(nice) = scheduler.nice() {
+        let range = -20..=19;
+        if matches!(policy, SchedOther | SchedBatch) && !range.contains(nice) {
+            return wrong("/nice", format!("invalid scheduler.nice: {nice} when scheduler.policy is {policy}"));
+        }
+    }
+    match scheduler.priority() {
+        Some(priority) if *priority < 0 => return wrong("/priority", format!("invalid scheduler.priority: {priority}")),
+        Some(priority) if *priority != 0 && !matches!(policy, SchedFifo | SchedRr) => {
+            let message = "scheduler.priority can only be specified for SchedFIFO or SchedRR policy";
+            return wrong("/priority", message.to_owned());
+        }
+        _ => {}
+    }
+    let deadline = [scheduler.runtime(), scheduler.deadline(), scheduler.period()];
+    if policy != &SchedDeadline && deadline.into_iter().flatten().any(|value| *value != 0) {
+        let message = "scheduler runtime/deadline/period can only be specified for SchedDeadline policy";
+        return wrong("", message.to_owned());
+    }
+    Ok(())
+}
+
+/// The listed ones: type and whether it is joined by path.
+struct Namespaces(Vec<(LinuxNamespaceType, bool)>);
+
+impl Namespaces {
+    fn of(spec: &Spec) -> Result<Namespaces> {
+        let mut listed: Vec<(LinuxNamespaceType, bool)> = Vec::new();
+        let entries = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref());
+        for (index, entry) in entries.unwrap_or_default().iter().enumerate() {
+            if listed.iter().any(|(kind, _)| *kind == entry.typ()) {
+                let message = format!("malformed spec file: duplicated ns {}", entry.typ());
+                return Err(Error::config(format!("/linux/namespaces/{index}"), message));
+            }
+            let path = entry.path().as_deref().filter(|path| !path.as_os_str().is_empty());
+            if path.is_some_and(Path::is_relative) {
+                let message = "the path of a namespace must be absolute";
+                return Err(Error::config(format!("/linux/namespaces/{index}/path"), message));
+            }
+            listed.push((entry.typ(), path.is_some()));
+        }
+        Ok(Namespaces(listed))
+    }
+
+    fn has(&self, kind: LinuxNamespaceType) -> bool {
+        self.0.iter().any(|(listed, _)| *listed == kind)
+    }
+
+    fn is_new(&self, kind: LinuxNamespaceType) -> bool {
+        self.0.contains(&(kind, false))
+    }
+}
+
+fn linux(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<()> {
+    use LinuxNamespaceType::*;
+    user_namespace(linux, namespaces)?;
+    if linux.time_offsets().as_ref().is_some_and(|offsets| !offsets.is_empty()) {
+        let wrong = |message: &str| Err(Error::config("/linux/timeOffsets", message));
+        if !namespaces.has(Time) {
+            return wrong("time namespace offsets specified, but time namespace isn't enabled in the config");
+        }
+        if !namespaces.is_new(Time) {
+            return wrong("time namespace enabled, but both namespace path and time offsets specified - you may only provide one");
+        }
+        for (clock, offset) in linux.time_offsets().iter().flatten() {
+            let origin = format!("/linux/timeOffsets/{}", escape_key(clock));
+            if !matches!(clock.as_str(), "monotonic" | "boottime") {
+                return Err(Error::config(origin, "the clocks of a time namespace are monotonic and boottime"));
+            }
+            if offset.nanosecs().is_some_and(|nanoseconds| nanoseconds > 999_999_999) {
+                return Err(Error::config(origin + "/nanosecs", "a second has 1000000000 nanoseconds"));
+            }
+        }
+    }
+    for (key, paths) in [("maskedPaths", linux.masked_paths()), ("readonlyPaths", linux.readonly_paths())] {
+        let paths = paths.as_deref().unwrap_or_default();
+        if !paths.is_empty() && !namespaces.has(Mount) {
+            let message = "unable to restrict sys entries without a private MNT namespace";
+            return Err(Error::config(format!("/linux/{key}"), message));
+        }
+        if let Some(index) = paths.iter().position(|path| !path.starts_with('/')) {
+            return Err(Error::config(format!("/linux/{key}/{index}"), "the path must be absolute"));
+        }
+    }
+    for (index, device) in linux.devices().iter().flatten().enumerate() {
+        if !device.path().is_absolute() {
+            return Err(Error::config(format!("/linux/devices/{index}/path"), "the path must be absolute"));
+        }
+    }
+    if linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()) && !namespaces.has(Network) {
+        let message = "unable to move network devices without a private NET namespace";
+        return Err(Error::config("/linux/netDevices", message));
+    }
+    for key in linux.sysctl().iter().flatten().map(|(key, _)| key) {
+        sysctl(key, spec, namespaces).map_err(|error| error.at(format!("/linux/sysctl/{}", escape_key(key))))?;
+    }
+    if let Some(id) = linux.intel_rdt().as_ref().and_then(|rdt| rdt.clos_id().as_deref()) {
+        // It becomes the name of a directory; `/` stands for the root class.
+        if id != "/" && (matches!(id, "." | "..") || id.contains('/')) {
+            return Err(Error::config("/linux/intelRdt/closID", format!("invalid intelRdt.ClosID \"{id}\"")));
+        }
+    }
+    if let Some(seccomp) = linux.seccomp() {
+        let path = seccomp.listener_path().as_ref().is_some_and(|path| !path.as_os_str().is_empty());
+        let metadata = seccomp.listener_metadata().as_deref().is_some_and(|metadata| !metadata.is_empty());
+        if metadata && !path {
+            return Err(Error::config("/linux/seccomp/listenerMetadata", "given without listenerPath"));
+        }
+    }
+    Ok(())
+}
+
+fn user_namespace(linux: &Linux, namespaces: &Namespaces) -> Result<()> {
+    let given = |maps: &Option<Vec<_>>| maps.as_ref().is_some_and(|maps| !maps.is_empty());
+    let pairs = [("/linux/uidMappings", linux.uid_mappings()), ("/linux/gidMappings", linux.gid_mappings())];
+    for (origin, maps) in pairs {
+        mappings(maps.as_deref(), origin)?;
+        match (given(maps), namespaces.has(LinuxNamespaceType::User), namespaces.is_new(LinuxNamespaceType::User)) {
+            (true, false, _) => {
+                let message = "user namespace mappings specified, but user namespace isn't enabled in the config";
+                return Err(Error::config(origin, message));
+            }
+            (false, _, true) => {
+                let message = "user namespaces enabled, but no namespace path nor user mappings specified";
+                return Err(Error::config(origin, message));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn mappings(maps: Option<&[LinuxIdMapping]>, origin: &str) -> Result<()> {
+    for (index, map) in maps.unwrap_or_default().iter().enumerate() {
+        // user_namespaces(7): ranges are not empty and end before (uid_t) -1.
+        let fits = |first: u32| first.checked_add(map.size()).is_some();
+        if map.size() == 0 || !fits(map.container_id()) || !fits(map.host_id()) {
+            return Err(Error::config(format!("{origin}/{index}"), "the range is empty or too large"));
+        }
+    }
+    Ok(())
+}
+
+/// Only what belongs to a namespace of the container: everything else is the host's.
+fn sysctl(key: &str, spec: &Spec, namespaces: &Namespaces) -> Result<()> {
+    use LinuxNamespaceType::*;
+    let error = |message: String| Err(Error::new(crate::ErrorKind::InvalidConfig, message));
+    let path = crate::plan::sysctl_path(key);
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return error(format!("\"{key}\" is no sysctl"));
+    }
+    let elsewhere = || error(format!("sysctl \"{key}\" is not in a separate kernel namespace"));
+    const IPC: &[&str] = &[
+        "kernel/msgmax",
+        "kernel/msgmnb",
+        "kernel/msgmni",
+        "kernel/sem",
+        "kernel/shmall",
+        "kernel/shmmax",
+        "kernel/shmmni",
+        "kernel/shm_rmid_forced",
+    ];
+    if IPC.contains(&&*path) || path.starts_with("fs/mqueue/") {
+        return if namespaces.has(Ipc) { Ok(()) } else { elsewhere() };
+    }
+    if path.starts_with("net/") {
+        return if namespaces.has(Network) { Ok(()) } else { error(format!("sysctl \"{key}\" not allowed in host network namespace")) };
+    }
+    if path.starts_with("user/") {
+        return if namespaces.has(User) { Ok(()) } else { elsewhere() };
+    }
+    let field = match &*path {
+        "kernel/hostname" => ("hostname", spec.hostname()),
+        "kernel/domainname" => ("domainname", spec.domainname()),
+        _ => return elsewhere(),
+    };
+    if !namespaces.has(Uts) {
+        return elsewhere();
+    }
+    // The field is the way to set it; runc takes the domain name here, as it came later.
+    if field.0 == "hostname" || field.1.as_deref().is_some_and(|name| !name.is_empty()) {
+        return error(format!("sysctl \"{key}\" is not allowed as it conflicts with the OCI \"{}\" field", field.0));
+    }
+    Ok(())
+}
+
+fn hooks(spec: &Spec) -> Result<()> {
+    use HookKind::*;
+    for kind in [Prestart, CreateRuntime, CreateContainer, StartContainer, Poststart, Poststop] {
+        for (index, hook) in crate::plan::hooks_of(spec, kind).iter().enumerate() {
+            let origin = |key: &str| format!("/hooks/{}/{index}/{key}", kind.key());
+            if !hook.path().is_absolute() {
+                return Err(Error::config(origin("path"), "the path of a hook must be absolute"));
+            }
+            if let Some(timeout) = hook.timeout().filter(|timeout| *timeout <= 0) {
+                return Err(Error::config(origin("timeout"), format!("a timeout must be more than 0, not {timeout}")));
+            }
+            if let Some(at) = hook.env().iter().flatten().position(|entry| entry.find('=').is_none_or(|at| at == 0)) {
+                return Err(Error::config(origin(&format!("env/{at}")), "invalid environment variable: not NAME=value"));
+            }
+        }
+    }
+    Ok(())
+}
