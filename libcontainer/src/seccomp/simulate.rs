@@ -8,17 +8,21 @@ pub(super) struct Data {
     pub(super) number: u32,
     pub(super) architecture: u32,
     pub(super) arguments: [u64; 6],
+    /// Of the host that is simulated.
+    pub(super) big_endian: bool,
 }
 
-/// The word at each offset that may be loaded, on a little-endian host.
 impl Data {
+    /// What may be loaded.
     fn word(&self, offset: u32) -> Option<u32> {
         let argument = |i: u32, shift: u32| (self.arguments[i as usize] >> shift & 0xffff_ffff).try_into().ok();
         match offset {
             0 => Some(self.number),
             4 => Some(self.architecture),
-            16..64 if offset.is_multiple_of(8) => argument((offset - 16) / 8, 0),
-            16..64 if offset.is_multiple_of(4) => argument((offset - 16) / 8, 32),
+            16..64 if offset.is_multiple_of(4) => {
+                let low = offset.is_multiple_of(8) != self.big_endian;
+                argument((offset - 16) / 8, if low { 0 } else { 32 })
+            }
             _ => None,
         }
     }
