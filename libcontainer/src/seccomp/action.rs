@@ -19,13 +19,20 @@ const ALLOW: u32 = 0x7fff_0000;
 pub(super) struct Action(pub(super) u32);
 
 impl Action {
-    pub(super) fn new(action: LinuxSeccompAction, errno: Option<u32>, pointer: &dyn Fn() -> String) -> Result<Action, Problem> {
+    pub(super) fn new(
+        action: LinuxSeccompAction,
+        errno: Option<u32>,
+        pointer: &dyn Fn() -> String,
+    ) -> Result<Action, Problem> {
         use LinuxSeccompAction::*;
         let takes_data = match action {
             ScmpActErrno => ERRNO,
             ScmpActTrace => TRACE,
             _ if errno.is_some() => {
-                return Err(Problem { pointer: pointer(), message: format!("{action} takes no errno") });
+                return Err(Problem {
+                    pointer: pointer(),
+                    message: format!("{action} takes no errno"),
+                });
             }
             ScmpActKill | ScmpActKillThread => return Ok(KILL_THREAD),
             ScmpActKillProcess => return Ok(Action(KILL_PROCESS)),
@@ -37,7 +44,10 @@ impl Action {
         const EPERM: u32 = 1;
         match errno.unwrap_or(EPERM) {
             data @ 0..=0xffff => Ok(Action(takes_data | data)),
-            data => Err(Problem { pointer: pointer(), message: format!("{data} is more than the 16 bits which {action} can carry") }),
+            data => Err(Problem {
+                pointer: pointer(),
+                message: format!("{data} is more than the 16 bits which {action} can carry"),
+            }),
         }
     }
 

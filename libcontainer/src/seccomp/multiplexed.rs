@@ -15,24 +15,46 @@ pub(super) struct Through {
 
 /// What each call can be reached through. The two lists are resolved once per compilation.
 pub(super) fn through() -> Vec<(Call, Through)> {
-    let socketcall = SOCKETCALL.iter().filter_map(|(name, number)| Some((Call::named(name)?, selects("socketcall", *number, u64::MAX)?)));
+    let socketcall = SOCKETCALL.iter().filter_map(|(name, number)| {
+        Some((
+            Call::named(name)?,
+            selects("socketcall", *number, u64::MAX)?,
+        ))
+    });
     // The upper half of ipc's first argument is a version, which the kernel cuts off.
-    let ipc = IPC.iter().filter_map(|(name, number)| Some((Call::named(name)?, selects("ipc", *number, 0xffff)?)));
+    let ipc = IPC
+        .iter()
+        .filter_map(|(name, number)| Some((Call::named(name)?, selects("ipc", *number, 0xffff)?)));
     socketcall.chain(ipc).collect()
 }
 
 fn selects(name: &str, value: u64, mask: u64) -> Option<Through> {
-    let selector = Condition { index: 0, mask, compare: Compare::Equal, value, negated: false };
-    Some(Through { call: Call::named(name)?, selector })
+    let selector = Condition {
+        index: 0,
+        mask,
+        compare: Compare::Equal,
+        value,
+        negated: false,
+    };
+    Some(Through {
+        call: Call::named(name)?,
+        selector,
+    })
 }
 
 impl Through {
     /// What becomes of `rule`. Where its conditions cannot be checked, the side of caution is taken: what
     /// restricts does so always, what permits does not count.
-    pub(super) fn carry(self, rule: &Rule, default: Action) -> Option<Rule> {
-        let certain = rule.conditions.is_empty();
+    pub(super) fn carry(self, rule: &Rule, default: Action, wide: bool) -> Option<Rule> {
+        let certain = rule
+            .conditions
+            .iter()
+            .all(|condition| condition.is_idle(wide));
         let restricts = rule.action.permissiveness() < default.permissiveness();
-        (certain || restricts).then(|| Rule { conditions: vec![self.selector], action: rule.action })
+        (certain || restricts).then(|| Rule {
+            conditions: vec![self.selector],
+            action: rule.action,
+        })
     }
 }
 

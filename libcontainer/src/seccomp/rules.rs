@@ -1,8 +1,8 @@
 #![forbid(unsafe_code)]
 //! `syscalls`: what is asked for, before any ABI comes into it.
+use super::Problem;
 use super::action::Action;
 use super::numbers::Call;
-use super::Problem;
 use oci_spec::runtime::{LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall};
 
 /// If all conditions hold, the action is taken.
@@ -37,8 +37,15 @@ pub(super) struct Entry {
 }
 
 pub(super) fn entry(syscall: &LinuxSyscall, i: usize) -> Result<Entry, Problem> {
-    let problem = |rest: String, message: &str| Err(Problem { pointer: format!("/syscalls/{i}{rest}"), message: message.to_owned() });
-    let action = Action::new(syscall.action(), syscall.errno_ret(), &|| format!("/syscalls/{i}/errnoRet"))?;
+    let problem = |rest: String, message: &str| {
+        Err(Problem {
+            pointer: format!("/syscalls/{i}{rest}"),
+            message: message.to_owned(),
+        })
+    };
+    let action = Action::new(syscall.action(), syscall.errno_ret(), &|| {
+        format!("/syscalls/{i}/errnoRet")
+    })?;
     let mut calls = Vec::with_capacity(syscall.names().len());
     for (j, name) in syscall.names().iter().enumerate() {
         if name.is_empty() {
@@ -46,7 +53,10 @@ pub(super) fn entry(syscall: &LinuxSyscall, i: usize) -> Result<Entry, Problem> 
         }
         // The agent may have to be told before it can answer, and whoever tells it writes.
         if name == "write" && syscall.action() == LinuxSeccompAction::ScmpActNotify {
-            return problem(format!("/names/{j}"), "SCMP_ACT_NOTIFY cannot be used for the write syscall");
+            return problem(
+                format!("/names/{j}"),
+                "SCMP_ACT_NOTIFY cannot be used for the write syscall",
+            );
         }
         // Names that nobody knows are ignored: a profile may be newer than we are.
         calls.extend(Call::named(name));
@@ -56,18 +66,33 @@ pub(super) fn entry(syscall: &LinuxSyscall, i: usize) -> Result<Entry, Problem> 
     for (k, arg) in args.iter().enumerate() {
         match condition(arg) {
             Some(condition) => conditions.push(condition),
-            None => return problem(format!("/args/{k}/index"), "a system call has six arguments, 0 to 5"),
+            None => {
+                return problem(
+                    format!("/args/{k}/index"),
+                    "a system call has six arguments, 0 to 5",
+                );
+            }
         }
     }
-    Ok(Entry { calls, rules: alternatives(conditions, action) })
+    Ok(Entry {
+        calls,
+        rules: alternatives(conditions, action),
+    })
 }
 
 /// One rule, unless an argument is looked at twice: then each condition is a rule of its own, because
 /// profiles of the time before Docker 1.13 mean that, and runc keeps to it.
 fn alternatives(conditions: Vec<Condition>, action: Action) -> Vec<Rule> {
-    let repeated = (conditions.iter().enumerate()).any(|(k, one)| conditions[..k].iter().any(|other| one.index == other.index));
+    let repeated = (conditions.iter().enumerate())
+        .any(|(k, one)| conditions[..k].iter().any(|other| one.index == other.index));
     if repeated {
-        conditions.into_iter().map(|one| Rule { conditions: vec![one], action }).collect()
+        conditions
+            .into_iter()
+            .map(|one| Rule {
+                conditions: vec![one],
+                action,
+            })
+            .collect()
     } else {
         vec![Rule { conditions, action }]
     }
@@ -85,9 +110,18 @@ fn condition(arg: &LinuxSeccompArg) -> Option<Condition> {
     };
     // libseccomp's struct scmp_arg_cmp has the mask first, and so the spec's value is the mask.
     let (mask, value) = match arg.op() {
-        ScmpCmpMaskedEq => (arg.value(), arg.value_two().unwrap_or_default() & arg.value()),
+        ScmpCmpMaskedEq => (
+            arg.value(),
+            arg.value_two().unwrap_or_default() & arg.value(),
+        ),
         _ => (u64::MAX, arg.value()),
     };
     let index = u8::try_from(arg.index()).ok().filter(|index| *index < 6)?;
-    Some(Condition { index, mask, compare, value, negated })
+    Some(Condition {
+        index,
+        mask,
+        compare,
+        value,
+        negated,
+    })
 }

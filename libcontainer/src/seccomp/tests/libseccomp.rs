@@ -1,24 +1,32 @@
 #![forbid(unsafe_code)]
 //! The same profile by libseccomp, used as runc uses it.
-use super::super::simulate::{Data, decode, run};
 use super::super::compile_on;
+use super::super::simulate::{Data, decode, run};
 use super::meaning::{Reading, value};
 use super::{ENOSYS, docker_default, random, tables};
-use ::libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
-use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall};
+use ::libseccomp::{
+    ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall,
+};
+use oci_spec::runtime::{
+    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall,
+};
 
 /// `None` if libseccomp refuses the profile.
 fn theirs(profile: &LinuxSeccomp) -> Option<Vec<u8>> {
     let default = action(profile.default_action(), profile.default_errno_ret());
     let mut filter = ScmpFilterContext::new(default).unwrap();
     for arch in profile.architectures().iter().flatten() {
-        filter.add_arch(arch.to_string().parse::<ScmpArch>().unwrap()).unwrap();
+        filter
+            .add_arch(arch.to_string().parse::<ScmpArch>().unwrap())
+            .unwrap();
     }
     for syscall in profile.syscalls().iter().flatten() {
         let action = action(syscall.action(), syscall.errno_ret());
         let args: Vec<_> = syscall.args().iter().flatten().map(condition).collect();
         for name in syscall.names().iter().filter(|_| action != default) {
-            let Ok(call) = ScmpSyscall::from_name(name) else { continue };
+            let Ok(call) = ScmpSyscall::from_name(name) else {
+                continue;
+            };
             if repeats(syscall) {
                 for arg in &args {
                     filter.add_rule_conditional(action, call, &[*arg]).ok()?;
@@ -49,11 +57,21 @@ impl Export for ScmpFilterContext {
 }
 
 fn tempfile() -> std::fs::File {
-    rustix::fs::memfd_create("bpf", rustix::fs::MemfdFlags::CLOEXEC).unwrap().into()
+    rustix::fs::memfd_create("bpf", rustix::fs::MemfdFlags::CLOEXEC)
+        .unwrap()
+        .into()
 }
 
 fn repeats(syscall: &LinuxSyscall) -> bool {
-    (0..6).any(|index| syscall.args().iter().flatten().filter(|arg| arg.index() == index).count() > 1)
+    (0..6).any(|index| {
+        syscall
+            .args()
+            .iter()
+            .flatten()
+            .filter(|arg| arg.index() == index)
+            .count()
+            > 1
+    })
 }
 
 fn action(action: LinuxSeccompAction, errno: Option<u32>) -> ScmpAction {
@@ -82,7 +100,13 @@ fn condition(arg: &LinuxSeccompArg) -> ScmpArgCompare {
         ScmpCmpGe => ScmpCompareOp::GreaterEqual,
         ScmpCmpGt => ScmpCompareOp::Greater,
         // runc hands over value and valueTwo; the crate's variant carries libseccomp's first.
-        ScmpCmpMaskedEq => return ScmpArgCompare::new(index, ScmpCompareOp::MaskedEqual(arg.value()), arg.value_two().unwrap_or_default()),
+        ScmpCmpMaskedEq => {
+            return ScmpArgCompare::new(
+                index,
+                ScmpCompareOp::MaskedEqual(arg.value()),
+                arg.value_two().unwrap_or_default(),
+            );
+        }
     };
     ScmpArgCompare::new(index, op, arg.value())
 }
@@ -98,32 +122,75 @@ fn arch_of(data: &Data) -> Option<Arch> {
 
 /// As in runc's patchbpf, but a call that libseccomp would rather see as socketcall counts too.
 fn is_newer_than(profile: &LinuxSeccomp, data: &Data) -> bool {
-    let Some(arch) = arch_of(data) else { return false };
-    let listed = arch == Arch::ScmpArchX86_64 || profile.architectures().iter().flatten().any(|one| *one == arch);
-    let names = profile.syscalls().iter().flatten().flat_map(LinuxSyscall::names);
+    let Some(arch) = arch_of(data) else {
+        return false;
+    };
+    let listed = arch == Arch::ScmpArchX86_64
+        || profile
+            .architectures()
+            .iter()
+            .flatten()
+            .any(|one| *one == arch);
+    let names = profile
+        .syscalls()
+        .iter()
+        .flatten()
+        .flat_map(LinuxSyscall::names);
     let newest = names.filter_map(|name| tables::number(arch, name)).max();
-    let permissive = matches!(profile.default_action(), LinuxSeccompAction::ScmpActAllow | LinuxSeccompAction::ScmpActLog | LinuxSeccompAction::ScmpActTrace);
-    listed && !permissive && newest.is_some_and(|newest| newest != tables::base(arch) && data.number > newest)
+    let permissive = matches!(
+        profile.default_action(),
+        LinuxSeccompAction::ScmpActAllow
+            | LinuxSeccompAction::ScmpActLog
+            | LinuxSeccompAction::ScmpActTrace
+    );
+    listed
+        && !permissive
+        && newest.is_some_and(|newest| newest != tables::base(arch) && data.number > newest)
 }
 
 #[track_caller]
 fn compare(profile: &LinuxSeccomp, except: impl Fn(&Data) -> bool) -> bool {
-    let Some(theirs) = theirs(profile) else { return false };
-    let (ours, theirs) = (decode(&compile_on(Arch::ScmpArchX86_64, profile).unwrap().filter), decode(&theirs));
-    for data in Reading::new(Arch::ScmpArchX86_64, profile).calls().filter(|data| !except(data)) {
-        let expected = if is_newer_than(profile, &data) { ENOSYS } else { run(&theirs, &data) };
+    let Some(theirs) = theirs(profile) else {
+        return false;
+    };
+    let (ours, theirs) = (
+        decode(&compile_on(Arch::ScmpArchX86_64, profile).unwrap().filter),
+        decode(&theirs),
+    );
+    for data in Reading::new(Arch::ScmpArchX86_64, profile)
+        .calls()
+        .filter(|data| !except(data))
+    {
+        let expected = if is_newer_than(profile, &data) {
+            ENOSYS
+        } else {
+            run(&theirs, &data)
+        };
         let got = run(&ours, &data);
-        assert_eq!(got, expected, "{got:#x} instead of {expected:#x} for {data:x?} of {profile:?}");
+        assert_eq!(
+            got, expected,
+            "{got:#x} instead of {expected:#x} for {data:x?} of {profile:?}"
+        );
     }
     true
 }
 
 /// Calls that it knows, but not on each ABI.
 fn is_unknown_there(profile: &LinuxSeccomp, data: &Data) -> bool {
-    let Some(arch) = arch_of(data) else { return false };
+    let Some(arch) = arch_of(data) else {
+        return false;
+    };
     let theirs = arch.to_string().parse::<ScmpArch>().unwrap();
-    let unknown = |name: &&String| tables::number(arch, name) == Some(data.number) && ScmpSyscall::from_name_by_arch(name, theirs).is_ok_and(|call| i32::from(call) < -999);
-    profile.syscalls().iter().flatten().flat_map(LinuxSyscall::names).any(|name| unknown(&name))
+    let unknown = |name: &&String| {
+        tables::number(arch, name) == Some(data.number)
+            && ScmpSyscall::from_name_by_arch(name, theirs).is_ok_and(|call| i32::from(call) < -999)
+    };
+    profile
+        .syscalls()
+        .iter()
+        .flatten()
+        .flat_map(LinuxSyscall::names)
+        .any(|name| unknown(&name))
 }
 
 /// Debian's libseccomp is of 2022.
@@ -131,7 +198,14 @@ fn without_unknown_names(mut profile: LinuxSeccomp) -> LinuxSeccomp {
     let known = |name: &String| ScmpSyscall::from_name(name).is_ok();
     let mut syscalls = profile.syscalls().clone().unwrap_or_default();
     for syscall in &mut syscalls {
-        syscall.set_names(syscall.names().iter().filter(|name| known(name)).cloned().collect());
+        syscall.set_names(
+            syscall
+                .names()
+                .iter()
+                .filter(|name| known(name))
+                .cloned()
+                .collect(),
+        );
     }
     profile.set_syscalls(Some(syscalls));
     profile
@@ -145,16 +219,47 @@ fn dockers_default_profile_does_what_libseccomp_makes_of_it() {
 
 /// Rules that we mean to treat differently: see docs/seccomp.md.
 fn without_disagreement(mut profile: LinuxSeccomp) -> LinuxSeccomp {
+    use LinuxSeccompOperator::*;
     let default = value(profile.default_action(), profile.default_errno_ret());
     let mut actions = std::collections::BTreeMap::new();
     let mut syscalls = profile.syscalls().clone().unwrap_or_default();
+    let mut ordered = std::collections::BTreeSet::new();
+    // It also forgets to load the number if the rule it puts first has no number on an ABI.
+    let mut archs = profile.architectures().clone().unwrap_or_default();
+    archs.push(Arch::ScmpArchX86_64);
     for syscall in &mut syscalls {
+        let everywhere = |name: &&String| {
+            archs
+                .iter()
+                .all(|arch| tables::number(*arch, name).is_some())
+        };
+        syscall.set_names(syscall.names().iter().filter(everywhere).cloned().collect());
+        let orders =
+            |arg: &LinuxSeccompArg| !matches!(arg.op(), ScmpCmpEq | ScmpCmpNe | ScmpCmpMaskedEq);
+        // libseccomp 2.5 merges the trees of `>= 0x300000007` and `< 0` wrongly: its filter refuses 0xffffffff.
+        if syscall.args().iter().flatten().any(orders) {
+            let args = syscall.args().iter().flatten().take(1).copied().collect();
+            syscall.set_args(Some(args));
+            syscall.set_names(
+                syscall
+                    .names()
+                    .iter()
+                    .filter(|name| ordered.insert(name.to_string()))
+                    .cloned()
+                    .collect(),
+            );
+        }
         let action = value(syscall.action(), syscall.errno_ret());
         let conditional = syscall.args().as_ref().is_some_and(|args| !args.is_empty());
         // Actions that differ while their conditions may overlap.
         let agrees = |name: &&String| {
             let muxed = tables::multiplexed(name).map(|(outer, _)| outer.to_owned());
-            action == default || !conditional && muxed.is_none() || *actions.entry(muxed.unwrap_or_else(|| name.to_string())).or_insert(action) == action
+            action == default
+                || !conditional && muxed.is_none()
+                || *actions
+                    .entry(muxed.unwrap_or_else(|| name.to_string()))
+                    .or_insert(action)
+                    == action
         };
         syscall.set_names(syscall.names().iter().filter(agrees).cloned().collect());
     }
