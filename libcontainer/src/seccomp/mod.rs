@@ -72,10 +72,10 @@ fn compile_on(native: Arch, profile: &LinuxSeccomp) -> Result<Program, Problem> 
     let entries = (syscalls.iter().enumerate())
         .map(|(i, syscall)| rules::entry(syscall, i))
         .collect::<Result<Vec<_>, _>>()?;
-    let through = multiplexed::through();
+    let multiplexed = multiplexed::Multiplexed::new();
     let rules = verdicts::Rules {
         entries: &entries,
-        through: &through,
+        multiplexed: &multiplexed,
         default,
     };
 

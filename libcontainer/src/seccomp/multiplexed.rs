@@ -6,40 +6,48 @@
 use super::rules::{Compare, Condition, Rule};
 use super::{action::Action, numbers::Call};
 
-/// The call that also does `call`'s work, and the number by which it knows it.
+/// The call that also does another's work, and how it is told which.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Through {
     pub(super) call: Call,
     selector: Condition,
 }
 
-/// What each call can be reached through. The two lists are resolved once per compilation.
-pub(super) fn through() -> Vec<(Call, Through)> {
-    let socketcall = SOCKETCALL.iter().filter_map(|(name, number)| {
-        Some((
-            Call::named(name)?,
-            selects("socketcall", *number, u64::MAX)?,
-        ))
-    });
-    // The upper half of ipc's first argument is a version, which the kernel cuts off.
-    let ipc = IPC
-        .iter()
-        .filter_map(|(name, number)| Some((Call::named(name)?, selects("ipc", *number, 0xffff)?)));
-    socketcall.chain(ipc).collect()
+#[derive(Debug)]
+pub(super) struct Multiplexed {
+    by_call: Vec<Option<Through>>,
 }
 
-fn selects(name: &str, value: u64, mask: u64) -> Option<Through> {
-    let selector = Condition {
-        index: 0,
-        mask,
-        compare: Compare::Equal,
-        value,
-        negated: false,
-    };
-    Some(Through {
-        call: Call::named(name)?,
-        selector,
-    })
+impl Multiplexed {
+    pub(super) fn new() -> Self {
+        let mut by_call = vec![None; Call::COUNT];
+        // The upper half of ipc's first argument is a version, which the kernel cuts off.
+        for (outer, mask, inner) in [
+            ("socketcall", u64::MAX, &SOCKETCALL[..]),
+            ("ipc", 0xffff, &IPC),
+        ] {
+            let Some(call) = Call::named(outer) else {
+                continue;
+            };
+            for (name, value) in inner {
+                let selector = Condition {
+                    index: 0,
+                    mask,
+                    compare: Compare::Equal,
+                    value: *value,
+                    negated: false,
+                };
+                if let Some(inner) = Call::named(name) {
+                    by_call[inner.row()] = Some(Through { call, selector });
+                }
+            }
+        }
+        Multiplexed { by_call }
+    }
+
+    pub(super) fn through(&self, call: Call) -> Option<Through> {
+        self.by_call[call.row()]
+    }
 }
 
 impl Through {

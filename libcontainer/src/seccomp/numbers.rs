@@ -10,6 +10,8 @@ pub(super) const ARM_PRIVATE: i16 = 0x4000;
 pub(super) struct Call(u16);
 
 impl Call {
+    pub(super) const COUNT: usize = TABLE.len();
+
     /// `None` if no ABI has such a call.
     pub(super) fn named(name: &str) -> Option<Call> {
         let mut slot = hash(name.as_bytes());
@@ -23,7 +25,12 @@ impl Call {
     }
 
     pub(super) fn cell(self, column: usize) -> Option<u16> {
-        u16::try_from(TABLE[usize::from(self.0)].1[column]).ok()
+        u16::try_from(TABLE[self.row()].1[column]).ok()
+    }
+
+    /// Less than `COUNT`, each call another.
+    pub(super) fn row(self) -> usize {
+        usize::from(self.0)
     }
 }
 

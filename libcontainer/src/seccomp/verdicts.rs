@@ -2,8 +2,8 @@
 //! What each number of an ABI comes to, when all rules are weighed.
 use super::abi::{Abi, X32_BIT};
 use super::action::{Action, ENOSYS};
-use super::multiplexed::Through;
-use super::numbers::{ARM_PRIVATE, Call};
+use super::multiplexed::Multiplexed;
+use super::numbers::ARM_PRIVATE;
 use super::rules::{Compare, Condition, Entry, Rule};
 
 /// From `start` up to the next range.
@@ -34,7 +34,7 @@ pub(super) type Decisions = Vec<Decision>;
 #[derive(Debug)]
 pub(super) struct Rules<'a> {
     pub(super) entries: &'a [Entry],
-    pub(super) through: &'a [(Call, Through)],
+    pub(super) multiplexed: &'a Multiplexed,
     pub(super) default: Action,
 }
 
@@ -42,9 +42,8 @@ const ORDINARY: usize = 1024;
 const PRIVATE: usize = 8;
 const ARM_BASE: u32 = 0xf_0000;
 
-/// Ranges of rising start that cover all numbers from `abi.base` on. Only the first range of an ABI
-/// without a base starts at 0.
-pub(super) fn ranges(abi: Abi, rules: &Rules<'_>, decisions: &mut Decisions) -> Vec<Range> {
+/// Ranges of rising start that cover all numbers; for x32, those that have its bit.
+fn ranges(abi: Abi, rules: &Rules<'_>, decisions: &mut Decisions) -> Vec<Range> {
     let mut slots: Vec<Slot> = vec![Slot::Untouched; ORDINARY + PRIVATE];
     let mut pending: Vec<Vec<Rule>> = Vec::new();
     let mut newest = None;
@@ -53,13 +52,11 @@ pub(super) fn ranges(abi: Abi, rules: &Rules<'_>, decisions: &mut Decisions) -> 
             let direct = call.cell(abi.column);
             // Known to the profile's author, therefore not newer than the profile.
             newest = newest.max(direct.filter(|cell| usize::from(*cell) < ORDINARY));
-            let through = || {
-                rules
-                    .through
-                    .iter()
-                    .find(|(inner, _)| inner == call)
-                    .map(|(_, through)| *through)
-            };
+            let through = rules
+                .multiplexed
+                .through(*call)
+                .and_then(|through| Some((through, through.call.cell(abi.column)?)));
+            newest = newest.max(through.map(|(_, cell)| cell));
             for rule in entry
                 .rules
                 .iter()
@@ -68,13 +65,9 @@ pub(super) fn ranges(abi: Abi, rules: &Rules<'_>, decisions: &mut Decisions) -> 
                 if let Some(slot) = direct.and_then(|cell| slots.get_mut(place(cell))) {
                     slot.add(rule, abi.wide, &mut pending);
                 }
-                let multiplexed = (!rules.through.is_empty()).then(through).flatten();
-                if let Some(through) = multiplexed
+                if let Some((through, cell)) = through
                     && let Some(rule) = through.carry(rule, rules.default, abi.wide)
-                    && let Some(slot) = through
-                        .call
-                        .cell(abi.column)
-                        .and_then(|cell| slots.get_mut(place(cell)))
+                    && let Some(slot) = slots.get_mut(place(cell))
                 {
                     slot.add(&rule, abi.wide, &mut pending);
                 }
@@ -92,7 +85,7 @@ pub(super) fn ranges(abi: Abi, rules: &Rules<'_>, decisions: &mut Decisions) -> 
     };
 
     let mut ranges = Ranges(Vec::new());
-    if abi.base == 4000 || abi.base == 5000 || abi.base == 6000 {
+    if abi.base != 0 && !abi.is_x32() {
         ranges.push(0, Verdict::Always(rules.default));
     }
     let mut number = abi.base;

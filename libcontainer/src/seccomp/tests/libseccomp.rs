@@ -136,7 +136,13 @@ fn is_newer_than(profile: &LinuxSeccomp, data: &Data) -> bool {
         .iter()
         .flatten()
         .flat_map(LinuxSyscall::names);
-    let newest = names.filter_map(|name| tables::number(arch, name)).max();
+    let outer = |name: &String| {
+        tables::multiplexed(name).and_then(|(outer, _)| tables::number(arch, outer))
+    };
+    let newest = names
+        .flat_map(|name| [tables::number(arch, name), outer(name)])
+        .flatten()
+        .max();
     let permissive = matches!(
         profile.default_action(),
         LinuxSeccompAction::ScmpActAllow
@@ -223,7 +229,7 @@ fn without_disagreement(mut profile: LinuxSeccomp) -> LinuxSeccomp {
     let default = value(profile.default_action(), profile.default_errno_ret());
     let mut actions = std::collections::BTreeMap::new();
     let mut syscalls = profile.syscalls().clone().unwrap_or_default();
-    let mut ordered = std::collections::BTreeSet::new();
+    let mut conditional = std::collections::BTreeMap::new();
     // It also forgets to load the number if the rule it puts first has no number on an ABI.
     let mut archs = profile.architectures().clone().unwrap_or_default();
     archs.push(Arch::ScmpArchX86_64);
@@ -234,20 +240,26 @@ fn without_disagreement(mut profile: LinuxSeccomp) -> LinuxSeccomp {
                 .all(|arch| tables::number(*arch, name).is_some())
         };
         syscall.set_names(syscall.names().iter().filter(everywhere).cloned().collect());
-        let orders =
-            |arg: &LinuxSeccompArg| !matches!(arg.op(), ScmpCmpEq | ScmpCmpNe | ScmpCmpMaskedEq);
         // libseccomp 2.5 merges the trees of `>= 0x300000007` and `< 0` wrongly: its filter refuses 0xffffffff.
-        if syscall.args().iter().flatten().any(orders) {
-            let args = syscall.args().iter().flatten().take(1).copied().collect();
-            syscall.set_args(Some(args));
-            syscall.set_names(
-                syscall
-                    .names()
-                    .iter()
-                    .filter(|name| ordered.insert(name.to_string()))
-                    .cloned()
-                    .collect(),
-            );
+        // So for NE. Only equalities may share a call.
+        let equality = |arg: &LinuxSeccompArg| matches!(arg.op(), ScmpCmpEq | ScmpCmpMaskedEq);
+        let args = syscall.args().clone().unwrap_or_default();
+        if !args.is_empty() {
+            let equalities = args.iter().all(equality);
+            if !equalities && repeats(syscall) {
+                syscall.set_args(Some(args[..1].to_vec()));
+            }
+            let mut may = |name: &String| match conditional.get(name) {
+                Some(before) => *before && equalities,
+                None => conditional.insert(name.clone(), equalities).is_none(),
+            };
+            let kept = syscall
+                .names()
+                .iter()
+                .filter(|name| may(name))
+                .cloned()
+                .collect();
+            syscall.set_names(kept);
         }
         let action = value(syscall.action(), syscall.errno_ret());
         let conditional = syscall.args().as_ref().is_some_and(|args| !args.is_empty());

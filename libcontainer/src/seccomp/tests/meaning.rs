@@ -18,9 +18,9 @@ pub(super) struct Reading<'a> {
 #[derive(Debug)]
 struct Meaning<'a> {
     arch: Arch,
-    direct: BTreeMap<u32, Vec<&'a LinuxSyscall>>,
+    direct: BTreeMap<u32, Vec<(usize, &'a LinuxSyscall)>>,
     /// By what calls them: socketcall or ipc, and the number they have there.
-    multiplexed: BTreeMap<(u32, u32), Vec<&'a LinuxSyscall>>,
+    multiplexed: BTreeMap<(u32, u32), Vec<(usize, &'a LinuxSyscall)>>,
     newest: Option<u32>,
 }
 
@@ -173,10 +173,10 @@ impl<'a> Meaning<'a> {
             multiplexed: BTreeMap::new(),
             newest: None,
         };
-        for syscall in profile.syscalls().iter().flatten() {
+        for (i, syscall) in profile.syscalls().iter().flatten().enumerate() {
             for name in syscall.names() {
                 if let Some(number) = tables::number(arch, name) {
-                    meaning.direct.entry(number).or_default().push(syscall);
+                    meaning.direct.entry(number).or_default().push((i, syscall));
                     meaning.newest = meaning
                         .newest
                         .max(Some(number).filter(|number| !(0xf_0000..0x10_0000).contains(number)));
@@ -184,11 +184,12 @@ impl<'a> Meaning<'a> {
                 if let Some((outer, inner)) = tables::multiplexed(name)
                     && let Some(outer) = tables::number(arch, outer)
                 {
+                    meaning.newest = meaning.newest.max(Some(outer));
                     meaning
                         .multiplexed
                         .entry((outer, inner))
                         .or_default()
-                        .push(syscall);
+                        .push((i, syscall));
                 }
             }
         }
@@ -252,8 +253,9 @@ impl<'a> Meaning<'a> {
                 holding.push(action);
             }
         };
-        for syscall in self.direct.get(&data.number).into_iter().flatten() {
-            weigh(syscall, false);
+        let mut entries: Vec<(usize, bool, &LinuxSyscall)> = Vec::new();
+        for (i, syscall) in self.direct.get(&data.number).into_iter().flatten() {
+            entries.push((*i, false, syscall));
         }
         let first = data.arguments[0] & 0xffff_ffff;
         let ipc = tables::number(self.arch, "ipc") == Some(data.number);
@@ -265,14 +267,17 @@ impl<'a> Meaning<'a> {
             first
         };
         if let Ok(selector) = u32::try_from(selector) {
-            for syscall in self
-                .multiplexed
-                .get(&(data.number, selector))
-                .into_iter()
-                .flatten()
-            {
-                weigh(syscall, true);
-            }
+            let inner = self.multiplexed.get(&(data.number, selector));
+            entries.extend(
+                inner
+                    .into_iter()
+                    .flatten()
+                    .map(|(i, syscall)| (*i, true, *syscall)),
+            );
+        }
+        entries.sort_by_key(|(i, ..)| *i);
+        for (_, inner, syscall) in entries {
+            weigh(syscall, inner);
         }
         let holding = || {
             holding
