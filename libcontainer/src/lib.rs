@@ -4,11 +4,12 @@ mod cgroup;
 mod container;
 mod error;
 mod facts;
-mod plan;
 mod launch;
+mod plan;
 mod seccomp;
 mod store;
 mod sys;
+mod validate;
 
 pub use bundle::Bundle;
 pub use container::{CgroupManager, Child, Container, CreateOptions, ExecOptions, State, Status};

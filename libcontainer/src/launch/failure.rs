@@ -24,7 +24,7 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
                 call => Error::system(message, call.name(), words.errno),
             }
         }
-        _ => Error::system(line.words(), words.call.name(), words.errno).detail(words.detail.clone()),
+        _ => Error::system(line.to_string(), words.call.name(), words.errno).detail(words.detail.clone()),
     };
     let kind = if error.kind() == ErrorKind::System { ErrorKind::Init } else { error.kind() };
     error.kind_of(kind).at(line.origin.0.clone())

@@ -3,14 +3,16 @@
 
 use super::line::{HostStep, InitStep, Line};
 use super::{host, init};
+use crate::seccomp::{Problem, compile};
 use crate::{Error, Result};
-use oci_spec::runtime::{LinuxSeccomp, Spec};
+use oci_spec::runtime::Spec;
 
 const ORIGIN: &str = "/linux/seccomp";
 
 pub(super) fn lines(spec: &Spec) -> Result<Vec<Line>> {
     let Some(profile) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else { return Ok(Vec::new()) };
-    let program = compile(profile)?;
+    let wrong = |problem: Problem| Error::config(format!("{ORIGIN}{}", problem.pointer), problem.message);
+    let program = compile(profile).map_err(wrong)?;
     let mut lines = vec![init(InitStep::LoadSeccomp { flags: program.flags, filter: program.filter }, ORIGIN)];
     if program.listener {
         // At once: from the next call on somebody has to answer.
@@ -23,19 +25,3 @@ pub(super) fn lines(spec: &Spec) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
-struct Program {
-    filter: Vec<u8>,
-    flags: u32,
-    listener: bool,
-}
-
-/// Stands in for `crate::seccomp::compile` until that is merged: one instruction that allows everything would be a
-/// lie, so this refuses outside of tests.
-fn compile(profile: &LinuxSeccomp) -> Result<Program> {
-    use oci_spec::runtime::LinuxSeccompAction::ScmpActNotify;
-    if !cfg!(test) {
-        return Err(Error::config(ORIGIN, "not supported yet").kind_of(crate::ErrorKind::Unsupported));
-    }
-    let listener = profile.syscalls().iter().flatten().any(|rule| rule.action() == ScmpActNotify);
-    Ok(Program { filter: vec![0; 8], flags: 0, listener })
-}

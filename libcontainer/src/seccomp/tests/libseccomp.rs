@@ -1,0 +1,292 @@
+#![forbid(unsafe_code)]
+//! The same profile by libseccomp, used as runc uses it.
+use super::super::compile_on;
+use super::super::simulate::{Data, decode, run};
+use super::meaning::{Reading, value};
+use super::{ENOSYS, docker_default, random, tables};
+use ::libseccomp::{
+    ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall,
+};
+use oci_spec::runtime::{
+    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall,
+};
+
+/// `None` if libseccomp refuses the profile.
+fn theirs(profile: &LinuxSeccomp) -> Option<Vec<u8>> {
+    let default = action(profile.default_action(), profile.default_errno_ret());
+    let mut filter = ScmpFilterContext::new(default).unwrap();
+    for arch in profile.architectures().iter().flatten() {
+        filter
+            .add_arch(arch.to_string().parse::<ScmpArch>().unwrap())
+            .unwrap();
+    }
+    for syscall in profile.syscalls().iter().flatten() {
+        let action = action(syscall.action(), syscall.errno_ret());
+        let args: Vec<_> = syscall.args().iter().flatten().map(condition).collect();
+        for name in syscall.names().iter().filter(|_| action != default) {
+            let Ok(call) = ScmpSyscall::from_name(name) else {
+                continue;
+            };
+            if repeats(syscall) {
+                for arg in &args {
+                    filter.add_rule_conditional(action, call, &[*arg]).ok()?;
+                }
+            } else {
+                filter.add_rule_conditional(action, call, &args).ok()?;
+            }
+        }
+    }
+    Some(filter.export_bpf_mem_or_file())
+}
+
+trait Export {
+    fn export_bpf_mem_or_file(&self) -> Vec<u8>;
+}
+
+impl Export for ScmpFilterContext {
+    /// seccomp_export_bpf_mem came with 2.6.
+    fn export_bpf_mem_or_file(&self) -> Vec<u8> {
+        use std::io::{Read, Seek};
+        let mut file = tempfile();
+        self.export_bpf(&file).unwrap();
+        file.rewind().unwrap();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+}
+
+fn tempfile() -> std::fs::File {
+    rustix::fs::memfd_create("bpf", rustix::fs::MemfdFlags::CLOEXEC)
+        .unwrap()
+        .into()
+}
+
+fn repeats(syscall: &LinuxSyscall) -> bool {
+    (0..6).any(|index| {
+        syscall
+            .args()
+            .iter()
+            .flatten()
+            .filter(|arg| arg.index() == index)
+            .count()
+            > 1
+    })
+}
+
+fn action(action: LinuxSeccompAction, errno: Option<u32>) -> ScmpAction {
+    use LinuxSeccompAction::*;
+    let errno = errno.unwrap_or(1);
+    match action {
+        ScmpActKill | ScmpActKillThread => ScmpAction::KillThread,
+        ScmpActKillProcess => ScmpAction::KillProcess,
+        ScmpActTrap => ScmpAction::Trap,
+        ScmpActErrno => ScmpAction::Errno(errno.try_into().unwrap()),
+        ScmpActNotify => ScmpAction::Notify,
+        ScmpActTrace => ScmpAction::Trace(errno.try_into().unwrap()),
+        ScmpActLog => ScmpAction::Log,
+        ScmpActAllow => ScmpAction::Allow,
+    }
+}
+
+fn condition(arg: &LinuxSeccompArg) -> ScmpArgCompare {
+    use LinuxSeccompOperator::*;
+    let index = u32::try_from(arg.index()).unwrap();
+    let op = match arg.op() {
+        ScmpCmpNe => ScmpCompareOp::NotEqual,
+        ScmpCmpLt => ScmpCompareOp::Less,
+        ScmpCmpLe => ScmpCompareOp::LessOrEqual,
+        ScmpCmpEq => ScmpCompareOp::Equal,
+        ScmpCmpGe => ScmpCompareOp::GreaterEqual,
+        ScmpCmpGt => ScmpCompareOp::Greater,
+        // runc hands over value and valueTwo; the crate's variant carries libseccomp's first.
+        ScmpCmpMaskedEq => {
+            return ScmpArgCompare::new(
+                index,
+                ScmpCompareOp::MaskedEqual(arg.value()),
+                arg.value_two().unwrap_or_default(),
+            );
+        }
+    };
+    ScmpArgCompare::new(index, op, arg.value())
+}
+
+fn arch_of(data: &Data) -> Option<Arch> {
+    match data.architecture {
+        0x4000_0003 => Some(Arch::ScmpArchX86),
+        0xc000_003e if data.number >= 0x4000_0000 => Some(Arch::ScmpArchX32),
+        0xc000_003e => Some(Arch::ScmpArchX86_64),
+        _ => None,
+    }
+}
+
+/// As in runc's patchbpf, but a call that libseccomp would rather see as socketcall counts too.
+fn is_newer_than(profile: &LinuxSeccomp, data: &Data) -> bool {
+    let Some(arch) = arch_of(data) else {
+        return false;
+    };
+    let listed = arch == Arch::ScmpArchX86_64
+        || profile
+            .architectures()
+            .iter()
+            .flatten()
+            .any(|one| *one == arch);
+    let names = profile
+        .syscalls()
+        .iter()
+        .flatten()
+        .flat_map(LinuxSyscall::names);
+    let outer = |name: &String| {
+        tables::multiplexed(name).and_then(|(outer, _)| tables::number(arch, outer))
+    };
+    let newest = names
+        .flat_map(|name| [tables::number(arch, name), outer(name)])
+        .flatten()
+        .max();
+    let permissive = matches!(
+        profile.default_action(),
+        LinuxSeccompAction::ScmpActAllow
+            | LinuxSeccompAction::ScmpActLog
+            | LinuxSeccompAction::ScmpActTrace
+    );
+    listed
+        && !permissive
+        && newest.is_some_and(|newest| newest != tables::base(arch) && data.number > newest)
+}
+
+#[track_caller]
+fn compare(profile: &LinuxSeccomp, except: impl Fn(&Data) -> bool) -> bool {
+    let Some(theirs) = theirs(profile) else {
+        return false;
+    };
+    let (ours, theirs) = (
+        decode(&compile_on(Arch::ScmpArchX86_64, profile).unwrap().filter),
+        decode(&theirs),
+    );
+    for data in Reading::new(Arch::ScmpArchX86_64, profile)
+        .calls()
+        .filter(|data| !except(data))
+    {
+        let expected = if is_newer_than(profile, &data) {
+            ENOSYS
+        } else {
+            run(&theirs, &data)
+        };
+        let got = run(&ours, &data);
+        assert_eq!(
+            got, expected,
+            "{got:#x} instead of {expected:#x} for {data:x?} of {profile:?}"
+        );
+    }
+    true
+}
+
+/// Calls that it knows, but not on each ABI.
+fn is_unknown_there(profile: &LinuxSeccomp, data: &Data) -> bool {
+    let Some(arch) = arch_of(data) else {
+        return false;
+    };
+    let theirs = arch.to_string().parse::<ScmpArch>().unwrap();
+    let unknown = |name: &&String| {
+        tables::number(arch, name) == Some(data.number)
+            && ScmpSyscall::from_name_by_arch(name, theirs).is_ok_and(|call| i32::from(call) < -999)
+    };
+    profile
+        .syscalls()
+        .iter()
+        .flatten()
+        .flat_map(LinuxSyscall::names)
+        .any(|name| unknown(&name))
+}
+
+/// Debian's libseccomp is of 2022.
+fn without_unknown_names(mut profile: LinuxSeccomp) -> LinuxSeccomp {
+    let known = |name: &String| ScmpSyscall::from_name(name).is_ok();
+    let mut syscalls = profile.syscalls().clone().unwrap_or_default();
+    for syscall in &mut syscalls {
+        syscall.set_names(
+            syscall
+                .names()
+                .iter()
+                .filter(|name| known(name))
+                .cloned()
+                .collect(),
+        );
+    }
+    profile.set_syscalls(Some(syscalls));
+    profile
+}
+
+#[test]
+fn dockers_default_profile_does_what_libseccomp_makes_of_it() {
+    let profile = without_unknown_names(docker_default());
+    assert!(compare(&profile, |data| is_unknown_there(&profile, data)));
+}
+
+/// Rules that we mean to treat differently: see docs/seccomp.md.
+fn without_disagreement(mut profile: LinuxSeccomp) -> LinuxSeccomp {
+    use LinuxSeccompOperator::*;
+    let default = value(profile.default_action(), profile.default_errno_ret());
+    let mut actions = std::collections::BTreeMap::new();
+    let mut syscalls = profile.syscalls().clone().unwrap_or_default();
+    let mut conditional = std::collections::BTreeMap::new();
+    // It also forgets to load the number if the rule it puts first has no number on an ABI.
+    let mut archs = profile.architectures().clone().unwrap_or_default();
+    archs.push(Arch::ScmpArchX86_64);
+    for syscall in &mut syscalls {
+        let everywhere = |name: &&String| {
+            archs
+                .iter()
+                .all(|arch| tables::number(*arch, name).is_some())
+        };
+        syscall.set_names(syscall.names().iter().filter(everywhere).cloned().collect());
+        // libseccomp 2.5 merges the trees of `>= 0x300000007` and `< 0` wrongly: its filter refuses 0xffffffff.
+        // So for NE. Only equalities may share a call.
+        let equality = |arg: &LinuxSeccompArg| matches!(arg.op(), ScmpCmpEq | ScmpCmpMaskedEq);
+        let args = syscall.args().clone().unwrap_or_default();
+        if !args.is_empty() {
+            let equalities = args.iter().all(equality);
+            if !equalities && repeats(syscall) {
+                syscall.set_args(Some(args[..1].to_vec()));
+            }
+            let mut may = |name: &String| match conditional.get(name) {
+                Some(before) => *before && equalities,
+                None => conditional.insert(name.clone(), equalities).is_none(),
+            };
+            let kept = syscall
+                .names()
+                .iter()
+                .filter(|name| may(name))
+                .cloned()
+                .collect();
+            syscall.set_names(kept);
+        }
+        let action = value(syscall.action(), syscall.errno_ret());
+        let conditional = syscall.args().as_ref().is_some_and(|args| !args.is_empty());
+        // Actions that differ while their conditions may overlap.
+        let agrees = |name: &&String| {
+            let muxed = tables::multiplexed(name).map(|(outer, _)| outer.to_owned());
+            action == default
+                || !conditional && muxed.is_none()
+                || *actions
+                    .entry(muxed.unwrap_or_else(|| name.to_string()))
+                    .or_insert(action)
+                    == action
+        };
+        syscall.set_names(syscall.names().iter().filter(agrees).cloned().collect());
+    }
+    profile.set_syscalls(Some(syscalls));
+    profile
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 48, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn any_profile_does_what_libseccomp_makes_of_it(profile in random::profile()) {
+        let profile = without_disagreement(profile);
+        const SOCKETCALL: u32 = 102;
+        const IPC: u32 = 117;
+        compare(&profile, |data| data.architecture == 0x4000_0003 && matches!(data.number, SOCKETCALL | IPC));
+    }
+}
