@@ -4,8 +4,9 @@ mod cgroup;
 mod container;
 mod error;
 mod facts;
-mod plan;
+mod features;
 mod launch;
+mod plan;
 mod store;
 mod sys;
 
@@ -13,6 +14,7 @@ pub use bundle::Bundle;
 pub use container::{CgroupManager, Child, Container, CreateOptions, ExecOptions, State, Status};
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Hierarchy, HostFacts};
+pub use features::{Features, OCI_VERSION};
 pub use oci_spec;
 pub use plan::{Line, Origin, Plan, PlanOptions};
 pub use store::Store;
