@@ -90,7 +90,7 @@ const VERSION: Flag = switch("version", "print the version").short('v');
 
 /// Understood before and after the command.
 pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
-    value("root", "DIR", "directory of the containers' state (default: /run/plimsoll, or $XDG_RUNTIME_DIR/plimsoll)"),
+    value("root", "DIR", "where the state of containers is kept (default: /run/plimsoll)"),
     value("log", "FILE", "append errors and warnings to FILE (default: standard error)"),
     value("log-format", "text|json", "format of the log (default: text)"),
     value("log-level", "error|warning|info|debug", "how much to log (default: warning)"),

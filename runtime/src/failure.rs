@@ -60,9 +60,11 @@ impl Failure {
         if logged_to_file {
             log::plainly(&message);
         } else if io::stderr().is_terminal() {
+            // A misuse names the program by itself, as runc's does.
+            let message = self.message.strip_prefix(&format!("{program}: ")).unwrap_or(&self.message);
             let asked = command.into_iter().chain(id).collect::<Vec<_>>().join(" ");
             let asked = if asked.is_empty() { asked } else { format!("{asked}: ") };
-            log::plainly(&format!("{program}: {asked}{}", self.message));
+            log::plainly(&format!("{program}: {asked}{message}"));
         } else {
             log::line_to_stderr(&message);
         }
