@@ -2,15 +2,11 @@
 #![forbid(unsafe_code)]
 use crate::cli::Invocation;
 use crate::failure::Failure;
-use crate::terminal;
 use libcontainer::{Bundle, CreateOptions};
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let id = invocation.id()?;
-    let bundle = bundle(invocation)?;
-    let options = options(invocation)?;
-    terminal::check(has_terminal(&bundle), true, options.console_socket.as_deref())?;
-    invocation.store()?.create(id, &bundle, &options)?;
+    invocation.store()?.create(id, &bundle(invocation)?, &options(invocation)?)?;
     Ok(0)
 }
 
@@ -31,9 +27,19 @@ pub(crate) fn options(invocation: &Invocation) -> Result<CreateOptions, Failure>
     options.console_socket = invocation.path("console-socket");
     options.pidfd_socket = invocation.path("pidfd-socket");
     options.preserve_fds = invocation.number("preserve-fds")?.unwrap_or(0);
+    options.listen_fds = listen_fds();
     options.no_pivot = invocation.is_set("no-pivot");
     options.no_new_keyring = invocation.is_set("no-new-keyring");
     options.cgroup_manager = invocation.cgroup_manager()?;
     crate::pending::rootless_cgroups(&mut options, invocation.rootless()?);
     Ok(options)
+}
+
+/// How many descriptors systemd's socket activation has left for us (sd_listen_fds(3)).
+fn listen_fds() -> u32 {
+    let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
+    match number("LISTEN_PID") {
+        Some(pid) if pid == std::process::id() => number("LISTEN_FDS").unwrap_or(0),
+        _ => 0,
+    }
 }

@@ -6,9 +6,16 @@ use libcontainer::ErrorKind;
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let force = invocation.is_set("force");
-    let container = invocation.store()?.load(invocation.id()?);
-    match container.and_then(|container| container.delete(force)) {
-        Err(error) if force && error.kind() == ErrorKind::DoesNotExist => Ok(0),
+    let (store, id) = (invocation.store()?, invocation.id()?);
+    match store.load(id).and_then(|container| container.delete(force)) {
+        Err(error) if error.kind() == ErrorKind::DoesNotExist => {
+            // A `create` that was killed early has a folder and nothing else.
+            match store.remove_remains(id) {
+                Err(remains) if remains.kind() != ErrorKind::DoesNotExist => Err(remains.into()),
+                _ if force => Ok(0),
+                _ => Err(error.into()),
+            }
+        }
         outcome => Ok(outcome.map(|()| 0)?),
     }
 }

@@ -2,8 +2,7 @@
 #![forbid(unsafe_code)]
 use crate::cli::Invocation;
 use crate::failure::Failure;
-use crate::foreground::Foreground;
-use crate::terminal;
+use crate::foreground::{self, Foreground};
 use libcontainer::oci_spec::runtime::{Capability, LinuxCapabilities, Process};
 use libcontainer::{Bundle, Container, ExecOptions};
 
@@ -18,19 +17,21 @@ fn exec(invocation: &Invocation) -> Result<u8, Failure> {
     let container = invocation.store()?.load(invocation.id()?)?;
     let process = process(invocation, &container)?;
     let mut options = options(invocation)?;
-    let has_terminal = process.terminal().unwrap_or(false);
-    let detach = invocation.is_set("detach");
-    terminal::check(has_terminal, detach, options.console_socket.as_deref())?;
-
-    if detach {
+    if invocation.is_set("detach") {
         container.exec(&process, &options)?;
         return Ok(0);
     }
+    let has_terminal = process.terminal().unwrap_or(false);
+    foreground::refuse_socket(options.console_socket.as_deref())?;
     options.own_console = has_terminal;
     let mut foreground = Foreground::prepare(has_terminal, false)?;
     let mut child = container.exec(&process, &options)?;
-    foreground.attach(child.take_console())?;
-    foreground.wait(&child)
+    let status = foreground.attach(child.take_console()).and_then(|()| foreground.wait(&child));
+    if status.is_err() {
+        // Nobody would be left to look after it.
+        foreground::send(&child, libc::SIGKILL);
+    }
+    status
 }
 
 fn options(invocation: &Invocation) -> Result<ExecOptions, Failure> {

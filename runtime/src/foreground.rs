@@ -15,6 +15,7 @@ use rustix::termios::{isatty, tcgetwinsize, tcsetwinsize};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 
 /// What has to be in place before the process is there.
 #[derive(Debug)]
@@ -142,6 +143,14 @@ impl Foreground {
         {
             let _ = tcsetwinsize(&console.master, size);
         }
+    }
+}
+
+/// Who stays takes the terminal's master itself. (Everything else about `--console-socket` the library knows.)
+pub(crate) fn refuse_socket(console_socket: Option<&Path>) -> Result<(), Failure> {
+    match console_socket {
+        Some(_) => Err(Failure::new("cannot use console socket if runc will not detach or allocate tty")),
+        None => Ok(()),
     }
 }
 

@@ -24,7 +24,6 @@ mod run;
 mod spec;
 mod start;
 mod state;
-mod terminal;
 mod update;
 
 use cli::{Invocation, Misuse, Request};

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 use crate::failure::Failure;
 use libcontainer::oci_spec::runtime::{LinuxResources, Process};
-use libcontainer::{Bundle, Container, CreateOptions, HostFacts};
+use libcontainer::{Bundle, Container, CreateOptions, HostFacts, PlanOptions};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,18 +14,22 @@ fn not_supported(what: &str) -> Failure {
 /// `CreateOptions::ignore_cgroup_errors: Option<bool>` (`None`: find out).
 pub(crate) fn rootless_cgroups(_options: &mut CreateOptions, _ignore: Option<bool>) {}
 
-/// `HostFacts::probe() -> Result<HostFacts>`.
-pub(crate) fn facts() -> Result<HostFacts, Failure> {
-    Err(not_supported("--show-facts"))
-}
-
-/// `Plan::create(&Bundle, &HostFacts) -> Result<Plan>`, `Plan::exec(&Bundle, &Process, &HostFacts) -> Result<Plan>`;
-/// `Plan: Display + Serialize`.
+/// As soon as the branch `plan` is merged:
+///
+/// ```text
+/// let plan = match exec {
+///     Some(process) => Plan::exec(bundle, process, facts, options)?,
+///     None => Plan::new(bundle, facts, options)?,
+/// };
+/// Ok(if json { format!("{:#}\n", plan.to_json(env)) } else { plan.to_text(env) })
+/// ```
 pub(crate) fn plan(
     _bundle: &Bundle,
     _exec: Option<&Process>,
-    _facts: Option<&HostFacts>,
+    _facts: &HostFacts,
+    _options: &PlanOptions,
     _json: bool,
+    _env: bool,
 ) -> Result<String, Failure> {
     Err(not_supported("plan"))
 }

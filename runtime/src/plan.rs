@@ -3,13 +3,16 @@
 use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::{create, pending, print};
-use libcontainer::{Bundle, HostFacts};
+use libcontainer::{Bundle, HostFacts, PlanOptions};
 use std::path::Path;
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
+    let facts = match invocation.path("facts") {
+        Some(path) => facts(&path)?,
+        None => HostFacts::probe()?,
+    };
     if invocation.is_set("show-facts") {
-        let facts = serde_json::to_string_pretty(&pending::facts()?);
-        let facts = facts.map_err(|error| Failure::new(error.to_string()))?;
+        let facts = serde_json::to_string_pretty(&facts).map_err(|error| Failure::new(error.to_string()))?;
         print(format!("{facts}\n").as_bytes())?;
         return Ok(0);
     }
@@ -17,8 +20,16 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let bundle = create::bundle(invocation)?;
     let exec = invocation.path("exec").map(|path| read(&path)).transpose()?;
     let exec = exec.map(|json| Bundle::process_from_slice(&json)).transpose()?;
-    let facts = invocation.path("facts").map(|path| facts(&path)).transpose()?;
-    print(pending::plan(&bundle, exec.as_ref(), facts.as_ref(), json)?.as_bytes())?;
+    let options = PlanOptions {
+        id: invocation.text("id")?.unwrap_or("ID").to_owned(),
+        no_pivot: invocation.is_set("no-pivot"),
+        no_new_keyring: invocation.is_set("no-new-keyring"),
+        preserve_fds: invocation.number("preserve-fds")?.unwrap_or(0),
+        listen_fds: 0,
+        cgroup_manager: invocation.cgroup_manager()?,
+    };
+    let env = invocation.is_set("show-env");
+    print(pending::plan(&bundle, exec.as_ref(), &facts, &options, json, env)?.as_bytes())?;
     Ok(0)
 }
 

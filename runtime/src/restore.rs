@@ -3,7 +3,7 @@
 use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::pending::{self, CriuOptions};
-use crate::{checkpoint, create, terminal};
+use crate::{checkpoint, create};
 use libcontainer::CreateOptions;
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
@@ -20,7 +20,5 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     options.console_socket = invocation.path("console-socket");
     options.no_pivot = invocation.is_set("no-pivot");
     options.cgroup_manager = invocation.cgroup_manager()?;
-    let detach = invocation.is_set("detach");
-    terminal::check(create::has_terminal(&bundle), detach, options.console_socket.as_deref())?;
     pending::restore(id, &bundle, &options, &criu)
 }

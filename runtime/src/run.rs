@@ -3,23 +3,21 @@
 use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::foreground::Foreground;
-use crate::{create, terminal};
+use crate::{create, foreground};
 use libcontainer::Container;
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let id = invocation.id()?;
     let bundle = create::bundle(invocation)?;
     let mut options = create::options(invocation)?;
-    let has_terminal = create::has_terminal(&bundle);
-    let detach = invocation.is_set("detach");
-    terminal::check(has_terminal, detach, options.console_socket.as_deref())?;
-
     let store = invocation.store()?;
-    if detach {
+    if invocation.is_set("detach") {
         let container = store.create(id, &bundle, &options)?;
         let started = container.start().map_err(Failure::from);
         return if started.is_err() { finish(invocation, container, started.map(|()| 0)) } else { Ok(0) };
     }
+    let has_terminal = create::has_terminal(&bundle);
+    foreground::refuse_socket(options.console_socket.as_deref())?;
     options.own_console = has_terminal;
     // Before the container is there: a signal that comes while it is being made must reach it, not orphan it.
     let mut foreground = Foreground::prepare(has_terminal, !invocation.is_set("no-subreaper"))?;
