@@ -13,7 +13,8 @@ fn main() {
     let variable = |name: &str| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
     let target = variable("TARGET");
     let folder = PathBuf::from(variable("OUT_DIR")).join("init");
-    let mut flags = vec!["-Crelocation-model=static", "-Cpanic=abort", "-Ctarget-feature=+crt-static", "-Cforce-unwind-tables=no"];
+    let mut flags =
+        vec!["-Crelocation-model=static", "-Cpanic=abort", "-Ctarget-feature=+crt-static", "-Cforce-unwind-tables=no"];
     flags.extend(["-Clink-arg=-nostartfiles", "-Clink-arg=-nostdlib", "-Clink-arg=-static"]);
     // Fewer pages in each created container: no build id, code and constants side by side.
     flags.extend(["-Clink-arg=-Wl,--build-id=none", "-Clink-arg=-Wl,-z,noseparate-code"]);

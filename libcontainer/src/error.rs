@@ -53,14 +53,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// A failure without a system call.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error(Box::new(Inner {
-            kind,
-            origin: None,
-            message: message.into(),
-            call: None,
-            errno: None,
-            detail: None,
-        }))
+        Error(Box::new(Inner { kind, origin: None, message: message.into(), call: None, errno: None, detail: None }))
     }
 
     /// A mistake in config.json at the JSON pointer `origin`.
@@ -69,11 +62,7 @@ impl Error {
     }
 
     /// A failed system call: `call` is its name with what matters of its arguments.
-    pub(crate) fn system(
-        message: impl Into<String>,
-        call: impl Into<String>,
-        errno: rustix::io::Errno,
-    ) -> Error {
+    pub(crate) fn system(message: impl Into<String>, call: impl Into<String>, errno: rustix::io::Errno) -> Error {
         let mut error = Error::new(ErrorKind::System, message);
         error.0.call = Some(call.into());
         error.0.errno = Some(errno);
@@ -81,11 +70,7 @@ impl Error {
     }
 
     /// The same from the standard library's error.
-    pub(crate) fn io(
-        message: impl Into<String>,
-        call: impl Into<String>,
-        error: &std::io::Error,
-    ) -> Error {
+    pub(crate) fn io(message: impl Into<String>, call: impl Into<String>, error: &std::io::Error) -> Error {
         match rustix::io::Errno::from_io_error(error) {
             Some(errno) => Error::system(message, call, errno),
             None => Error::new(ErrorKind::System, format!("{}: {error}", message.into())),
@@ -132,11 +117,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &self.0;
-        if let Some(origin) = inner
-            .origin
-            .as_deref()
-            .filter(|origin| origin.starts_with('/'))
-        {
+        if let Some(origin) = inner.origin.as_deref().filter(|origin| origin.starts_with('/')) {
             write!(f, "config.json: {origin}: ")?;
         }
         f.write_str(&inner.message)?;
@@ -160,9 +141,7 @@ pub(crate) fn describe(errno: rustix::io::Errno) -> String {
     let text = std::io::Error::from(errno).to_string();
     let words = text.split(" (os error").next().unwrap_or_default();
     let mut letters = words.chars();
-    let lower = letters
-        .next()
-        .map(|first| first.to_lowercase().collect::<String>() + letters.as_str());
+    let lower = letters.next().map(|first| first.to_lowercase().collect::<String>() + letters.as_str());
     // rustix prints an errno's name in its Debug form.
     format!("{} ({errno:?})", lower.unwrap_or_default())
 }

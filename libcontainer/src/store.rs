@@ -6,9 +6,9 @@
 //!         config.json  as `create` read it: later changes in the bundle do not matter
 //!         start.sock   init listens there while the container is `created`
 //! ```
-use crate::plan::cgroup::Group;
 use crate::container::{CgroupManager, Container, State};
 use crate::launch::{START_SOCKET, write_all};
+use crate::plan::cgroup::Group;
 use crate::{Error, ErrorKind, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
@@ -118,7 +118,8 @@ impl Store {
     pub fn list(&self) -> Result<Vec<(String, Result<State>)>> {
         let entries = match std::fs::read_dir(&self.root) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(|error| Error::io("list containers", format!("open({})", self.root.display()), &error))?,
+            entries => entries
+                .map_err(|error| Error::io("list containers", format!("open({})", self.root.display()), &error))?,
         };
         let mut ids: Vec<String> = entries
             .flatten()
@@ -158,7 +159,8 @@ impl Store {
         match open_directory(CWD, &path) {
             Err(Errno::NOENT | Errno::NOTDIR) => Err(Error::new(ErrorKind::DoesNotExist, "container does not exist")),
             opened => {
-                let directory = opened.map_err(|errno| Error::system("open the container", format!("open({})", path.display()), errno))?;
+                let directory = opened
+                    .map_err(|errno| Error::system("open the container", format!("open({})", path.display()), errno))?;
                 Ok(Folder { path, directory })
             }
         }
@@ -307,12 +309,15 @@ impl Folder {
 
     /// Removes the folder; the record last, so that whoever dies here can be succeeded.
     pub(crate) fn remove(&self) -> Result<()> {
-        let mut names: Vec<_> = std::fs::read_dir(&self.path).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
+        let mut names: Vec<_> =
+            std::fs::read_dir(&self.path).into_iter().flatten().flatten().map(|entry| entry.file_name()).collect();
         names.sort_by_key(|name| name == STATE);
         for name in names {
             match rustix::fs::unlinkat(&self.directory, &name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
-                Err(errno) => return Err(self.error("remove the state", &format!("unlink({})", name.display()), errno)),
+                Err(errno) => {
+                    return Err(self.error("remove the state", &format!("unlink({})", name.display()), errno));
+                }
             }
         }
         match rustix::fs::unlinkat(CWD, &self.path, AtFlags::REMOVEDIR) {

@@ -175,15 +175,15 @@ unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
         }
         // Whatever the caller left open is closed by the execution of init.
         const CLOSE_RANGE_CLOEXEC: usize = 4;
-        let result = raw(libc::SYS_close_range, (*entry).first as usize, c_int::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0);
+        let result =
+            raw(libc::SYS_close_range, (*entry).first as usize, c_int::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0);
         if result < 0 {
             fail(result);
         }
         raw(libc::SYS_fcntl, (*entry).socket as usize, libc::F_SETFD as usize, 0, 0, 0);
         let (argv, envp) = ((*entry).argv.as_ptr() as usize, (*entry).envp.as_ptr() as usize);
         let flags = libc::AT_EMPTY_PATH as usize;
-        let result =
-            raw(libc::SYS_execveat, (*entry).program as usize, c"".as_ptr() as usize, argv, envp, flags);
+        let result = raw(libc::SYS_execveat, (*entry).program as usize, c"".as_ptr() as usize, argv, envp, flags);
         fail(result)
     }
 }
@@ -261,8 +261,6 @@ pub(crate) fn memfd(name: &CStr, executable: bool) -> Result<OwnedFd, Errno> {
 /// The process's own priority over what `pidfd_send_signal(2)` does with it: sends `signal`.
 pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
     // SAFETY: no siginfo is given.
-    check(unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<u8>(), 0)
-    })
-    .map(drop)
+    check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<u8>(), 0) })
+        .map(drop)
 }

@@ -4,9 +4,7 @@
 use crate::bundle::escape_key;
 use crate::plan::line::HookKind;
 use crate::{Error, Result};
-use oci_spec::runtime::{
-    Linux, LinuxIdMapping, LinuxNamespaceType, LinuxSchedulerPolicy, Process, Scheduler, Spec,
-};
+use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, LinuxSchedulerPolicy, Process, Scheduler, Spec};
 use std::path::Path;
 
 /// (uid_t) -1, which the kernel takes for "leave it".
@@ -120,7 +118,9 @@ fn scheduler(scheduler: &Scheduler) -> Result<()> {
         }
     }
     match scheduler.priority() {
-        Some(priority) if *priority < 0 => return wrong("/priority", format!("invalid scheduler.priority: {priority}")),
+        Some(priority) if *priority < 0 => {
+            return wrong("/priority", format!("invalid scheduler.priority: {priority}"));
+        }
         Some(priority) if *priority != 0 && !matches!(policy, SchedFifo | SchedRr) => {
             let message = "scheduler.priority can only be specified for SchedFIFO or SchedRR policy";
             return wrong("/priority", message.to_owned());
@@ -175,7 +175,9 @@ fn linux(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<()> {
             return wrong("time namespace offsets specified, but time namespace isn't enabled in the config");
         }
         if !namespaces.is_new(Time) {
-            return wrong("time namespace enabled, but both namespace path and time offsets specified - you may only provide one");
+            return wrong(
+                "time namespace enabled, but both namespace path and time offsets specified - you may only provide one",
+            );
         }
         for (clock, offset) in linux.time_offsets().iter().flatten() {
             let origin = format!("/linux/timeOffsets/{}", escape_key(clock));
@@ -279,7 +281,11 @@ fn sysctl(key: &str, spec: &Spec, namespaces: &Namespaces) -> Result<()> {
         return if namespaces.has(Ipc) { Ok(()) } else { elsewhere() };
     }
     if path.starts_with("net/") {
-        return if namespaces.has(Network) { Ok(()) } else { error(format!("sysctl \"{key}\" not allowed in host network namespace")) };
+        return if namespaces.has(Network) {
+            Ok(())
+        } else {
+            error(format!("sysctl \"{key}\" not allowed in host network namespace"))
+        };
     }
     if path.starts_with("user/") {
         return if namespaces.has(User) { Ok(()) } else { elsewhere() };
@@ -311,7 +317,10 @@ fn hooks(spec: &Spec) -> Result<()> {
                 return Err(Error::config(origin("timeout"), format!("a timeout must be more than 0, not {timeout}")));
             }
             if let Some(at) = hook.env().iter().flatten().position(|entry| entry.find('=').is_none_or(|at| at == 0)) {
-                return Err(Error::config(origin(&format!("env/{at}")), "invalid environment variable: not NAME=value"));
+                return Err(Error::config(
+                    origin(&format!("env/{at}")),
+                    "invalid environment variable: not NAME=value",
+                ));
             }
         }
     }

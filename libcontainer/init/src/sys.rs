@@ -440,7 +440,8 @@ pub fn seccomp(flags: u32, filter: &[u8]) -> Result<Option<OwnedFd>, Errno> {
     let len = u16::try_from(filter.len() / 8).map_err(|_| Errno::INVAL)?;
     let program = SockFprog { len, filter: filter.as_ptr().cast() };
     // SAFETY: `len` instructions of 8 bytes, copied by the kernel with no demand on alignment.
-    let result = unsafe { syscall(nr::SECCOMP, [SET_MODE_FILTER, flags as usize, (&raw const program) as usize, 0, 0]) }?;
+    let result =
+        unsafe { syscall(nr::SECCOMP, [SET_MODE_FILTER, flags as usize, (&raw const program) as usize, 0, 0]) }?;
     if flags & NEW_LISTENER == 0 {
         return Ok(None);
     }

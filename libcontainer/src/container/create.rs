@@ -117,7 +117,8 @@ pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let new = path.with_file_name(format!(".{name}"));
     let _ = std::fs::remove_file(&new);
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(&new).map_err(|error| fail("open", &error))?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).open(&new).map_err(|error| fail("open", &error))?;
     std::io::Write::write_all(&mut file, pid.to_string().as_bytes()).map_err(|error| fail("write", &error))?;
     std::fs::rename(&new, path).map_err(|error| fail("rename", &error))
 }

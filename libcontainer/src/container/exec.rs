@@ -48,7 +48,10 @@ impl Container {
     }
 
     /// Where the process goes: the container's groups, or those below them that were asked for.
-    fn exec_cgroup(&self, below: &[(Vec<String>, String)]) -> Result<(Vec<std::path::PathBuf>, Option<std::path::PathBuf>)> {
+    fn exec_cgroup(
+        &self,
+        below: &[(Vec<String>, String)],
+    ) -> Result<(Vec<std::path::PathBuf>, Option<std::path::PathBuf>)> {
         let mut tasks = Vec::new();
         let mut into_cgroup = None;
         for group in &self.record.cgroups {

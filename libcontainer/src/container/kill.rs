@@ -21,7 +21,9 @@ impl Container {
         match sys::pidfd_send_signal(pidfd.as_fd(), signal) {
             Ok(()) => {}
             Err(Errno::SRCH) => return Err(not_running()),
-            Err(Errno::INVAL) => return Err(Error::new(ErrorKind::InvalidConfig, format!("unknown signal \"{signal}\""))),
+            Err(Errno::INVAL) => {
+                return Err(Error::new(ErrorKind::InvalidConfig, format!("unknown signal \"{signal}\"")));
+            }
             Err(errno) => return Err(Error::system("kill", format!("pidfd_send_signal({signal})"), errno)),
         }
         if signal == libc::SIGKILL {

@@ -167,7 +167,8 @@ impl Container {
     /// The bundle's directory with the config.json that `create` read.
     pub fn bundle(&self) -> Result<Bundle> {
         let config = self.folder.read(CONFIG);
-        let config = config.map_err(|errno| Error::system("read the container's config", "read(config.json)", errno))?;
+        let config =
+            config.map_err(|errno| Error::system("read the container's config", "read(config.json)", errno))?;
         Bundle::from_parts(self.record.bundle.clone(), config)
     }
 }

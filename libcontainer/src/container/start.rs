@@ -33,14 +33,20 @@ impl Container {
                 let _ = rustix::fs::unlinkat(self.folder.fd(), launch::START_SOCKET, AtFlags::empty());
                 return Err(wrong("cannot start an already running container"));
             }
-            connected => connected.map_err(|errno| Error::system("start the container", "connect(start.sock)", errno))?,
+            connected => {
+                connected.map_err(|errno| Error::system("start the container", "connect(start.sock)", errno))?
+            }
         };
         // Gone before the program runs: from here on the status is `running`.
         let _ = rustix::fs::unlinkat(self.folder.fd(), launch::START_SOCKET, AtFlags::empty());
         match Channel::new(socket).receive()? {
             Heard::Failed(words) => {
                 // Only now is the plan needed: to say which line it was.
-                let options = PlanOptions { id: self.record.id.clone(), cgroup_manager: self.record.cgroup_manager, ..PlanOptions::default() };
+                let options = PlanOptions {
+                    id: self.record.id.clone(),
+                    cgroup_manager: self.record.cgroup_manager,
+                    ..PlanOptions::default()
+                };
                 let plan = plan::create(bundle.path(), bundle.spec(), &HostFacts::probe()?, &options)?;
                 Err(explain(&plan.lines, &words))
             }

@@ -12,8 +12,13 @@ use step::{CHUNK, Call, DESCRIPTORS, DETAIL, Failure, FromInit, ToInit};
 /// A message of init's, owned.
 #[derive(Debug)]
 pub(crate) enum Heard {
-    Reached { line: u16, rider: Option<OwnedFd> },
-    Forked { pid: i32 },
+    Reached {
+        line: u16,
+        rider: Option<OwnedFd>,
+    },
+    Forked {
+        pid: i32,
+    },
     Failed(Words),
     /// The other end is closed: init has executed the program, or is no more.
     Closed,

@@ -16,10 +16,9 @@ pub(crate) fn write(pid: i32, uid: &[IdMap], gid: &[IdMap], deny_setgroups: bool
         write_file(pid, "setgroups", "deny")
             .map_err(|errno| Error::system("write the gid map", format!("write(/proc/{pid}/setgroups)"), errno))?;
     }
-    for (file, helper, maps, origin) in [
-        ("uid_map", "newuidmap", uid, "/linux/uidMappings"),
-        ("gid_map", "newgidmap", gid, "/linux/gidMappings"),
-    ] {
+    for (file, helper, maps, origin) in
+        [("uid_map", "newuidmap", uid, "/linux/uidMappings"), ("gid_map", "newgidmap", gid, "/linux/gidMappings")]
+    {
         let mut text = String::new();
         for map in maps {
             let _ = writeln!(text, "{} {} {}", map.container_id, map.host_id, map.size);
@@ -27,8 +26,12 @@ pub(crate) fn write(pid: i32, uid: &[IdMap], gid: &[IdMap], deny_setgroups: bool
         match write_file(pid, file, &text) {
             Err(Errno::PERM) => run_helper(helper, pid, maps).map_err(|error| error.at(origin))?,
             written => written.map_err(|errno| {
-                Error::system(format!("write the {}", file.replace('_', " ")), format!("write(/proc/{pid}/{file})"), errno)
-                    .at(origin)
+                Error::system(
+                    format!("write the {}", file.replace('_', " ")),
+                    format!("write(/proc/{pid}/{file})"),
+                    errno,
+                )
+                .at(origin)
             })?,
         }
     }

@@ -184,9 +184,7 @@ impl Launch<'_, '_, '_> {
                 let state = (self.host.describe)("creating", self.pid);
                 hook.map_or(Ok(()), |hook| hooks::run(hook, *kind, *index, self.host.bundle, &state)).map(|()| None)
             }
-            HostStep::SendState { status } => {
-                descriptors::in_memory(&(self.host.describe)(status, self.pid)).map(Some)
-            }
+            HostStep::SendState { status } => descriptors::in_memory(&(self.host.describe)(status, self.pid)).map(Some),
             HostStep::SetRlimit { resource, name, soft, hard } => sys::prlimit(self.pid, *resource, *soft, *hard)
                 .map_err(|errno| Error::system(format!("set {name} to {soft}:{hard}"), "prlimit", errno))
                 .map(|()| None),
@@ -224,16 +222,17 @@ impl Launch<'_, '_, '_> {
 
     /// Init is gone without a word.
     fn died(&self) -> Error {
-        let status = rustix::process::waitid(
-            WaitId::PidFd(self.pidfd.as_fd()),
-            WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
-        );
+        let status =
+            rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
         let signal = status.ok().flatten().and_then(|status| status.terminating_signal());
-        Error::new(ErrorKind::Init, match signal {
-            Some(libc::SIGKILL) => "container init was killed (memory limit too low?)".to_owned(),
-            Some(signal) => format!("container init was ended by signal {signal}"),
-            None => "container init ended without a word".to_owned(),
-        })
+        Error::new(
+            ErrorKind::Init,
+            match signal {
+                Some(libc::SIGKILL) => "container init was killed (memory limit too low?)".to_owned(),
+                Some(signal) => format!("container init was ended by signal {signal}"),
+                None => "container init ended without a word".to_owned(),
+            },
+        )
     }
 }
 

@@ -25,7 +25,8 @@ pub(super) fn open(
         flags |= OpenTreeFlags::from_bits_retain(libc::AT_RECURSIVE.unsigned_abs());
     }
     let what = || format!("open the mount source {}", source.display());
-    let mount = rustix::mount::open_tree(CWD, source, flags).map_err(|errno| Error::system(what(), "open_tree", errno))?;
+    let mount =
+        rustix::mount::open_tree(CWD, source, flags).map_err(|errno| Error::system(what(), "open_tree", errno))?;
     if let Some(map) = id_map {
         let namespace = user_namespace(state, map)?;
         let userns_fd = u64::from(namespace.as_raw_fd().unsigned_abs());

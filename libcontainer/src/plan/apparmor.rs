@@ -19,7 +19,11 @@ mod tests {
 
     #[test]
     fn the_program_gets_the_label() {
-        check_process(r#""apparmorProfile": "docker-default""#, "/process/apparmorProfile", "init set-exec-label apparmor docker-default");
+        check_process(
+            r#""apparmorProfile": "docker-default""#,
+            "/process/apparmorProfile",
+            "init set-exec-label apparmor docker-default",
+        );
         check_process(r#""apparmorProfile": """#, "/process/apparmorProfile", "");
     }
 }

@@ -1,8 +1,8 @@
 //! [execCPUAffinity](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#linux-process), of `exec` only.
 #![forbid(unsafe_code)]
 
-use super::line::{InitStep, Line, Origin};
 use super::init;
+use super::line::{InitStep, Line, Origin};
 use crate::{Error, Result};
 use oci_spec::runtime::Process;
 

@@ -39,7 +39,9 @@ pub(super) fn lines(context: &Context) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     let listed = context.linux().and_then(|linux| linux.devices().as_deref()).unwrap_or_default();
     let paths: Vec<PathBuf> = listed.iter().map(|device| mounts::clean(device.path())).collect();
-    for &(path, major, minor) in DEFAULT.iter().filter(|(path, ..)| !paths.iter().any(|listed| listed == Path::new(path))) {
+    for &(path, major, minor) in
+        DEFAULT.iter().filter(|(path, ..)| !paths.iter().any(|listed| listed == Path::new(path)))
+    {
         let node = Node { path: path.into(), kind: CHARACTER, major, minor, mode: 0o666, uid: 0, gid: 0 };
         lines.push(line(context, node, Origin::DEFAULT.to_owned())?);
     }
@@ -75,7 +77,8 @@ fn node(device: &LinuxDevice, path: PathBuf, origin: &str) -> Result<Node> {
         LinuxDeviceType::A => return Err(Error::config(format!("{origin}/type"), "a device node is c, b, u or p")),
     };
     let number = |key: &str, value: i64| {
-        u32::try_from(value).map_err(|_| Error::config(format!("{origin}/{key}"), format!("{value} is no {key} number")))
+        u32::try_from(value)
+            .map_err(|_| Error::config(format!("{origin}/{key}"), format!("{value} is no {key} number")))
     };
     let (major, minor) = match kind {
         FIFO => (0, 0),
@@ -98,7 +101,7 @@ fn line(context: &Context, node: Node, origin: String) -> Result<Line> {
 
 #[cfg(test)]
 mod tests {
-    use crate::plan::tests::{DEFAULT_DEVICES, check, refused, spec_of, text_of, plan_of};
+    use crate::plan::tests::{DEFAULT_DEVICES, check, plan_of, refused, spec_of, text_of};
 
     #[test]
     fn every_container_gets_the_default_devices() {

@@ -9,7 +9,10 @@ use oci_spec::runtime::{LinuxIdMapping, Spec};
 /// `(uid, gid)` mappings of a container that gets a new user namespace.
 pub(super) fn of(spec: &Spec) -> (Vec<IdMap>, Vec<IdMap>) {
     let linux = spec.linux().as_ref();
-    (maps(linux.and_then(|linux| linux.uid_mappings().as_deref())), maps(linux.and_then(|linux| linux.gid_mappings().as_deref())))
+    (
+        maps(linux.and_then(|linux| linux.uid_mappings().as_deref())),
+        maps(linux.and_then(|linux| linux.gid_mappings().as_deref())),
+    )
 }
 
 pub(super) fn maps(mappings: Option<&[LinuxIdMapping]>) -> Vec<IdMap> {

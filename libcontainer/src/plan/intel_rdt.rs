@@ -6,7 +6,9 @@ use crate::{Error, ErrorKind, Result};
 
 pub(super) fn lines(context: &Context) -> Result<Vec<Line>> {
     match context.linux().and_then(|linux| linux.intel_rdt().as_ref()) {
-        Some(_) => Err(Error::config("/linux/intelRdt", "Intel RDT is not supported yet").kind_of(ErrorKind::Unsupported)),
+        Some(_) => {
+            Err(Error::config("/linux/intelRdt", "Intel RDT is not supported yet").kind_of(ErrorKind::Unsupported))
+        }
         None => Ok(Vec::new()),
     }
 }
@@ -17,6 +19,9 @@ mod tests {
 
     #[test]
     fn it_is_refused() {
-        refused(r#"{"linux": {"intelRdt": {"closID": "a"}}}"#, "config.json: /linux/intelRdt: Intel RDT is not supported yet");
+        refused(
+            r#"{"linux": {"intelRdt": {"closID": "a"}}}"#,
+            "config.json: /linux/intelRdt: Intel RDT is not supported yet",
+        );
     }
 }

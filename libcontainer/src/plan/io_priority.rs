@@ -1,8 +1,8 @@
 //! [ioPriority](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#linux-process): ioprio_set(2)
 #![forbid(unsafe_code)]
 
-use super::line::{InitStep, Line};
 use super::init;
+use super::line::{InitStep, Line};
 use crate::{Error, Result};
 use oci_spec::runtime::{IOPriorityClass, Process};
 

@@ -50,35 +50,20 @@ pub(crate) enum HostStep {
     /// Make the container's cgroup in every hierarchy (absolute directories). Existing ones are taken if empty.
     CreateCgroup { directories: Vec<PathBuf> },
     /// Write a value to a file of one of these cgroups.
-    WriteCgroup {
-        file: PathBuf,
-        value: String,
-        tolerate: Tolerate,
-    },
+    WriteCgroup { file: PathBuf, value: String, tolerate: Tolerate },
     /// cgroup v2: load the device program (BPF instructions, 8 bytes each) and attach it to the group.
-    AttachDeviceProgram {
-        directory: PathBuf,
-        program: Vec<u8>,
-    },
+    AttachDeviceProgram { directory: PathBuf, program: Vec<u8> },
     /// Give the group to a user: the files of `/sys/kernel/cgroup/delegate` (runtime-spec, "cgroup ownership").
     ChownCgroup { directory: PathBuf, uid: u32 },
     /// clone3(2) of init with these `CLONE_NEW*` flags; into the cgroup v2 directory if there is one. The
     /// `tasks` files of the cgroup v1 directories fill the first slots.
-    Clone {
-        namespaces: u32,
-        into_cgroup: Option<PathBuf>,
-        tasks: Vec<PathBuf>,
-    },
+    Clone { namespaces: u32, into_cgroup: Option<PathBuf>, tasks: Vec<PathBuf> },
     /// Write `/proc/PID/{uid_map,setgroups,gid_map}`, by newuidmap(1) and newgidmap(1) where we may not.
     WriteIdMaps { uid: Vec<IdMap>, gid: Vec<IdMap>, deny_setgroups: bool },
     /// Open a pidfd of the container's init, for an `exec` to join its namespaces: fills a slot.
     OpenProcess,
     /// Open a bind source as a detached mount, id-mapped if there are maps: fills a slot.
-    OpenMount {
-        source: PathBuf,
-        recursive: bool,
-        id_map: Option<IdMappedMount>,
-    },
+    OpenMount { source: PathBuf, recursive: bool, id_map: Option<IdMappedMount> },
     /// Move a network device into the container's network namespace.
     MoveNetDevice { name: String, new_name: String },
     /// Run a hook in the runtime's namespaces, the state on its standard input.
@@ -86,12 +71,7 @@ pub(crate) enum HostStep {
     /// Write the state for hooks that init runs to a descriptor that fills a slot.
     SendState { status: &'static str },
     /// prlimit(2) on init: raising a limit needs the host's privilege.
-    SetRlimit {
-        resource: u32,
-        name: String,
-        soft: u64,
-        hard: u64,
-    },
+    SetRlimit { resource: u32, name: String, soft: u64, hard: u64 },
     /// Take the console's master from init and pass it on.
     ForwardConsole,
     /// Take the seccomp listener from init and send it to the agent.
@@ -267,7 +247,9 @@ impl fmt::Display for Line {
 
 fn host_words(step: &HostStep) -> (&'static str, String) {
     match step {
-        HostStep::CreateCgroup { directories } => ("create-cgroup", joined(directories.iter().map(|path| path.display()), " ")),
+        HostStep::CreateCgroup { directories } => {
+            ("create-cgroup", joined(directories.iter().map(|path| path.display()), " "))
+        }
         HostStep::WriteCgroup { file, value, tolerate } => {
             let tolerate = if *tolerate == Tolerate::Missing { " if it is there" } else { "" };
             ("write-cgroup", format!("{} {}{tolerate}", file.display(), quoted(value)))
@@ -306,7 +288,9 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
         HostStep::MoveNetDevice { name, new_name } => ("move-net-device", format!("{name} as {new_name}")),
         HostStep::RunHook { kind, index } => ("run-hook", format!("{} {index}", kind.key())),
         HostStep::SendState { status } => ("send-state", (*status).to_owned()),
-        HostStep::SetRlimit { name, soft, hard, .. } => ("set-rlimit", format!("{name} {}:{}", limit(*soft), limit(*hard))),
+        HostStep::SetRlimit { name, soft, hard, .. } => {
+            ("set-rlimit", format!("{name} {}:{}", limit(*soft), limit(*hard)))
+        }
         HostStep::ForwardConsole => ("forward-console", String::new()),
         HostStep::ForwardSeccompListener { path, .. } => ("forward-seccomp-listener", path.display().to_string()),
         HostStep::ListenForStart => ("listen-for-start", String::new()),
@@ -322,7 +306,9 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         SetCpuAffinity { mask } if mask.is_empty() => ("set-cpu-affinity", "all".to_owned()),
         SetCpuAffinity { mask } => ("set-cpu-affinity", bits(mask)),
         JoinCgroup { first, count: 1 } => ("join-cgroup", format!("fd:{first}")),
-        JoinCgroup { first, count } => ("join-cgroup", format!("fd:{first}–{}", u32::from(*first) + u32::from(*count) - 1)),
+        JoinCgroup { first, count } => {
+            ("join-cgroup", format!("fd:{first}–{}", u32::from(*first) + u32::from(*count) - 1))
+        }
         Join { path, namespace } => ("join", format!("{} {path}", namespace_names(*namespace))),
         JoinProcess { slot, namespaces } => ("join-process", format!("fd:{slot} {}", namespace_names(*namespaces))),
         Unshare { namespaces } => ("unshare", namespace_names(*namespaces)),
@@ -410,13 +396,20 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
             push(&mut detail, &flags);
             let nice = if *nice == 0 { String::new() } else { format!("nice {nice}") };
             push(&mut detail, &nice);
-            let numbers = [("priority", u64::from(*priority)), ("runtime", *runtime), ("deadline", *deadline), ("period", *period)];
+            let numbers = [
+                ("priority", u64::from(*priority)),
+                ("runtime", *runtime),
+                ("deadline", *deadline),
+                ("period", *period),
+            ];
             for (name, number) in numbers.into_iter().filter(|(_, number)| *number != 0) {
                 push(&mut detail, &format!("{name} {number}"));
             }
             ("set-scheduler", detail)
         }
-        SetIoPriority { value } => ("set-io-priority", format!("{} {}", named(IO_CLASSES, value >> 13), value & 0x1fff)),
+        SetIoPriority { value } => {
+            ("set-io-priority", format!("{} {}", named(IO_CLASSES, value >> 13), value & 0x1fff))
+        }
         SetPersonality { domain: 0 } => ("set-personality", "LINUX".to_owned()),
         SetPersonality { domain: 8 } => ("set-personality", "LINUX32".to_owned()),
         SetPersonality { domain } => ("set-personality", format!("{domain:#x}")),
@@ -443,7 +436,12 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         SetIds { uid, gid } => ("set-ids", format!("{uid}:{gid}")),
         SetCapabilities { effective, permitted, inheritable, ambient } => {
             let mut detail = String::new();
-            let sets = [("effective", effective), ("permitted", permitted), ("inheritable", inheritable), ("ambient", ambient)];
+            let sets = [
+                ("effective", effective),
+                ("permitted", permitted),
+                ("inheritable", inheritable),
+                ("ambient", ambient),
+            ];
             for (name, set) in sets.into_iter().filter(|(_, set)| **set != 0) {
                 push(&mut detail, &format!("{name} {}", capability_names(*set)));
             }
@@ -561,7 +559,8 @@ fn attribute_names(attributes: Attributes) -> String {
     };
     // Of the access times the whole field is cleared whatever is set.
     const TIMES: u64 = 0x70;
-    let cleared = ATTRIBUTES.iter().filter(|(_, bit)| attributes.clear & bit & !TIMES != 0).map(|(name, _)| opposite(name));
+    let cleared =
+        ATTRIBUTES.iter().filter(|(_, bit)| attributes.clear & bit & !TIMES != 0).map(|(name, _)| opposite(name));
     let relatime = (attributes.clear & TIMES != 0 && attributes.set & TIMES == 0).then(|| "relatime".to_owned());
     set.chain(cleared).chain(relatime).collect::<Vec<_>>().join(",")
 }

@@ -70,7 +70,11 @@ mod tests {
             "/linux/memoryPolicy",
             "init set-memory-policy MPOL_BIND|MPOL_F_STATIC_NODES 0,2-3",
         );
-        check(&policy(r#""mode": "MPOL_LOCAL", "nodes": """#), "/linux/memoryPolicy", "init set-memory-policy MPOL_LOCAL");
+        check(
+            &policy(r#""mode": "MPOL_LOCAL", "nodes": """#),
+            "/linux/memoryPolicy",
+            "init set-memory-policy MPOL_LOCAL",
+        );
     }
 
     #[test]

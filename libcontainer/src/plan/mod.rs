@@ -211,11 +211,7 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     let slot = slots.take()?;
     let mut lines = vec![
         host(
-            HostStep::Clone {
-                namespaces: 0,
-                into_cgroup: options.into_cgroup.clone(),
-                tasks: options.tasks.clone(),
-            },
+            HostStep::Clone { namespaces: 0, into_cgroup: options.into_cgroup.clone(), tasks: options.tasks.clone() },
             Origin::LIFECYCLE,
         ),
         host(HostStep::OpenProcess, Origin::LIFECYCLE),

@@ -45,10 +45,14 @@ enum Effect {
     /// A flag of the filesystem (fsconfig(2)), on or off.
     Filesystem(&'static str, bool),
     Propagation(u32),
-    Bind { recursive: bool },
+    Bind {
+        recursive: bool,
+    },
     Remount,
     CopyUp,
-    IdMap { recursive: bool },
+    IdMap {
+        recursive: bool,
+    },
     CopySymlink,
     /// What is the case anyway: `defaults`; `silent` and `loud`, which set how much the kernel says in its log and
     /// mean nothing to fsconfig(2); `iversion`, which filesystems that have it keep always since 6.1.
@@ -171,7 +175,13 @@ impl Atime {
         if self.given {
             // mount_setattr(2) wants the whole field cleared before any of its values is set.
             attributes.clear |= ATIME;
-            attributes.set |= if self.strictatime { STRICTATIME } else if self.noatime { NOATIME } else { 0 };
+            attributes.set |= if self.strictatime {
+                STRICTATIME
+            } else if self.noatime {
+                NOATIME
+            } else {
+                0
+            };
         }
     }
 }
@@ -193,8 +203,12 @@ pub(super) fn parse(options: &[String]) -> Options<'_> {
         };
         match effect {
             // The last word counts.
-            Effect::Set(bits) => *attributes = Attributes { set: attributes.set | bits, clear: attributes.clear & !bits },
-            Effect::Clear(bits) => *attributes = Attributes { set: attributes.set & !bits, clear: attributes.clear | bits },
+            Effect::Set(bits) => {
+                *attributes = Attributes { set: attributes.set | bits, clear: attributes.clear & !bits }
+            }
+            Effect::Clear(bits) => {
+                *attributes = Attributes { set: attributes.set & !bits, clear: attributes.clear | bits }
+            }
             Effect::Atime(flag, on) => atime.apply(flag, on),
             Effect::Filesystem(name, on) => {
                 parsed.filesystem.retain(|other| *other != name);
@@ -287,7 +301,13 @@ mod tests {
     #[test]
     fn the_rest_is_for_the_filesystem() {
         let list = options(r#"size=1m,mode=755 lowerdir=/a\,b:/c context="u:r:t:c1,c2" rsize=3"#);
-        let data = [(0, "size=1m"), (0, "mode=755"), (1, r"lowerdir=/a\,b:/c"), (2, r#"context="u:r:t:c1,c2""#), (3, "rsize=3")];
+        let data = [
+            (0, "size=1m"),
+            (0, "mode=755"),
+            (1, r"lowerdir=/a\,b:/c"),
+            (2, r#"context="u:r:t:c1,c2""#),
+            (3, "rsize=3"),
+        ];
         assert_eq!(parse(&list).data, data);
     }
 }

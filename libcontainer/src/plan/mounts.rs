@@ -138,7 +138,9 @@ impl<'a> Entry<'a> {
                 let bound = self.is_bind() && clean(source).starts_with("/proc") && source.is_absolute();
                 match bound || (new_proc_or_sys && self.fstype() == "proc") {
                     true => Ok(Target::OrdinaryDirectory),
-                    false => Err(self.wrong("/destination", "\"/proc\" cannot be mounted because it is not of type proc")),
+                    false => {
+                        Err(self.wrong("/destination", "\"/proc\" cannot be mounted because it is not of type proc"))
+                    }
                 }
             }
             Ok(inside) if COVERABLE.iter().any(|name| inside == Path::new(name)) => Ok(Target::InProc),
@@ -240,7 +242,8 @@ impl Mounts {
         let id_map = entry.id_mapped().map(|recursive| self.id_map(entry, recursive)).transpose()?;
         // Root of the container's user namespace may not pass a 0700 directory of the host; its own mount
         // namespace does not let it clone a mount alone that has others below either.
-        let by_host = id_map.is_some() || (entry.context.facts.privileged && entry.context.namespaces.has(namespaces::USER));
+        let by_host =
+            id_map.is_some() || (entry.context.facts.privileged && entry.context.namespaces.has(namespaces::USER));
         let source = if by_host && !options.copy_symlink {
             let slot = slots.take()?;
             self.opened.push(host(HostStep::OpenMount { source: path, recursive, id_map }, &*entry.origin));
@@ -273,7 +276,8 @@ impl Mounts {
         let own = |maps: &Option<Vec<_>>| id_mappings::maps(maps.as_deref());
         let (uid, gid) = (own(entry.mount.uid_mappings()), own(entry.mount.gid_mappings()));
         // "If none is given, the mappings of the container's user namespace" (config.md).
-        let (uid, gid) = if uid.is_empty() && gid.is_empty() { id_mappings::of(entry.context.spec) } else { (uid, gid) };
+        let (uid, gid) =
+            if uid.is_empty() && gid.is_empty() { id_mappings::of(entry.context.spec) } else { (uid, gid) };
         match (uid.is_empty(), gid.is_empty()) {
             (false, false) => Ok(IdMappedMount { uid, gid, recursive }),
             (true, true) => Err(entry.wrong("/options", "idmap without mappings, and the container has none")),
@@ -357,7 +361,8 @@ impl Mounts {
             self.lines.push(init(step, origin));
             for controller in hierarchy.controllers.iter().filter(|_| hierarchy.controllers.len() > 1) {
                 let link = z(entry.target.join(controller), origin)?;
-                self.lines.push(init(InitStep::Symlink { target: z(name, origin)?, path: link, replace: false }, origin));
+                self.lines
+                    .push(init(InitStep::Symlink { target: z(name, origin)?, path: link, replace: false }, origin));
             }
         }
         if attributes.set & RDONLY != 0 {
@@ -394,7 +399,10 @@ mod tests {
 
     #[test]
     fn procfs_and_sysfs_land_on_an_ordinary_directory() {
-        check_mount(r#"{"destination": "/proc", "type": "proc", "source": "proc"}"#, "init mount proc on /proc (ordinary directory)");
+        check_mount(
+            r#"{"destination": "/proc", "type": "proc", "source": "proc"}"#,
+            "init mount proc on /proc (ordinary directory)",
+        );
         check_mount(
             r#"{"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "ro"]}"#,
             "init mount sysfs on /sys (ordinary directory) ro,nosuid ro",
@@ -432,7 +440,8 @@ mod tests {
 
     #[test]
     fn with_a_user_namespace_the_host_opens_sources() {
-        let config = format!(r#"{{"mounts": [{{"destination": "/d", "source": "/s", "options": ["bind"]}}], {MAPPED}}}"#);
+        let config =
+            format!(r#"{{"mounts": [{{"destination": "/d", "source": "/s", "options": ["bind"]}}], {MAPPED}}}"#);
         check(&config, "/mounts", "host open-mount /s → fd:0\n init bind-mount fd:0 on /d");
         let user = HostFacts { euid: 1000, egid: 1000, ..Default::default() };
         check_on(&user, &config, "/mounts", "init bind-mount /s on /d");
@@ -446,8 +455,14 @@ mod tests {
             "host open-mount /s recursively id-mapped uid 0:5:1 gid 0:6:1 → fd:0
              init bind-mount fd:0 on /d",
         );
-        let config = format!(r#"{{"mounts": [{{"destination": "/d", "source": "/s", "options": ["bind", "idmap"]}}], {MAPPED}}}"#);
-        check(&config, "/mounts", "host open-mount /s id-mapped uid 0:1000:10 gid 0:1000:10 → fd:0\n init bind-mount fd:0 on /d");
+        let config = format!(
+            r#"{{"mounts": [{{"destination": "/d", "source": "/s", "options": ["bind", "idmap"]}}], {MAPPED}}}"#
+        );
+        check(
+            &config,
+            "/mounts",
+            "host open-mount /s id-mapped uid 0:1000:10 gid 0:1000:10 → fd:0\n init bind-mount fd:0 on /d",
+        );
         refused_mount(
             r#"{"destination": "/d", "source": "/s", "options": ["bind", "idmap"]}"#,
             "/options: idmap without mappings, and the container has none",
@@ -468,7 +483,10 @@ mod tests {
             r#"{"destination": "/x/../proc", "type": "tmpfs"}"#,
             r#"/destination: "/proc" cannot be mounted because it is not of type proc"#,
         );
-        check_mount(r#"{"destination": "/proc", "source": "/proc", "options": ["rbind"]}"#, "init bind-mount /proc on /proc (ordinary directory) recursive");
+        check_mount(
+            r#"{"destination": "/proc", "source": "/proc", "options": ["rbind"]}"#,
+            "init bind-mount /proc on /proc (ordinary directory) recursive",
+        );
     }
 
     #[test]
@@ -487,7 +505,8 @@ mod tests {
         );
     }
 
-    const CGROUP: &str = r#"{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "ro"]}"#;
+    const CGROUP: &str =
+        r#"{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "ro"]}"#;
 
     #[test]
     fn on_cgroup_v1_each_hierarchy_shows_the_containers_own_group() {
@@ -517,7 +536,9 @@ mod tests {
         );
         check_on(
             &v1,
-            &format!(r#"{{"mounts": [{CGROUP}], "linux": {{"namespaces": [{{"type": "mount"}}, {{"type": "cgroup"}}]}}}}"#),
+            &format!(
+                r#"{{"mounts": [{CGROUP}], "linux": {{"namespaces": [{{"type": "mount"}}, {{"type": "cgroup"}}]}}}}"#
+            ),
             "/mounts/0",
             "init mount tmpfs on /sys/fs/cgroup nosuid mode=755
              init mount cgroup on /sys/fs/cgroup/cpu,cpuacct ro,nosuid cpu,cpuacct

@@ -170,7 +170,8 @@ impl<'a> Namespaces<'a> {
     }
 
     fn unshare(&self, namespaces: u32) -> Line {
-        let origin = if namespaces.count_ones() == 1 { self.origin(namespaces) } else { "/linux/namespaces".to_owned() };
+        let origin =
+            if namespaces.count_ones() == 1 { self.origin(namespaces) } else { "/linux/namespaces".to_owned() };
         init(InitStep::Unshare { namespaces }, origin)
     }
 }
@@ -232,32 +233,45 @@ mod tests {
             // A joined pid namespace takes a fork.
             (root, "mount pid=/p", "", "host clone mount; init set-undumpable; init join pid /p; init fork"),
             // The path of the network namespace is the host's, not that of the mount namespace.
-            (root, "mount=/m network=/n", "", "host clone; init set-undumpable; init join network /n; init join mount /m"),
+            (
+                root,
+                "mount=/m network=/n",
+                "",
+                "host clone; init set-undumpable; init join network /n; init join mount /m",
+            ),
             // Everything that is new has to belong to the new user namespace.
             (
                 root,
                 "user pid network mount cgroup",
                 MAPS,
-                &format!("host clone; init unshare user; {maps}; init become-root; init unshare network,mount,cgroup; init set-undumpable; init fork pid"),
+                &format!(
+                    "host clone; init unshare user; {maps}; init become-root; init unshare network,mount,cgroup; init set-undumpable; init fork pid"
+                ),
             ),
             (
                 root,
                 "user time mount",
                 offsets,
-                &format!("host clone; init unshare user; {maps}; init unshare time; init set-time-offsets boottime 5 0; init become-root; init unshare mount; init set-undumpable"),
+                &format!(
+                    "host clone; init unshare user; {maps}; init unshare time; init set-time-offsets boottime 5 0; init become-root; init unshare mount; init set-undumpable"
+                ),
             ),
             (
                 user,
                 "user pid mount",
                 MAPS,
-                &format!("host clone; init unshare user; {maps} setgroups denied; init become-root; init unshare mount; init set-undumpable; init fork pid"),
+                &format!(
+                    "host clone; init unshare user; {maps} setgroups denied; init become-root; init unshare mount; init set-undumpable; init fork pid"
+                ),
             ),
             // Joined with the host's privilege, before it is given up.
             (
                 root,
                 "user network=/n mount pid",
                 MAPS,
-                &format!("host clone; init join network /n; init unshare user; {maps}; init become-root; init unshare mount; init set-undumpable; init fork pid"),
+                &format!(
+                    "host clone; init join network /n; init unshare user; {maps}; init become-root; init unshare mount; init set-undumpable; init fork pid"
+                ),
             ),
             (
                 root,

@@ -12,7 +12,10 @@ pub(super) fn lines(context: &Context) -> Result<Vec<Line>> {
     let devices: BTreeMap<_, _> = context.linux().iter().flat_map(|linux| linux.net_devices()).flatten().collect();
     let line = |(name, device): (&String, &oci_spec::runtime::LinuxNetDevice)| {
         let new_name = super::given(device.name()).unwrap_or(name).to_owned();
-        host(HostStep::MoveNetDevice { name: name.clone(), new_name }, format!("/linux/netDevices/{}", escape_key(name)))
+        host(
+            HostStep::MoveNetDevice { name: name.clone(), new_name },
+            format!("/linux/netDevices/{}", escape_key(name)),
+        )
     };
     Ok(devices.into_iter().map(line).collect())
 }

@@ -1,8 +1,8 @@
 //! [noNewPrivileges](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#linux-process)
 #![forbid(unsafe_code)]
 
-use super::line::{InitStep, Line};
 use super::init;
+use super::line::{InitStep, Line};
 use oci_spec::runtime::Process;
 
 /// Absent is false, everywhere: the place of the seccomp filter depends on it.

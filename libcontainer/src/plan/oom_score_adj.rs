@@ -2,8 +2,8 @@
 //! unchanged.
 #![forbid(unsafe_code)]
 
-use super::line::{InitStep, Line};
 use super::init;
+use super::line::{InitStep, Line};
 use oci_spec::runtime::Process;
 
 pub(super) fn lines(process: Option<&Process>) -> Option<Line> {

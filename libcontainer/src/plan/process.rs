@@ -118,8 +118,8 @@ pub(super) fn exec(process: &Process, preserve_fds: u32, listen_fds: u32) -> Res
 
 #[cfg(test)]
 mod tests {
-    use crate::plan::tests::{check_process, options, plan_of, plan_with, spec_of, text_of};
     use crate::plan::PlanOptions;
+    use crate::plan::tests::{check_process, options, plan_of, plan_with, spec_of, text_of};
 
     #[test]
     fn the_program_is_found_in_the_path_of_the_container() {
@@ -129,13 +129,19 @@ mod tests {
             "init resolve-program sh in /x:/y
              init exec sh -c \"echo a b\" env PATH",
         );
-        check_process(r#""args": ["/sh"]"#, "/process/args", "init resolve-program /sh in /bin:/usr/bin\n init exec /sh");
+        check_process(
+            r#""args": ["/sh"]"#,
+            "/process/args",
+            "init resolve-program /sh in /bin:/usr/bin\n init exec /sh",
+        );
     }
 
     #[test]
     fn the_last_of_two_equal_names_wins() {
         let env = |list: &[&str]| {
-            let spec = spec_of(&format!(r#"{{"process": {{"env": {list:?}, "user": {{"uid": 0, "gid": 0}}, "cwd": "/", "args": ["a"]}}}}"#));
+            let spec = spec_of(&format!(
+                r#"{{"process": {{"env": {list:?}, "user": {{"uid": 0, "gid": 0}}, "cwd": "/", "args": ["a"]}}}}"#
+            ));
             super::environment(spec.process().as_ref(), 0)
         };
         assert_eq!(env(&["A=1", "B=2", "A=3", "HOME=/x", "HOME="]), ["B=2", "A=3"]);
@@ -144,7 +150,9 @@ mod tests {
     #[test]
     fn home_has_a_default() {
         let home = |env: &str| {
-            let spec = spec_of(&format!(r#"{{"process": {{"args": ["a"], "cwd": "/", "user": {{"uid": 7}}, "env": [{env}]}}}}"#));
+            let spec = spec_of(&format!(
+                r#"{{"process": {{"args": ["a"], "cwd": "/", "user": {{"uid": 7}}, "env": [{env}]}}}}"#
+            ));
             text_of(&plan_of(&spec), "(default)").contains("init default-home 7")
         };
         assert!(home("") && home(r#""HOME=""#) && home(r#""HOME=/x", "HOME=""#));
@@ -153,7 +161,11 @@ mod tests {
 
     #[test]
     fn the_working_directory_is_made_while_it_can_be() {
-        check_process(r#""cwd": "/work", "user": {"uid": 5, "gid": 6}"#, "/process/cwd", "init make-directory /work\n init chdir /work as 5:6");
+        check_process(
+            r#""cwd": "/work", "user": {"uid": 5, "gid": 6}"#,
+            "/process/cwd",
+            "init make-directory /work\n init chdir /work as 5:6",
+        );
     }
 
     #[test]

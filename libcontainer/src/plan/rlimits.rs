@@ -1,8 +1,8 @@
 //! [rlimits](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#posix-process)
 #![forbid(unsafe_code)]
 
-use super::line::{HostStep, Line};
 use super::host;
+use super::line::{HostStep, Line};
 use oci_spec::runtime::{PosixRlimitType, Process};
 
 pub(super) fn lines(process: &Process) -> Vec<Line> {

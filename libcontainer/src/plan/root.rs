@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::line::{InitStep, Line, Origin};
-use super::mount_options::{REC, SHARED, SLAVE, UNBINDABLE, PRIVATE, propagation};
+use super::mount_options::{PRIVATE, REC, SHARED, SLAVE, UNBINDABLE, propagation};
 use super::{Context, given, init, namespaces, z};
 use crate::{Error, Result};
 use std::path::PathBuf;
@@ -62,36 +62,59 @@ pub(super) fn finish(context: &Context) -> Result<Vec<Line>> {
 
 fn asked(context: &Context) -> Result<Option<u32>> {
     let Some(name) = context.linux().and_then(|linux| given(linux.rootfs_propagation())) else { return Ok(None) };
-    propagation(name).map(Some).ok_or_else(|| Error::config(PROPAGATION, format!("invalid rootfsPropagation \"{name}\"")))
+    propagation(name)
+        .map(Some)
+        .ok_or_else(|| Error::config(PROPAGATION, format!("invalid rootfsPropagation \"{name}\"")))
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::plan::tests::{check, plan_with, refused, spec_of, text_of};
     use crate::plan::PlanOptions;
+    use crate::plan::tests::{check, plan_with, refused, spec_of, text_of};
 
     #[test]
     fn the_root_is_relative_to_the_bundle() {
-        check(r#"{"root": {"path": "rootfs", "readonly": true}}"#, "/root", "init open-rootfs /bundle/rootfs\n init pivot-root\n init set-root-readonly");
+        check(
+            r#"{"root": {"path": "rootfs", "readonly": true}}"#,
+            "/root",
+            "init open-rootfs /bundle/rootfs\n init pivot-root\n init set-root-readonly",
+        );
         check(r#"{"root": {"path": "/srv/root"}}"#, "/root", "init open-rootfs /srv/root\n init pivot-root");
     }
 
     #[test]
     fn propagation_is_set_before_and_where_it_matters_after_the_pivot() {
-        check(r#"{"linux": {"rootfsPropagation": "rprivate"}}"#, "/linux/rootfsP", "init set-root-propagation rprivate");
-        check(r#"{"linux": {"rootfsPropagation": "shared"}}"#, "/linux/rootfsP", "init set-root-propagation shared\n init set-propagation shared");
+        check(
+            r#"{"linux": {"rootfsPropagation": "rprivate"}}"#,
+            "/linux/rootfsP",
+            "init set-root-propagation rprivate",
+        );
+        check(
+            r#"{"linux": {"rootfsPropagation": "shared"}}"#,
+            "/linux/rootfsP",
+            "init set-root-propagation shared\n init set-propagation shared",
+        );
         check(
             r#"{"linux": {"rootfsPropagation": "runbindable"}}"#,
             "/linux/rootfsP",
             "init set-root-propagation rprivate\n init set-propagation runbindable",
         );
-        refused(r#"{"linux": {"rootfsPropagation": "public"}}"#, "config.json: /linux/rootfsPropagation: invalid rootfsPropagation \"public\"");
+        refused(
+            r#"{"linux": {"rootfsPropagation": "public"}}"#,
+            "config.json: /linux/rootfsPropagation: invalid rootfsPropagation \"public\"",
+        );
     }
 
     #[test]
     fn without_a_mount_namespace_the_hosts_tree_is_left_alone() {
-        check(r#"{"linux": {"namespaces": [{"type": "pid"}]}}"#, "/root", "init open-rootfs /bundle/rootfs\n init change-root");
-        let plan = plan_with(&spec_of(r#"{"linux": {"namespaces": [{"type": "pid"}]}}"#), &crate::plan::tests::options()).unwrap();
+        check(
+            r#"{"linux": {"namespaces": [{"type": "pid"}]}}"#,
+            "/root",
+            "init open-rootfs /bundle/rootfs\n init change-root",
+        );
+        let plan =
+            plan_with(&spec_of(r#"{"linux": {"namespaces": [{"type": "pid"}]}}"#), &crate::plan::tests::options())
+                .unwrap();
         assert!(!text_of(&plan, "").contains("propagation"));
     }
 

@@ -1,8 +1,8 @@
 //! [scheduler](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#linux-process): sched_setattr(2)
 #![forbid(unsafe_code)]
 
-use super::line::{InitStep, Line};
 use super::init;
+use super::line::{InitStep, Line};
 use crate::Result;
 use oci_spec::runtime::{LinuxSchedulerFlag, LinuxSchedulerPolicy, Process};
 
@@ -55,17 +55,30 @@ mod tests {
             "/process/scheduler",
             "init set-scheduler SCHED_DEADLINE runtime 10 deadline 30 period 40",
         );
-        check_process(r#""scheduler": {"policy": "SCHED_BATCH", "nice": -3}"#, "/process/scheduler", "init set-scheduler SCHED_BATCH nice -3");
+        check_process(
+            r#""scheduler": {"policy": "SCHED_BATCH", "nice": -3}"#,
+            "/process/scheduler",
+            "init set-scheduler SCHED_BATCH nice -3",
+        );
     }
 
     #[test]
     fn what_does_not_belong_to_the_policy_is_refused() {
         for (scheduler, message) in [
             (r#""SCHED_OTHER", "nice": 20"#, "/nice: invalid scheduler.nice: 20 when scheduler.policy is SCHED_OTHER"),
-            (r#""SCHED_OTHER", "priority": 3"#, "/priority: scheduler.priority can only be specified for SchedFIFO or SchedRR policy"),
-            (r#""SCHED_RR", "runtime": 3"#, ": scheduler runtime/deadline/period can only be specified for SchedDeadline policy"),
+            (
+                r#""SCHED_OTHER", "priority": 3"#,
+                "/priority: scheduler.priority can only be specified for SchedFIFO or SchedRR policy",
+            ),
+            (
+                r#""SCHED_RR", "runtime": 3"#,
+                ": scheduler runtime/deadline/period can only be specified for SchedDeadline policy",
+            ),
         ] {
-            refused_process(&format!(r#""scheduler": {{"policy": {scheduler}}}"#), &format!("/process/scheduler{message}"));
+            refused_process(
+                &format!(r#""scheduler": {{"policy": {scheduler}}}"#),
+                &format!("/process/scheduler{message}"),
+            );
         }
     }
 }

@@ -24,4 +24,3 @@ pub(super) fn lines(spec: &Spec) -> Result<Vec<Line>> {
     }
     Ok(lines)
 }
-

@@ -19,7 +19,11 @@ mod tests {
 
     #[test]
     fn the_program_gets_the_label() {
-        check_process(r#""selinuxLabel": "system_u:system_r:c_t:s0""#, "/process/selinuxLabel", "init set-exec-label selinux system_u:system_r:c_t:s0");
+        check_process(
+            r#""selinuxLabel": "system_u:system_r:c_t:s0""#,
+            "/process/selinuxLabel",
+            "init set-exec-label selinux system_u:system_r:c_t:s0",
+        );
         check_process(r#""selinuxLabel": """#, "/process/selinuxLabel", "");
     }
 }

@@ -12,7 +12,9 @@ pub(super) fn lines(process: Option<&Process>, on_dev_console: bool) -> Result<V
     // Without a terminal it means nothing and is ignored, says the spec.
     let size = process.console_size().unwrap_or_default();
     let extent = |key: &str, value: u64| {
-        let wrong = || Error::config(format!("/process/consoleSize/{key}"), format!("{value} is more than a terminal can have"));
+        let wrong = || {
+            Error::config(format!("/process/consoleSize/{key}"), format!("{value} is more than a terminal can have"))
+        };
         u16::try_from(value).map_err(|_| wrong())
     };
     let (height, width) = (extent("height", size.height())?, extent("width", size.width())?);

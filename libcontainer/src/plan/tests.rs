@@ -28,7 +28,9 @@ pub(crate) fn spec_of(fragment: &str) -> Spec {
     members.entry("root").or_insert(json!({"path": "rootfs"}));
     members.entry("process").or_insert(json!({"args": ["sh"], "cwd": "/", "env": ["HOME=/"], "user": {}}));
     let linux = members.entry("linux").or_insert(json!({})).as_object_mut().unwrap();
-    linux.entry("namespaces").or_insert(json!([{"type": "mount"}, {"type": "uts"}, {"type": "ipc"}, {"type": "network"}]));
+    linux
+        .entry("namespaces")
+        .or_insert(json!([{"type": "mount"}, {"type": "uts"}, {"type": "ipc"}, {"type": "network"}]));
     let bytes = serde_json::to_vec(&config).unwrap();
     Bundle::from_parts("/bundle".into(), bytes).unwrap().spec().clone()
 }

@@ -39,17 +39,8 @@ impl Abi {
             _ => return None,
         };
         // oci-spec's values are AUDIT_ARCH_*, but for the two that the kernel does not tell apart.
-        let audit = if arch == Arch::ScmpArchX32 {
-            Arch::ScmpArchX86_64
-        } else {
-            arch
-        } as u32;
-        Some(Abi {
-            audit,
-            column,
-            base,
-            wide,
-        })
+        let audit = if arch == Arch::ScmpArchX32 { Arch::ScmpArchX86_64 } else { arch } as u32;
+        Some(Abi { audit, column, base, wide })
     }
 
     pub(super) fn big_endian(self) -> bool {
@@ -76,24 +67,22 @@ impl Abi {
 
 /// The architecture this program was built for.
 pub(super) fn native() -> Option<Arch> {
-    Some(
-        match (std::env::consts::ARCH, cfg!(target_endian = "big")) {
-            ("x86_64", _) if cfg!(target_pointer_width = "32") => Arch::ScmpArchX32,
-            ("x86_64", _) => Arch::ScmpArchX86_64,
-            ("x86", _) => Arch::ScmpArchX86,
-            ("aarch64", _) => Arch::ScmpArchAarch64,
-            ("arm", _) => Arch::ScmpArchArm,
-            ("riscv64", _) => Arch::ScmpArchRiscv64,
-            ("s390x", _) => Arch::ScmpArchS390x,
-            ("powerpc64", true) => Arch::ScmpArchPpc64,
-            ("powerpc64", false) => Arch::ScmpArchPpc64le,
-            ("powerpc", true) => Arch::ScmpArchPpc,
-            ("mips", true) => Arch::ScmpArchMips,
-            ("mips", false) => Arch::ScmpArchMipsel,
-            ("mips64", true) => Arch::ScmpArchMips64,
-            ("mips64", false) => Arch::ScmpArchMipsel64,
-            ("loongarch64", _) => Arch::ScmpArchLoongarch64,
-            _ => return None,
-        },
-    )
+    Some(match (std::env::consts::ARCH, cfg!(target_endian = "big")) {
+        ("x86_64", _) if cfg!(target_pointer_width = "32") => Arch::ScmpArchX32,
+        ("x86_64", _) => Arch::ScmpArchX86_64,
+        ("x86", _) => Arch::ScmpArchX86,
+        ("aarch64", _) => Arch::ScmpArchAarch64,
+        ("arm", _) => Arch::ScmpArchArm,
+        ("riscv64", _) => Arch::ScmpArchRiscv64,
+        ("s390x", _) => Arch::ScmpArchS390x,
+        ("powerpc64", true) => Arch::ScmpArchPpc64,
+        ("powerpc64", false) => Arch::ScmpArchPpc64le,
+        ("powerpc", true) => Arch::ScmpArchPpc,
+        ("mips", true) => Arch::ScmpArchMips,
+        ("mips", false) => Arch::ScmpArchMipsel,
+        ("mips64", true) => Arch::ScmpArchMips64,
+        ("mips64", false) => Arch::ScmpArchMipsel64,
+        ("loongarch64", _) => Arch::ScmpArchLoongarch64,
+        _ => return None,
+    })
 }

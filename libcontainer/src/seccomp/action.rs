@@ -29,10 +29,7 @@ impl Action {
             ScmpActErrno => ERRNO,
             ScmpActTrace => TRACE,
             _ if errno.is_some() => {
-                return Err(Problem {
-                    pointer: pointer(),
-                    message: format!("{action} takes no errno"),
-                });
+                return Err(Problem { pointer: pointer(), message: format!("{action} takes no errno") });
             }
             ScmpActKill | ScmpActKillThread => return Ok(KILL_THREAD),
             ScmpActKillProcess => return Ok(Action(KILL_PROCESS)),

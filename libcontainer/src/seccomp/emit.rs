@@ -54,14 +54,7 @@ pub(super) struct Writer<'a> {
 impl<'a> Writer<'a> {
     pub(super) fn new(big_endian: bool, default: Action, decisions: &'a [Decision]) -> Self {
         let written = vec![None; decisions.len()];
-        Writer {
-            big_endian,
-            default,
-            decisions,
-            written,
-            returns: Vec::new(),
-            reversed: Vec::with_capacity(512),
-        }
+        Writer { big_endian, default, decisions, written, returns: Vec::new(), reversed: Vec::with_capacity(512) }
     }
 
     /// An architecture that is not listed gets what libseccomp gives it.
@@ -120,28 +113,14 @@ impl<'a> Writer<'a> {
         let mut rules = &decision.rules[..];
         while let Some((last, before)) = rules.split_last() {
             // Values of one argument that only differ in their low half are compared after one load.
-            let group = rules
-                .iter()
-                .rev()
-                .take_while(|rule| are_siblings(rule, last))
-                .count()
-                .max(1);
+            let group = rules.iter().rev().take_while(|rule| are_siblings(rule, last)).count().max(1);
             if group > 1
                 && let [condition] = last.conditions[..]
             {
                 let (before, values) = rules.split_at(rules.len() - group);
                 let mut low = otherwise;
-                for value in values
-                    .iter()
-                    .rev()
-                    .filter_map(|rule| rule.conditions.first())
-                {
-                    low = self.branch(
-                        EQUAL,
-                        low_half(value.value),
-                        Target::Return(last.action),
-                        low,
-                    );
+                for value in values.iter().rev().filter_map(|rule| rule.conditions.first()) {
+                    low = self.branch(EQUAL, low_half(value.value), Target::Return(last.action), low);
                 }
                 let low = self.load(self.low(condition.index), low);
                 otherwise = self.high_equal(condition, low, otherwise);
@@ -158,24 +137,13 @@ impl<'a> Writer<'a> {
         otherwise
     }
 
-    fn condition(
-        &mut self,
-        condition: Condition,
-        then: Target,
-        otherwise: Target,
-        wide: bool,
-    ) -> Target {
-        let (then, otherwise) = if condition.negated {
-            (otherwise, then)
-        } else {
-            (then, otherwise)
-        };
+    fn condition(&mut self, condition: Condition, then: Target, otherwise: Target, wide: bool) -> Target {
+        let (then, otherwise) = if condition.negated { (otherwise, then) } else { (then, otherwise) };
         let (index, value, mask) = (condition.index, condition.value, condition.mask);
         let (low, high) = (self.low(index), self.high(index));
         let compare = match condition.compare {
             Compare::Equal => {
-                let target =
-                    self.masked_equal(low, low_half(mask), low_half(value), then, otherwise);
+                let target = self.masked_equal(low, low_half(mask), low_half(value), then, otherwise);
                 return self.high_equal(condition, target, otherwise);
             }
             Compare::GreaterOrEqual => GREATER_OR_EQUAL,
@@ -202,14 +170,7 @@ impl<'a> Writer<'a> {
         self.masked_equal(self.high(condition.index), mask, value, then, otherwise)
     }
 
-    fn masked_equal(
-        &mut self,
-        offset: u32,
-        mask: u32,
-        value: u32,
-        then: Target,
-        otherwise: Target,
-    ) -> Target {
+    fn masked_equal(&mut self, offset: u32, mask: u32, value: u32, then: Target, otherwise: Target) -> Target {
         if mask == 0 {
             return then;
         }
@@ -277,10 +238,7 @@ impl<'a> Writer<'a> {
                 here
             }
             Target::Return(action) => {
-                let last = self
-                    .returns
-                    .iter_mut()
-                    .find(|(returned, _)| *returned == action);
+                let last = self.returns.iter_mut().find(|(returned, _)| *returned == action);
                 match last {
                     Some((_, at)) if here - *at - 1 <= reach => return *at,
                     Some((_, at)) => *at = here,
@@ -314,17 +272,11 @@ fn units(ranges: &[Range]) -> Vec<Unit> {
     let mut units = Vec::with_capacity(ranges.len());
     let mut rest = ranges;
     while let [first, after @ ..] = rest {
-        let mut unit = Unit {
-            start: first.start,
-            verdict: first.verdict,
-            exceptions: [None; EXCEPTIONS],
-        };
+        let mut unit = Unit { start: first.start, verdict: first.verdict, exceptions: [None; EXCEPTIONS] };
         rest = after;
         for exception in &mut unit.exceptions {
             match rest {
-                [one, same, after @ ..]
-                    if same.verdict == unit.verdict && same.start - one.start == 1 =>
-                {
+                [one, same, after @ ..] if same.verdict == unit.verdict && same.start - one.start == 1 => {
                     *exception = Some((one.start, one.verdict));
                     rest = after;
                 }
@@ -338,9 +290,7 @@ fn units(ranges: &[Range]) -> Vec<Unit> {
 
 fn are_siblings(rule: &Rule, last: &Rule) -> bool {
     let plain = |rule: &Rule| match rule.conditions[..] {
-        [one]
-            if one.compare == Compare::Equal && !one.negated && low_half(one.mask) == u32::MAX =>
-        {
+        [one] if one.compare == Compare::Equal && !one.negated && low_half(one.mask) == u32::MAX => {
             Some((one.index, one.mask, high_half(one.value)))
         }
         _ => None,
@@ -352,10 +302,7 @@ fn distance(instructions: usize) -> u32 {
     u32::try_from(instructions).unwrap_or(u32::MAX)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a half is what is asked for"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "a half is what is asked for")]
 fn low_half(value: u64) -> u32 {
     value as u32
 }

@@ -69,71 +69,39 @@ fn compile_on(native: Arch, profile: &LinuxSeccomp) -> Result<Program, Problem> 
     let default = default_action(profile)?;
     let architectures = architectures(native, profile)?;
     let syscalls = profile.syscalls().as_deref().unwrap_or_default();
-    let entries = (syscalls.iter().enumerate())
-        .map(|(i, syscall)| rules::entry(syscall, i))
-        .collect::<Result<Vec<_>, _>>()?;
+    let entries =
+        (syscalls.iter().enumerate()).map(|(i, syscall)| rules::entry(syscall, i)).collect::<Result<Vec<_>, _>>()?;
     let multiplexed = multiplexed::Multiplexed::new();
-    let rules = verdicts::Rules {
-        entries: &entries,
-        multiplexed: &multiplexed,
-        default,
-    };
+    let rules = verdicts::Rules { entries: &entries, multiplexed: &multiplexed, default };
 
     let mut decisions = Vec::new();
     let trees: Vec<_> = (architectures.iter())
-        .map(|abis| {
-            (
-                abis[0].audit,
-                verdicts::of_architecture(abis, &rules, &mut decisions),
-            )
-        })
+        .map(|abis| (abis[0].audit, verdicts::of_architecture(abis, &rules, &mut decisions)))
         .collect();
     let big_endian = architectures[0][0].big_endian();
     let instructions = emit::Writer::new(big_endian, default, &decisions).program(&trees);
     if instructions.len() > MOST_INSTRUCTIONS {
-        let message = format!(
-            "the filter has {} instructions, the kernel takes {MOST_INSTRUCTIONS}",
-            instructions.len()
-        );
-        return Err(Problem {
-            pointer: "/syscalls".to_owned(),
-            message,
-        });
+        let message =
+            format!("the filter has {} instructions, the kernel takes {MOST_INSTRUCTIONS}", instructions.len());
+        return Err(Problem { pointer: "/syscalls".to_owned(), message });
     }
 
-    let listener = syscalls
-        .iter()
-        .any(|syscall| syscall.action() == LinuxSeccompAction::ScmpActNotify);
-    Ok(Program {
-        filter: bytes(&instructions),
-        flags: flags(profile, listener),
-        listener,
-    })
+    let listener = syscalls.iter().any(|syscall| syscall.action() == LinuxSeccompAction::ScmpActNotify);
+    Ok(Program { filter: bytes(&instructions), flags: flags(profile, listener), listener })
 }
 
 /// A listener without anyone to talk to, or the other way round.
 ///
 /// The path may be given without a rule that notifies; it is not used then.
 pub(crate) fn check_listener(profile: &LinuxSeccomp) -> Result<(), Problem> {
-    let problem = |pointer: &str, message: &str| {
-        Err(Problem {
-            pointer: pointer.to_owned(),
-            message: message.to_owned(),
-        })
-    };
-    let path = profile
-        .listener_path()
-        .as_ref()
-        .filter(|path| !path.as_os_str().is_empty());
+    let problem =
+        |pointer: &str, message: &str| Err(Problem { pointer: pointer.to_owned(), message: message.to_owned() });
+    let path = profile.listener_path().as_ref().filter(|path| !path.as_os_str().is_empty());
     let notifies = |i: &LinuxSeccompAction| *i == LinuxSeccompAction::ScmpActNotify;
     let syscalls = profile.syscalls().as_deref().unwrap_or_default();
     match path {
         Some(_) => Ok(()),
-        None if profile
-            .listener_metadata()
-            .as_deref()
-            .is_some_and(|metadata| !metadata.is_empty()) =>
-        {
+        None if profile.listener_metadata().as_deref().is_some_and(|metadata| !metadata.is_empty()) => {
             problem("/listenerMetadata", "given without listenerPath")
         }
         None if syscalls.iter().any(|syscall| notifies(&syscall.action())) => {
@@ -146,24 +114,14 @@ pub(crate) fn check_listener(profile: &LinuxSeccomp) -> Result<(), Problem> {
 fn default_action(profile: &LinuxSeccomp) -> Result<Action, Problem> {
     if profile.default_action() == LinuxSeccompAction::ScmpActNotify {
         let message = "SCMP_ACT_NOTIFY cannot be used as default action".to_owned();
-        return Err(Problem {
-            pointer: "/defaultAction".to_owned(),
-            message,
-        });
+        return Err(Problem { pointer: "/defaultAction".to_owned(), message });
     }
-    Action::new(
-        profile.default_action(),
-        profile.default_errno_ret(),
-        &|| "/defaultErrnoRet".to_owned(),
-    )
+    Action::new(profile.default_action(), profile.default_errno_ret(), &|| "/defaultErrnoRet".to_owned())
 }
 
 /// The native architecture comes first and is always there. ABIs that the kernel does not tell apart are together.
 fn architectures(native: Arch, profile: &LinuxSeccomp) -> Result<Vec<Vec<Abi>>, Problem> {
-    let unsupported = |pointer: String, arch: Arch| Problem {
-        pointer,
-        message: format!("{arch} is not supported"),
-    };
+    let unsupported = |pointer: String, arch: Arch| Problem { pointer, message: format!("{arch} is not supported") };
     let native = Abi::of(native).ok_or_else(|| unsupported("/architectures".to_owned(), native))?;
     let mut all = vec![vec![native]];
     for (i, arch) in profile.architectures().iter().flatten().enumerate() {
@@ -173,10 +131,7 @@ fn architectures(native: Arch, profile: &LinuxSeccomp) -> Result<Vec<Vec<Abi>>, 
             _ => Abi::of(*arch).ok_or_else(|| unsupported(pointer(), *arch))?,
         };
         if abi.big_endian() != native.big_endian() {
-            return Err(Problem {
-                pointer: pointer(),
-                message: format!("{arch} has not the byte order of this host"),
-            });
+            return Err(Problem { pointer: pointer(), message: format!("{arch} has not the byte order of this host") });
         }
         match all.iter_mut().find(|abis| abis[0].audit == abi.audit) {
             Some(abis) if abis.contains(&abi) => {}
@@ -185,8 +140,7 @@ fn architectures(native: Arch, profile: &LinuxSeccomp) -> Result<Vec<Vec<Abi>>, 
         }
     }
     // By number: x32's have the higher ones.
-    all.iter_mut()
-        .for_each(|abis| abis.sort_by_key(|abi| abi.base));
+    all.iter_mut().for_each(|abis| abis.sort_by_key(|abi| abi.base));
     Ok(all)
 }
 
@@ -205,11 +159,7 @@ fn flags(profile: &LinuxSeccomp, listener: bool) -> u32 {
         // The filter is loaded by a process of one thread, and TSYNC excludes a listener.
         SeccompFilterFlagTsync => 0,
     };
-    flags
-        .iter()
-        .fold(if listener { FLAG_NEW_LISTENER } else { 0 }, |all, flag| {
-            all | bit(flag)
-        })
+    flags.iter().fold(if listener { FLAG_NEW_LISTENER } else { 0 }, |all, flag| all | bit(flag))
 }
 
 fn bytes(instructions: &[emit::Instruction]) -> Vec<u8> {

@@ -22,21 +22,12 @@ impl Multiplexed {
     pub(super) fn new() -> Self {
         let mut by_call = vec![None; Call::COUNT];
         // The upper half of ipc's first argument is a version, which the kernel cuts off.
-        for (outer, mask, inner) in [
-            ("socketcall", u64::MAX, &SOCKETCALL[..]),
-            ("ipc", 0xffff, &IPC),
-        ] {
+        for (outer, mask, inner) in [("socketcall", u64::MAX, &SOCKETCALL[..]), ("ipc", 0xffff, &IPC)] {
             let Some(call) = Call::named(outer) else {
                 continue;
             };
             for (name, value) in inner {
-                let selector = Condition {
-                    index: 0,
-                    mask,
-                    compare: Compare::Equal,
-                    value: *value,
-                    negated: false,
-                };
+                let selector = Condition { index: 0, mask, compare: Compare::Equal, value: *value, negated: false };
                 if let Some(inner) = Call::named(name) {
                     by_call[inner.row()] = Some(Through { call, selector });
                 }
@@ -54,15 +45,9 @@ impl Through {
     /// What becomes of `rule`. Where its conditions cannot be checked, the side of caution is taken: what
     /// restricts does so always, what permits does not count.
     pub(super) fn carry(self, rule: &Rule, default: Action, wide: bool) -> Option<Rule> {
-        let certain = rule
-            .conditions
-            .iter()
-            .all(|condition| condition.is_idle(wide));
+        let certain = rule.conditions.iter().all(|condition| condition.is_idle(wide));
         let restricts = rule.action.permissiveness() < default.permissiveness();
-        (certain || restricts).then(|| Rule {
-            conditions: vec![self.selector],
-            action: rule.action,
-        })
+        (certain || restricts).then(|| Rule { conditions: vec![self.selector], action: rule.action })
     }
 }
 

@@ -40,10 +40,7 @@ static INDEX: [u16; SLOTS] = index();
 const SLOTS: usize = 2048;
 const EMPTY: u16 = u16::MAX;
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "checked here, when this is compiled"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "checked here, when this is compiled")]
 const fn index() -> [u16; SLOTS] {
     assert!(TABLE.len() < SLOTS / 2);
     let mut index = [EMPTY; SLOTS];

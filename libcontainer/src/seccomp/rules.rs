@@ -38,14 +38,9 @@ pub(super) struct Entry {
 
 pub(super) fn entry(syscall: &LinuxSyscall, i: usize) -> Result<Entry, Problem> {
     let problem = |rest: String, message: &str| {
-        Err(Problem {
-            pointer: format!("/syscalls/{i}{rest}"),
-            message: message.to_owned(),
-        })
+        Err(Problem { pointer: format!("/syscalls/{i}{rest}"), message: message.to_owned() })
     };
-    let action = Action::new(syscall.action(), syscall.errno_ret(), &|| {
-        format!("/syscalls/{i}/errnoRet")
-    })?;
+    let action = Action::new(syscall.action(), syscall.errno_ret(), &|| format!("/syscalls/{i}/errnoRet"))?;
     let mut calls = Vec::with_capacity(syscall.names().len());
     for (j, name) in syscall.names().iter().enumerate() {
         if name.is_empty() {
@@ -53,10 +48,7 @@ pub(super) fn entry(syscall: &LinuxSyscall, i: usize) -> Result<Entry, Problem> 
         }
         // The agent may have to be told before it can answer, and whoever tells it writes.
         if name == "write" && syscall.action() == LinuxSeccompAction::ScmpActNotify {
-            return problem(
-                format!("/names/{j}"),
-                "SCMP_ACT_NOTIFY cannot be used for the write syscall",
-            );
+            return problem(format!("/names/{j}"), "SCMP_ACT_NOTIFY cannot be used for the write syscall");
         }
         // Names that nobody knows are ignored: a profile may be newer than we are.
         calls.extend(Call::named(name));
@@ -67,32 +59,20 @@ pub(super) fn entry(syscall: &LinuxSyscall, i: usize) -> Result<Entry, Problem> 
         match condition(arg) {
             Some(condition) => conditions.push(condition),
             None => {
-                return problem(
-                    format!("/args/{k}/index"),
-                    "a system call has six arguments, 0 to 5",
-                );
+                return problem(format!("/args/{k}/index"), "a system call has six arguments, 0 to 5");
             }
         }
     }
-    Ok(Entry {
-        calls,
-        rules: alternatives(conditions, action),
-    })
+    Ok(Entry { calls, rules: alternatives(conditions, action) })
 }
 
 /// One rule, unless an argument is looked at twice: then each condition is a rule of its own, because
 /// profiles of the time before Docker 1.13 mean that, and runc keeps to it.
 fn alternatives(conditions: Vec<Condition>, action: Action) -> Vec<Rule> {
-    let repeated = (conditions.iter().enumerate())
-        .any(|(k, one)| conditions[..k].iter().any(|other| one.index == other.index));
+    let repeated =
+        (conditions.iter().enumerate()).any(|(k, one)| conditions[..k].iter().any(|other| one.index == other.index));
     if repeated {
-        conditions
-            .into_iter()
-            .map(|one| Rule {
-                conditions: vec![one],
-                action,
-            })
-            .collect()
+        conditions.into_iter().map(|one| Rule { conditions: vec![one], action }).collect()
     } else {
         vec![Rule { conditions, action }]
     }
@@ -110,18 +90,9 @@ fn condition(arg: &LinuxSeccompArg) -> Option<Condition> {
     };
     // libseccomp's struct scmp_arg_cmp has the mask first, and so the spec's value is the mask.
     let (mask, value) = match arg.op() {
-        ScmpCmpMaskedEq => (
-            arg.value(),
-            arg.value_two().unwrap_or_default() & arg.value(),
-        ),
+        ScmpCmpMaskedEq => (arg.value(), arg.value_two().unwrap_or_default() & arg.value()),
         _ => (u64::MAX, arg.value()),
     };
     let index = u8::try_from(arg.index()).ok().filter(|index| *index < 6)?;
-    Some(Condition {
-        index,
-        mask,
-        compare,
-        value,
-        negated,
-    })
+    Some(Condition { index, mask, compare, value, negated })
 }

@@ -15,11 +15,7 @@ pub(super) struct Data {
 impl Data {
     /// What may be loaded.
     fn word(&self, offset: u32) -> Option<u32> {
-        let argument = |i: u32, shift: u32| {
-            (self.arguments[i as usize] >> shift & 0xffff_ffff)
-                .try_into()
-                .ok()
-        };
+        let argument = |i: u32, shift: u32| (self.arguments[i as usize] >> shift & 0xffff_ffff).try_into().ok();
         match offset {
             0 => Some(self.number),
             4 => Some(self.architecture),
@@ -34,12 +30,9 @@ impl Data {
 
 pub(super) fn decode(filter: &[u8]) -> Vec<Instruction> {
     let instruction = |raw: &[u8]| match *raw {
-        [a, b, jt, jf, c, d, e, f] => Instruction {
-            code: u16::from_ne_bytes([a, b]),
-            jt,
-            jf,
-            k: u32::from_ne_bytes([c, d, e, f]),
-        },
+        [a, b, jt, jf, c, d, e, f] => {
+            Instruction { code: u16::from_ne_bytes([a, b]), jt, jf, k: u32::from_ne_bytes([c, d, e, f]) }
+        }
         _ => panic!("not a whole instruction"),
     };
     filter.chunks(8).map(instruction).collect()

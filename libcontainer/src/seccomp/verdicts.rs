@@ -52,16 +52,10 @@ fn ranges(abi: Abi, rules: &Rules<'_>, decisions: &mut Decisions) -> Vec<Range> 
             let direct = call.cell(abi.column);
             // Known to the profile's author, therefore not newer than the profile.
             newest = newest.max(direct.filter(|cell| usize::from(*cell) < ORDINARY));
-            let through = rules
-                .multiplexed
-                .through(*call)
-                .and_then(|through| Some((through, through.call.cell(abi.column)?)));
+            let through =
+                rules.multiplexed.through(*call).and_then(|through| Some((through, through.call.cell(abi.column)?)));
             newest = newest.max(through.map(|(_, cell)| cell));
-            for rule in entry
-                .rules
-                .iter()
-                .filter(|rule| rule.action != rules.default)
-            {
+            for rule in entry.rules.iter().filter(|rule| rule.action != rules.default) {
                 if let Some(slot) = direct.and_then(|cell| slots.get_mut(place(cell))) {
                     slot.add(rule, abi.wide, &mut pending);
                 }
@@ -74,10 +68,7 @@ fn ranges(abi: Abi, rules: &Rules<'_>, decisions: &mut Decisions) -> Vec<Range> 
             }
         }
     }
-    let verdicts: Vec<Verdict> = pending
-        .into_iter()
-        .map(|rules| decide(rules, abi.wide, decisions))
-        .collect();
+    let verdicts: Vec<Verdict> = pending.into_iter().map(|rules| decide(rules, abi.wide, decisions)).collect();
     let verdict = |slot: &Slot| match slot {
         Slot::Untouched => Verdict::Always(rules.default),
         Slot::Always(action) => Verdict::Always(*action),
@@ -94,9 +85,7 @@ fn ranges(abi: Abi, rules: &Rules<'_>, decisions: &mut Decisions) -> Vec<Range> 
         number += 1;
     }
     ranges.push(number, Verdict::Always(rules.default));
-    let newest = newest
-        .map(u32::from)
-        .filter(|newest| *newest != 0 && !rules.default.is_permissive());
+    let newest = newest.map(u32::from).filter(|newest| *newest != 0 && !rules.default.is_permissive());
     if let Some(newest) = newest {
         ranges.cut(abi.base + newest + 1);
         ranges.push(abi.base + newest + 1, Verdict::Always(ENOSYS));
@@ -111,14 +100,7 @@ fn ranges(abi: Abi, rules: &Rules<'_>, decisions: &mut Decisions) -> Vec<Range> 
             ranges.push(number, verdict(slot));
             number += 1;
         }
-        ranges.push(
-            number,
-            Verdict::Always(if newest.is_some() {
-                ENOSYS
-            } else {
-                rules.default
-            }),
-        );
+        ranges.push(number, Verdict::Always(if newest.is_some() { ENOSYS } else { rules.default }));
     }
     ranges.0
 }
@@ -126,11 +108,7 @@ fn ranges(abi: Abi, rules: &Rules<'_>, decisions: &mut Decisions) -> Vec<Range> 
 fn place(cell: u16) -> usize {
     let cell = usize::from(cell);
     let private = usize::from(ARM_PRIVATE.unsigned_abs());
-    if cell >= private {
-        cell - private + ORDINARY
-    } else {
-        cell
-    }
+    if cell >= private { cell - private + ORDINARY } else { cell }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -143,10 +121,7 @@ enum Slot {
 impl Slot {
     /// As libseccomp weighs rules: an unconditional one beats all others, the first of several counts.
     fn add(&mut self, rule: &Rule, wide: bool, pending: &mut Vec<Vec<Rule>>) {
-        let conditional = rule
-            .conditions
-            .iter()
-            .any(|condition| !condition.is_idle(wide));
+        let conditional = rule.conditions.iter().any(|condition| !condition.is_idle(wide));
         match *self {
             Slot::Always(_) => {}
             _ if !conditional => *self = Slot::Always(rule.action),
@@ -167,11 +142,7 @@ impl Condition {
 
     fn seen_by(self, wide: bool) -> Condition {
         let visible = if wide { u64::MAX } else { u64::from(u32::MAX) };
-        Condition {
-            mask: self.mask & visible,
-            value: self.value & visible,
-            ..self
-        }
+        Condition { mask: self.mask & visible, value: self.value & visible, ..self }
     }
 }
 
@@ -181,9 +152,7 @@ fn decide(mut rules: Vec<Rule>, wide: bool, decisions: &mut Decisions) -> Verdic
     rules.sort_by_key(|rule| rule.action.permissiveness());
     for rule in &mut rules {
         rule.conditions.retain(|condition| !condition.is_idle(wide));
-        rule.conditions
-            .iter_mut()
-            .for_each(|condition| *condition = condition.seen_by(wide));
+        rule.conditions.iter_mut().for_each(|condition| *condition = condition.seen_by(wide));
     }
     let decision = Decision { wide, rules };
     let known = decisions.iter().position(|other| *other == decision);
@@ -214,23 +183,13 @@ impl Ranges {
         };
         let was = std::mem::replace(&mut first.verdict, verdict);
         if self.0.get(1).is_none_or(|second| second.start != 1) {
-            self.0.insert(
-                1,
-                Range {
-                    start: 1,
-                    verdict: was,
-                },
-            );
+            self.0.insert(1, Range { start: 1, verdict: was });
         }
     }
 }
 
 /// One architecture of the kernel may have two ABIs: x86-64 and x32, told apart by a bit of the number.
-pub(super) fn of_architecture(
-    abis: &[Abi],
-    rules: &Rules<'_>,
-    decisions: &mut Decisions,
-) -> Vec<Range> {
+pub(super) fn of_architecture(abis: &[Abi], rules: &Rules<'_>, decisions: &mut Decisions) -> Vec<Range> {
     const BAD_ARCH: Verdict = Verdict::Always(super::action::KILL_THREAD);
     let mut all = Vec::new();
     for abi in abis {
@@ -238,23 +197,11 @@ pub(super) fn of_architecture(
     }
     match abis {
         [only] if only.is_x86_64() => {
-            all.push(Range {
-                start: X32_BIT,
-                verdict: BAD_ARCH,
-            });
+            all.push(Range { start: X32_BIT, verdict: BAD_ARCH });
             // A tracer sets the number to -1 to have the call skipped.
-            all.push(Range {
-                start: u32::MAX,
-                verdict: Verdict::Always(rules.default),
-            });
+            all.push(Range { start: u32::MAX, verdict: Verdict::Always(rules.default) });
         }
-        [only] if only.is_x32() => all.insert(
-            0,
-            Range {
-                start: 0,
-                verdict: BAD_ARCH,
-            },
-        ),
+        [only] if only.is_x32() => all.insert(0, Range { start: 0, verdict: BAD_ARCH }),
         _ => {}
     }
     all.dedup_by(|next, previous| next.verdict == previous.verdict);

@@ -114,27 +114,11 @@ pub enum Step<S, B> {
         copy_symlink: bool,
     },
     /// Change the attributes of the mount at `target` (`remount`, the `ro` of a filesystem that init still had to fill).
-    Remount {
-        target: S,
-        attributes: Attributes,
-        options: B,
-    },
+    Remount { target: S, attributes: Attributes, options: B },
     /// Mount cgroup2 at `target`, or, where the kernel forbids that, bind `fallback`, the container's own group.
-    MountCgroup2 {
-        target: S,
-        attributes: Attributes,
-        fallback: S,
-    },
+    MountCgroup2 { target: S, attributes: Attributes, fallback: S },
     /// `mknod(2)` at `path`; `kind` is `S_IFCHR`, `S_IFBLK` or `S_IFIFO`. What is there already has to be the same device.
-    MakeDevice {
-        path: S,
-        kind: u32,
-        major: u32,
-        minor: u32,
-        mode: u32,
-        uid: u32,
-        gid: u32,
-    },
+    MakeDevice { path: S, kind: u32, major: u32, minor: u32, mode: u32, uid: u32, gid: u32 },
     /// Bind the host's device node at `source` over `path`: a user namespace cannot make one.
     BindDevice { source: S, path: S },
     /// Make a symbolic link at `path`; an existing one is replaced if `replace`, kept otherwise.
@@ -168,26 +152,13 @@ pub enum Step<S, B> {
     /// Open a pty in the container's devpts, make it the standard streams and the controlling terminal,
     /// and hand its master to the host with *reached* of the next host line. `on_dev_console` also binds it
     /// over `/dev/console`.
-    OpenConsole {
-        height: u16,
-        width: u16,
-        uid: u32,
-        on_dev_console: bool,
-    },
+    OpenConsole { height: u16, width: u16, uid: u32, on_dev_console: bool },
     /// `fchown` the standard streams that are pipes, sockets or terminals to the container's user.
     ChownStdio { uid: u32 },
     /// `umask(2)`.
     SetUmask { mask: u32 },
     /// `sched_setattr(2)`.
-    SetScheduler {
-        policy: u32,
-        flags: u64,
-        nice: i32,
-        priority: u32,
-        runtime: u64,
-        deadline: u64,
-        period: u64,
-    },
+    SetScheduler { policy: u32, flags: u64, nice: i32, priority: u32, runtime: u64, deadline: u64, period: u64 },
     /// `ioprio_set(2)` for this process.
     SetIoPriority { value: u32 },
     /// `personality(2)`.
@@ -208,12 +179,7 @@ pub enum Step<S, B> {
     /// `setresgid(2)`, `setresuid(2)`, keeping capabilities for the next step.
     SetIds { uid: u32, gid: u32 },
     /// `capset(2)` and the ambient set, then read back and compared.
-    SetCapabilities {
-        effective: u64,
-        permitted: u64,
-        inheritable: u64,
-        ambient: u64,
-    },
+    SetCapabilities { effective: u64, permitted: u64, inheritable: u64, ambient: u64 },
     /// `seccomp(SECCOMP_SET_MODE_FILTER)`; `filter` is an array of `sock_filter`. A listener's descriptor
     /// rides on *reached* of the next host line.
     LoadSeccomp { flags: u32, filter: B },
@@ -223,13 +189,7 @@ pub enum Step<S, B> {
     ResolveProgram { name: S, search: S },
     /// Run a hook in the container's namespaces with the state in `state` as its standard input.
     /// `timeout` is in seconds, 0 for none.
-    RunHook {
-        path: S,
-        argv: B,
-        env: B,
-        timeout: u32,
-        state: Slot,
-    },
+    RunHook { path: S, argv: B, env: B, timeout: u32, state: Slot },
     /// The container is `created`. Accept a connection on the listening socket in `slot`; what fails from
     /// here on is reported over it.
     AwaitStart { slot: Slot },

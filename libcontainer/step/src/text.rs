@@ -31,9 +31,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for ZStr<'a> {
             }
 
             fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<Self::Value, E> {
-                CStr::from_bytes_with_nul(bytes)
-                    .map(ZStr)
-                    .map_err(|_| E::custom("no string"))
+                CStr::from_bytes_with_nul(bytes).map(ZStr).map_err(|_| E::custom("no string"))
             }
         }
         deserializer.deserialize_bytes(Borrowed)

@@ -1,6 +1,6 @@
 //! `created`: wait until `start` connects, and talk to it from then on.
-use crate::{Init, sys};
 use crate::fault::{At, Result};
+use crate::{Init, sys};
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use step::{Call, Slot};

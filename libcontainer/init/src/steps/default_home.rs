@@ -42,7 +42,8 @@ pub(super) fn run(init: &mut Init, uid: u32) -> Result {
     init.home.set(b"/");
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
     let Ok(passwd) = root::open(init.root()?, c"/etc/passwd", flags, ResolveFlags::empty()) else { return Ok(()) };
-    let is_file = rustix::fs::fstat(&passwd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+    let is_file =
+        rustix::fs::fstat(&passwd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
     if !is_file {
         return Ok(());
     }

@@ -29,7 +29,8 @@ pub(super) fn run(init: &Init, path: &CStr, device: &Device) -> Result {
         // What is there has to be what was asked for (runtime-spec, "Devices").
         Err(Errno::EXIST) => {
             let found = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW).at(Call::Fstat)?;
-            let same = FileType::from_raw_mode(found.st_mode) == kind && (kind == FileType::Fifo || found.st_rdev == number);
+            let same =
+                FileType::from_raw_mode(found.st_mode) == kind && (kind == FileType::Fifo || found.st_rdev == number);
             return if same { Ok(()) } else { Err(Fault::new(Call::Mknod, Errno::EXIST)) };
         }
         made => made.at(Call::Mknod)?,

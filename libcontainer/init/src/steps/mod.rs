@@ -63,8 +63,14 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
             propagation,
             copy_symlink,
         } => {
-            let bind =
-                bind_mount::BindMount { source, recursive, attributes, recursive_attributes, propagation, copy_symlink };
+            let bind = bind_mount::BindMount {
+                source,
+                recursive,
+                attributes,
+                recursive_attributes,
+                propagation,
+                copy_symlink,
+            };
             bind_mount::run(init, &bind, target.0, kind)
         }
         Step::Remount { target, attributes, options } => mount::remount(init, target.0, attributes, options),

@@ -1,8 +1,8 @@
 //! Propagation of mount events, and the read-only root: changes of mounts that are there already.
+use crate::Init;
 use crate::fault::{At, Result};
 use crate::sys::{self, MountAttr};
-use crate::Init;
-use rustix::fs::{CWD, ResolveFlags, OFlags};
+use rustix::fs::{CWD, OFlags, ResolveFlags};
 use step::Call;
 
 const MS_REC: u32 = 0x4000;

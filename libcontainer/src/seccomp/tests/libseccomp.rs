@@ -4,21 +4,15 @@ use super::super::compile_on;
 use super::super::simulate::{Data, decode, run};
 use super::meaning::{Reading, value};
 use super::{ENOSYS, docker_default, random, tables};
-use ::libseccomp::{
-    ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall,
-};
-use oci_spec::runtime::{
-    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall,
-};
+use ::libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
+use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall};
 
 /// `None` if libseccomp refuses the profile.
 fn theirs(profile: &LinuxSeccomp) -> Option<Vec<u8>> {
     let default = action(profile.default_action(), profile.default_errno_ret());
     let mut filter = ScmpFilterContext::new(default).unwrap();
     for arch in profile.architectures().iter().flatten() {
-        filter
-            .add_arch(arch.to_string().parse::<ScmpArch>().unwrap())
-            .unwrap();
+        filter.add_arch(arch.to_string().parse::<ScmpArch>().unwrap()).unwrap();
     }
     for syscall in profile.syscalls().iter().flatten() {
         let action = action(syscall.action(), syscall.errno_ret());
@@ -57,21 +51,11 @@ impl Export for ScmpFilterContext {
 }
 
 fn tempfile() -> std::fs::File {
-    rustix::fs::memfd_create("bpf", rustix::fs::MemfdFlags::CLOEXEC)
-        .unwrap()
-        .into()
+    rustix::fs::memfd_create("bpf", rustix::fs::MemfdFlags::CLOEXEC).unwrap().into()
 }
 
 fn repeats(syscall: &LinuxSyscall) -> bool {
-    (0..6).any(|index| {
-        syscall
-            .args()
-            .iter()
-            .flatten()
-            .filter(|arg| arg.index() == index)
-            .count()
-            > 1
-    })
+    (0..6).any(|index| syscall.args().iter().flatten().filter(|arg| arg.index() == index).count() > 1)
 }
 
 fn action(action: LinuxSeccompAction, errno: Option<u32>) -> ScmpAction {
@@ -125,33 +109,15 @@ fn is_newer_than(profile: &LinuxSeccomp, data: &Data) -> bool {
     let Some(arch) = arch_of(data) else {
         return false;
     };
-    let listed = arch == Arch::ScmpArchX86_64
-        || profile
-            .architectures()
-            .iter()
-            .flatten()
-            .any(|one| *one == arch);
-    let names = profile
-        .syscalls()
-        .iter()
-        .flatten()
-        .flat_map(LinuxSyscall::names);
-    let outer = |name: &String| {
-        tables::multiplexed(name).and_then(|(outer, _)| tables::number(arch, outer))
-    };
-    let newest = names
-        .flat_map(|name| [tables::number(arch, name), outer(name)])
-        .flatten()
-        .max();
+    let listed = arch == Arch::ScmpArchX86_64 || profile.architectures().iter().flatten().any(|one| *one == arch);
+    let names = profile.syscalls().iter().flatten().flat_map(LinuxSyscall::names);
+    let outer = |name: &String| tables::multiplexed(name).and_then(|(outer, _)| tables::number(arch, outer));
+    let newest = names.flat_map(|name| [tables::number(arch, name), outer(name)]).flatten().max();
     let permissive = matches!(
         profile.default_action(),
-        LinuxSeccompAction::ScmpActAllow
-            | LinuxSeccompAction::ScmpActLog
-            | LinuxSeccompAction::ScmpActTrace
+        LinuxSeccompAction::ScmpActAllow | LinuxSeccompAction::ScmpActLog | LinuxSeccompAction::ScmpActTrace
     );
-    listed
-        && !permissive
-        && newest.is_some_and(|newest| newest != tables::base(arch) && data.number > newest)
+    listed && !permissive && newest.is_some_and(|newest| newest != tables::base(arch) && data.number > newest)
 }
 
 #[track_caller]
@@ -159,24 +125,11 @@ fn compare(profile: &LinuxSeccomp, except: impl Fn(&Data) -> bool) -> bool {
     let Some(theirs) = theirs(profile) else {
         return false;
     };
-    let (ours, theirs) = (
-        decode(&compile_on(Arch::ScmpArchX86_64, profile).unwrap().filter),
-        decode(&theirs),
-    );
-    for data in Reading::new(Arch::ScmpArchX86_64, profile)
-        .calls()
-        .filter(|data| !except(data))
-    {
-        let expected = if is_newer_than(profile, &data) {
-            ENOSYS
-        } else {
-            run(&theirs, &data)
-        };
+    let (ours, theirs) = (decode(&compile_on(Arch::ScmpArchX86_64, profile).unwrap().filter), decode(&theirs));
+    for data in Reading::new(Arch::ScmpArchX86_64, profile).calls().filter(|data| !except(data)) {
+        let expected = if is_newer_than(profile, &data) { ENOSYS } else { run(&theirs, &data) };
         let got = run(&ours, &data);
-        assert_eq!(
-            got, expected,
-            "{got:#x} instead of {expected:#x} for {data:x?} of {profile:?}"
-        );
+        assert_eq!(got, expected, "{got:#x} instead of {expected:#x} for {data:x?} of {profile:?}");
     }
     true
 }
@@ -191,12 +144,7 @@ fn is_unknown_there(profile: &LinuxSeccomp, data: &Data) -> bool {
         tables::number(arch, name) == Some(data.number)
             && ScmpSyscall::from_name_by_arch(name, theirs).is_ok_and(|call| i32::from(call) < -999)
     };
-    profile
-        .syscalls()
-        .iter()
-        .flatten()
-        .flat_map(LinuxSyscall::names)
-        .any(|name| unknown(&name))
+    profile.syscalls().iter().flatten().flat_map(LinuxSyscall::names).any(|name| unknown(&name))
 }
 
 /// Debian's libseccomp is of 2022.
@@ -204,14 +152,7 @@ fn without_unknown_names(mut profile: LinuxSeccomp) -> LinuxSeccomp {
     let known = |name: &String| ScmpSyscall::from_name(name).is_ok();
     let mut syscalls = profile.syscalls().clone().unwrap_or_default();
     for syscall in &mut syscalls {
-        syscall.set_names(
-            syscall
-                .names()
-                .iter()
-                .filter(|name| known(name))
-                .cloned()
-                .collect(),
-        );
+        syscall.set_names(syscall.names().iter().filter(|name| known(name)).cloned().collect());
     }
     profile.set_syscalls(Some(syscalls));
     profile
@@ -234,11 +175,7 @@ fn without_disagreement(mut profile: LinuxSeccomp) -> LinuxSeccomp {
     let mut archs = profile.architectures().clone().unwrap_or_default();
     archs.push(Arch::ScmpArchX86_64);
     for syscall in &mut syscalls {
-        let everywhere = |name: &&String| {
-            archs
-                .iter()
-                .all(|arch| tables::number(*arch, name).is_some())
-        };
+        let everywhere = |name: &&String| archs.iter().all(|arch| tables::number(*arch, name).is_some());
         syscall.set_names(syscall.names().iter().filter(everywhere).cloned().collect());
         // libseccomp 2.5 merges the trees of `>= 0x300000007` and `< 0` wrongly: its filter refuses 0xffffffff.
         // So for NE. Only equalities may share a call.
@@ -253,12 +190,7 @@ fn without_disagreement(mut profile: LinuxSeccomp) -> LinuxSeccomp {
                 Some(before) => *before && equalities,
                 None => conditional.insert(name.clone(), equalities).is_none(),
             };
-            let kept = syscall
-                .names()
-                .iter()
-                .filter(|name| may(name))
-                .cloned()
-                .collect();
+            let kept = syscall.names().iter().filter(|name| may(name)).cloned().collect();
             syscall.set_names(kept);
         }
         let action = value(syscall.action(), syscall.errno_ret());
@@ -268,10 +200,7 @@ fn without_disagreement(mut profile: LinuxSeccomp) -> LinuxSeccomp {
             let muxed = tables::multiplexed(name).map(|(outer, _)| outer.to_owned());
             action == default
                 || !conditional && muxed.is_none()
-                || *actions
-                    .entry(muxed.unwrap_or_else(|| name.to_string()))
-                    .or_insert(action)
-                    == action
+                || *actions.entry(muxed.unwrap_or_else(|| name.to_string())).or_insert(action) == action
         };
         syscall.set_names(syscall.names().iter().filter(agrees).cloned().collect());
     }

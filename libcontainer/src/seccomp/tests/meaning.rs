@@ -3,9 +3,7 @@
 use super::super::simulate::{Data, decode, run};
 use super::super::{Program, abi, action};
 use super::{ENOSYS, KILLED, tables};
-use oci_spec::runtime::{
-    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall,
-};
+use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug)]
@@ -29,30 +27,17 @@ impl<'a> Reading<'a> {
         let mut archs = vec![native];
         archs.extend(profile.architectures().iter().flatten());
         archs.dedup();
-        Reading {
-            profile,
-            abis: archs
-                .iter()
-                .map(|arch| Meaning::new(*arch, profile))
-                .collect(),
-        }
+        Reading { profile, abis: archs.iter().map(|arch| Meaning::new(*arch, profile)).collect() }
     }
 
     pub(super) fn of(&self, data: &Data) -> u32 {
         let x32 = data.architecture == Arch::ScmpArchX86_64 as u32 && data.number >= abi::X32_BIT;
-        let wanted = |abi: &&Meaning<'_>| {
-            tables::audit(abi.arch) == data.architecture && (abi.arch == Arch::ScmpArchX32) == x32
-        };
+        let wanted =
+            |abi: &&Meaning<'_>| tables::audit(abi.arch) == data.architecture && (abi.arch == Arch::ScmpArchX32) == x32;
         match self.abis.iter().find(wanted) {
             Some(abi) => abi.of(self.profile, data),
-            None if data.number == u32::MAX
-                && x32
-                && self.abis.iter().any(|abi| abi.arch == Arch::ScmpArchX86_64) =>
-            {
-                value(
-                    self.profile.default_action(),
-                    self.profile.default_errno_ret(),
-                )
+            None if data.number == u32::MAX && x32 && self.abis.iter().any(|abi| abi.arch == Arch::ScmpArchX86_64) => {
+                value(self.profile.default_action(), self.profile.default_errno_ret())
             }
             None => KILLED,
         }
@@ -63,43 +48,26 @@ impl<'a> Reading<'a> {
         let instructions = decode(&program.filter);
         for data in self.calls() {
             let (expected, got) = (self.of(&data), run(&instructions, &data));
-            assert_eq!(
-                got, expected,
-                "{got:#x} instead of {expected:#x} for {data:x?} of {:?}",
-                self.profile
-            );
+            assert_eq!(got, expected, "{got:#x} instead of {expected:#x} for {data:x?} of {:?}", self.profile);
         }
     }
 
     pub(super) fn calls(&self) -> impl Iterator<Item = Data> {
         let big_endian = self.abis[0].arch as u32 & 0x4000_0000 == 0;
-        let mut architectures: BTreeSet<u32> = self
-            .abis
-            .iter()
-            .map(|abi| tables::audit(abi.arch))
-            .collect();
+        let mut architectures: BTreeSet<u32> = self.abis.iter().map(|abi| tables::audit(abi.arch)).collect();
         architectures.extend([0, Arch::ScmpArchX86_64 as u32]);
         let vectors = self.vectors();
         let numbers: Vec<u32> = self.numbers().collect();
         let mut calls = Vec::new();
-        for (architecture, number) in architectures
-            .iter()
-            .flat_map(|architecture| numbers.iter().map(move |number| (*architecture, *number)))
+        for (architecture, number) in
+            architectures.iter().flat_map(|architecture| numbers.iter().map(move |number| (*architecture, *number)))
         {
             let about = |abi: &Meaning<'_>| {
                 abi.direct.contains_key(&number)
-                    || abi
-                        .multiplexed
-                        .range((number, 0)..=(number, u32::MAX))
-                        .next()
-                        .is_some()
+                    || abi.multiplexed.range((number, 0)..=(number, u32::MAX)).next().is_some()
             };
             // Where no rule could look at arguments, two of each.
-            let vectors = if self.abis.iter().any(about) {
-                &vectors[..]
-            } else {
-                &vectors[vectors.len() - 2..]
-            };
+            let vectors = if self.abis.iter().any(about) { &vectors[..] } else { &vectors[vectors.len() - 2..] };
             calls.extend(vectors.iter().map(|arguments| Data {
                 number,
                 architecture,
@@ -113,13 +81,7 @@ impl<'a> Reading<'a> {
     /// Values at which some comparison changes its mind, in many combinations.
     fn vectors(&self) -> Vec<[u64; 6]> {
         let mut values = vec![0, 1, u64::from(u32::MAX), u64::MAX];
-        for arg in self
-            .profile
-            .syscalls()
-            .iter()
-            .flatten()
-            .flat_map(|syscall| syscall.args().iter().flatten())
-        {
+        for arg in self.profile.syscalls().iter().flatten().flat_map(|syscall| syscall.args().iter().flatten()) {
             let two = arg.value_two().unwrap_or_default();
             let value = arg.value();
             values.extend([
@@ -146,50 +108,28 @@ impl<'a> Reading<'a> {
     }
 
     fn numbers(&self) -> impl Iterator<Item = u32> {
-        let sides = [
-            3999,
-            9999,
-            0xe_ffff,
-            abi::X32_BIT - 1,
-            0x7fff_ffff,
-            0x8000_0000,
-            0xffff_fffe,
-            u32::MAX,
-        ];
+        let sides = [3999, 9999, 0xe_ffff, abi::X32_BIT - 1, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, u32::MAX];
         let mut bases: BTreeSet<u32> = self.abis.iter().map(|abi| tables::base(abi.arch)).collect();
         bases.extend([0, 0xf_0000, abi::X32_BIT]);
-        bases
-            .into_iter()
-            .flat_map(|base| base..base + 600)
-            .chain(sides)
+        bases.into_iter().flat_map(|base| base..base + 600).chain(sides)
     }
 }
 
 impl<'a> Meaning<'a> {
     fn new(arch: Arch, profile: &'a LinuxSeccomp) -> Self {
-        let mut meaning = Meaning {
-            arch,
-            direct: BTreeMap::new(),
-            multiplexed: BTreeMap::new(),
-            newest: None,
-        };
+        let mut meaning = Meaning { arch, direct: BTreeMap::new(), multiplexed: BTreeMap::new(), newest: None };
         for (i, syscall) in profile.syscalls().iter().flatten().enumerate() {
             for name in syscall.names() {
                 if let Some(number) = tables::number(arch, name) {
                     meaning.direct.entry(number).or_default().push((i, syscall));
-                    meaning.newest = meaning
-                        .newest
-                        .max(Some(number).filter(|number| !(0xf_0000..0x10_0000).contains(number)));
+                    meaning.newest =
+                        meaning.newest.max(Some(number).filter(|number| !(0xf_0000..0x10_0000).contains(number)));
                 }
                 if let Some((outer, inner)) = tables::multiplexed(name)
                     && let Some(outer) = tables::number(arch, outer)
                 {
                     meaning.newest = meaning.newest.max(Some(outer));
-                    meaning
-                        .multiplexed
-                        .entry((outer, inner))
-                        .or_default()
-                        .push((i, syscall));
+                    meaning.multiplexed.entry((outer, inner)).or_default().push((i, syscall));
                 }
             }
         }
@@ -200,11 +140,7 @@ impl<'a> Meaning<'a> {
         let default = value(profile.default_action(), profile.default_errno_ret());
         let wide = tables::is_wide(self.arch);
         let seen = |argument: u64| {
-            if wide {
-                argument
-            } else {
-                argument & 0xffff_ffff
-            }
+            if wide { argument } else { argument & 0xffff_ffff }
         };
 
         let base = tables::base(self.arch);
@@ -213,8 +149,7 @@ impl<'a> Meaning<'a> {
         if let Some(newest) = self.newest.filter(|newest| *newest != base)
             && !permissive
         {
-            let setup =
-                data.number == 0 && matches!(self.arch, Arch::ScmpArchS390 | Arch::ScmpArchS390x);
+            let setup = data.number == 0 && matches!(self.arch, Arch::ScmpArchS390 | Arch::ScmpArchS390x);
             if setup || data.number > newest && !private {
                 return ENOSYS;
             }
@@ -228,9 +163,8 @@ impl<'a> Meaning<'a> {
                 return;
             }
             let args = syscall.args().as_deref().unwrap_or_default();
-            let idle = |arg: &LinuxSeccompArg| {
-                arg.op() == LinuxSeccompOperator::ScmpCmpMaskedEq && seen(arg.value()) == 0
-            };
+            let idle =
+                |arg: &LinuxSeccompArg| arg.op() == LinuxSeccompOperator::ScmpCmpMaskedEq && seen(arg.value()) == 0;
             if inner {
                 let alternatives = repeated(args) && args.iter().any(idle);
                 let certain = args.iter().all(idle) || alternatives;
@@ -268,23 +202,13 @@ impl<'a> Meaning<'a> {
         };
         if let Ok(selector) = u32::try_from(selector) {
             let inner = self.multiplexed.get(&(data.number, selector));
-            entries.extend(
-                inner
-                    .into_iter()
-                    .flatten()
-                    .map(|(i, syscall)| (*i, true, *syscall)),
-            );
+            entries.extend(inner.into_iter().flatten().map(|(i, syscall)| (*i, true, *syscall)));
         }
         entries.sort_by_key(|(i, ..)| *i);
         for (_, inner, syscall) in entries {
             weigh(syscall, inner);
         }
-        let holding = || {
-            holding
-                .iter()
-                .copied()
-                .reduce(|best, next| if rank(next) < rank(best) { next } else { best })
-        };
+        let holding = || holding.iter().copied().reduce(|best, next| if rank(next) < rank(best) { next } else { best });
         always.first().copied().or_else(holding).unwrap_or(default)
     }
 }
@@ -298,11 +222,7 @@ fn repeated(args: &[LinuxSeccompArg]) -> bool {
 }
 
 fn holds(arg: &LinuxSeccompArg, argument: u64, seen: &dyn Fn(u64) -> u64) -> bool {
-    let (argument, value, two) = (
-        seen(argument),
-        seen(arg.value()),
-        seen(arg.value_two().unwrap_or_default()),
-    );
+    let (argument, value, two) = (seen(argument), seen(arg.value()), seen(arg.value_two().unwrap_or_default()));
     match arg.op() {
         LinuxSeccompOperator::ScmpCmpNe => argument != value,
         LinuxSeccompOperator::ScmpCmpLt => argument < value,

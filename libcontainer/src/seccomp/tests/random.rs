@@ -1,8 +1,7 @@
 #![forbid(unsafe_code)]
 //! Profiles that nobody would write.
 use oci_spec::runtime::{
-    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompArgBuilder,
-    LinuxSeccompOperator, LinuxSyscall,
+    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompArgBuilder, LinuxSeccompOperator, LinuxSyscall,
 };
 use proptest::prelude::*;
 
@@ -34,27 +33,19 @@ const NAMES: [&str; 24] = [
 ];
 
 pub(super) fn profile() -> impl Strategy<Value = LinuxSeccomp> {
-    (
-        action(),
-        archs(),
-        proptest::collection::vec(syscall(), 0..24),
-    )
-        .prop_map(|((default, errno), archs, syscalls)| {
-            let mut profile = LinuxSeccomp::default();
-            profile
-                .set_default_action(default)
-                .set_default_errno_ret(errno)
-                .set_architectures(Some(archs))
-                .set_syscalls(Some(syscalls));
-            profile
-        })
+    (action(), archs(), proptest::collection::vec(syscall(), 0..24)).prop_map(|((default, errno), archs, syscalls)| {
+        let mut profile = LinuxSeccomp::default();
+        profile
+            .set_default_action(default)
+            .set_default_errno_ret(errno)
+            .set_architectures(Some(archs))
+            .set_syscalls(Some(syscalls));
+        profile
+    })
 }
 
 fn archs() -> impl Strategy<Value = Vec<Arch>> {
-    proptest::sample::subsequence(
-        vec![Arch::ScmpArchX86_64, Arch::ScmpArchX86, Arch::ScmpArchX32],
-        0..=3,
-    )
+    proptest::sample::subsequence(vec![Arch::ScmpArchX86_64, Arch::ScmpArchX86, Arch::ScmpArchX32], 0..=3)
 }
 
 fn action() -> impl Strategy<Value = (LinuxSeccompAction, Option<u32>)> {
@@ -73,18 +64,12 @@ fn action() -> impl Strategy<Value = (LinuxSeccompAction, Option<u32>)> {
 
 fn syscall() -> impl Strategy<Value = LinuxSyscall> {
     let names = proptest::sample::subsequence(NAMES.to_vec(), 1..4);
-    (names, action(), proptest::collection::vec(arg(), 0..3)).prop_map(
-        |(names, (action, errno), args)| {
-            let mut syscall = LinuxSyscall::default();
-            let names = names.into_iter().map(str::to_owned).collect();
-            syscall
-                .set_names(names)
-                .set_action(action)
-                .set_errno_ret(errno)
-                .set_args(Some(args));
-            syscall
-        },
-    )
+    (names, action(), proptest::collection::vec(arg(), 0..3)).prop_map(|(names, (action, errno), args)| {
+        let mut syscall = LinuxSyscall::default();
+        let names = names.into_iter().map(str::to_owned).collect();
+        syscall.set_names(names).set_action(action).set_errno_ret(errno).set_args(Some(args));
+        syscall
+    })
 }
 
 fn arg() -> impl Strategy<Value = LinuxSeccompArg> {
@@ -108,15 +93,7 @@ fn arg() -> impl Strategy<Value = LinuxSeccompArg> {
             any::<u64>()
         ]
     };
-    (prop_oneof![0..2_usize, 0..6_usize], op, value(), value()).prop_map(
-        |(index, op, value, two)| {
-            LinuxSeccompArgBuilder::default()
-                .index(index)
-                .op(op)
-                .value(value)
-                .value_two(two)
-                .build()
-                .unwrap()
-        },
-    )
+    (prop_oneof![0..2_usize, 0..6_usize], op, value(), value()).prop_map(|(index, op, value, two)| {
+        LinuxSeccompArgBuilder::default().index(index).op(op).value(value).value_two(two).build().unwrap()
+    })
 }

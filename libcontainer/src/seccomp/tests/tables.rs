@@ -25,19 +25,11 @@ const ARCHS: [Arch; 14] = [
 pub(super) fn number(arch: Arch, name: &str) -> Option<u32> {
     let abi = Abi::of(arch)?;
     let cell = u32::from(Call::named(name)?.cell(abi.column)?);
-    Some(if cell >= 0x4000 {
-        0xf_0000 + cell - 0x4000
-    } else {
-        abi.base + cell
-    })
+    Some(if cell >= 0x4000 { 0xf_0000 + cell - 0x4000 } else { abi.base + cell })
 }
 
 pub(super) fn audit(arch: Arch) -> u32 {
-    if arch == Arch::ScmpArchX32 {
-        Arch::ScmpArchX86_64 as u32
-    } else {
-        arch as u32
-    }
+    if arch == Arch::ScmpArchX32 { Arch::ScmpArchX86_64 as u32 } else { arch as u32 }
 }
 
 pub(super) fn is_wide(arch: Arch) -> bool {
@@ -59,15 +51,10 @@ pub(super) fn multiplexed(name: &str) -> Option<(&'static str, u32)> {
     // From include/uapi/linux/net.h and ipc.h, in their order.
     const NET: &str = "socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom \
         shutdown setsockopt getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg";
-    const IPC: &str = "semop semget semctl semtimedop - - - - - - msgsnd msgrcv msgget msgctl - - - - - - shmat shmdt shmget shmctl";
-    let place = |list: &str| {
-        list.split_whitespace()
-            .position(|one| one == name)
-            .map(|i| u32::try_from(i).unwrap() + 1)
-    };
-    place(NET)
-        .map(|i| ("socketcall", i))
-        .or(place(IPC).map(|i| ("ipc", i)))
+    const IPC: &str =
+        "semop semget semctl semtimedop - - - - - - msgsnd msgrcv msgget msgctl - - - - - - shmat shmdt shmget shmctl";
+    let place = |list: &str| list.split_whitespace().position(|one| one == name).map(|i| u32::try_from(i).unwrap() + 1);
+    place(NET).map(|i| ("socketcall", i)).or(place(IPC).map(|i| ("ipc", i)))
 }
 
 /// Where the crate has a table. It calls newfstatat `fstatat` on the two newest ABIs and gives
@@ -76,9 +63,7 @@ fn in_crate(arch: Arch, name: &str) -> Option<i32> {
     use ::syscalls::*;
     let name = match name {
         "break" => "r#break",
-        "newfstatat" if matches!(arch, Arch::ScmpArchAarch64 | Arch::ScmpArchLoongarch64) => {
-            "fstatat"
-        }
+        "newfstatat" if matches!(arch, Arch::ScmpArchAarch64 | Arch::ScmpArchLoongarch64) => "fstatat",
         name => name,
     };
     match arch {
@@ -110,16 +95,10 @@ fn our_numbers_are_those_of_the_syscalls_crate_and_of_libseccomp() {
                 assert_eq!(ours, u32::try_from(id).unwrap(), "{name} on {arch}");
                 compared += 1;
             }
-            let id = ScmpSyscall::from_name_by_arch(name, theirs)
-                .ok()
-                .map(i32::from);
+            let id = ScmpSyscall::from_name_by_arch(name, theirs).ok().map(i32::from);
             // A negative number stands for a call that libseccomp also reaches through socketcall or ipc.
             if let Some(id) = id.filter(|id| *id >= 0) {
-                assert_eq!(
-                    ours,
-                    u32::try_from(id).unwrap(),
-                    "{name} on {arch}, says libseccomp"
-                );
+                assert_eq!(ours, u32::try_from(id).unwrap(), "{name} on {arch}, says libseccomp");
                 compared += 1;
             }
         }
@@ -129,11 +108,7 @@ fn our_numbers_are_those_of_the_syscalls_crate_and_of_libseccomp() {
 
 #[test]
 fn no_call_of_a_plain_host_is_missing() {
-    for (arch, last) in [
-        (Arch::ScmpArchX86_64, 335),
-        (Arch::ScmpArchX86_64, 469),
-        (Arch::ScmpArchX86, 469),
-    ] {
+    for (arch, last) in [(Arch::ScmpArchX86_64, 335), (Arch::ScmpArchX86_64, 469), (Arch::ScmpArchX86, 469)] {
         for id in 0..=last {
             let name = match arch {
                 Arch::ScmpArchX86 => ::syscalls::x86::Sysno::new(id).map(|call| call.name()),
@@ -141,11 +116,7 @@ fn no_call_of_a_plain_host_is_missing() {
             };
             if let Some(name) = name {
                 let name = name.trim_start_matches("r#");
-                assert_eq!(
-                    number(arch, name),
-                    Some(u32::try_from(id).unwrap()),
-                    "{name} on {arch}"
-                );
+                assert_eq!(number(arch, name), Some(u32::try_from(id).unwrap()), "{name} on {arch}");
             }
         }
     }

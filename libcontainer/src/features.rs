@@ -1,0 +1,347 @@
+//! `features`: what this library recognizes, whatever the host, and which seccomp flags this kernel takes.
+//!
+//! See [features.md](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/features.md). Engines decide by it: an
+//! entry that promises what is then refused is worse than a missing one.
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The version of the runtime specification that this library implements.
+pub const OCI_VERSION: &str = "1.3.0";
+
+// What is not built yet says so here, once.
+const APPARMOR: bool = true;
+const SELINUX: bool = true;
+const INTEL_RDT: bool = false;
+const NET_DEVICES: bool = false;
+const RDMA: bool = true;
+const SYSTEMD: bool = false;
+const CHECKPOINT: bool = false;
+
+/// What `plimsoll features` prints (field order and names are the specification's).
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Features {
+    pub oci_version_min: &'static str,
+    pub oci_version_max: &'static str,
+    pub hooks: &'static [&'static str],
+    pub mount_options: &'static [&'static str],
+    pub linux: Linux,
+    pub annotations: BTreeMap<&'static str, String>,
+    /// A name, or with a dot at the end a prefix, of annotations that make the runtime act on the host.
+    pub potentially_unsafe_config_annotations: &'static [&'static str],
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Linux {
+    pub namespaces: &'static [&'static str],
+    pub capabilities: &'static [&'static str],
+    pub cgroup: Cgroup,
+    pub seccomp: Seccomp,
+    pub apparmor: Enabled,
+    pub selinux: Enabled,
+    pub intel_rdt: IntelRdt,
+    pub memory_policy: MemoryPolicy,
+    pub mount_extensions: MountExtensions,
+    pub net_devices: Enabled,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Cgroup {
+    pub v1: bool,
+    pub v2: bool,
+    pub systemd: bool,
+    pub systemd_user: bool,
+    pub rdma: bool,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Seccomp {
+    pub enabled: bool,
+    pub actions: &'static [&'static str],
+    pub operators: &'static [&'static str],
+    pub archs: &'static [&'static str],
+    pub known_flags: Vec<&'static str>,
+    /// Those that this kernel takes, found by trying.
+    pub supported_flags: Vec<&'static str>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[non_exhaustive]
+pub struct Enabled {
+    pub enabled: bool,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[non_exhaustive]
+pub struct IntelRdt {
+    pub enabled: bool,
+    pub schemata: bool,
+    pub monitoring: bool,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[non_exhaustive]
+pub struct MemoryPolicy {
+    pub modes: &'static [&'static str],
+    pub flags: &'static [&'static str],
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[non_exhaustive]
+pub struct MountExtensions {
+    pub idmap: Enabled,
+}
+
+impl Features {
+    /// Asks the kernel about seccomp flags; everything else is known without looking.
+    pub fn of_this_host() -> Features {
+        Features {
+            oci_version_min: "1.0.0",
+            oci_version_max: OCI_VERSION,
+            hooks: &["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
+            mount_options: MOUNT_OPTIONS,
+            linux: Linux {
+                namespaces: &["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
+                capabilities: CAPABILITIES,
+                cgroup: Cgroup { v1: true, v2: true, systemd: SYSTEMD, systemd_user: SYSTEMD, rdma: RDMA },
+                seccomp: Seccomp {
+                    enabled: true,
+                    actions: SECCOMP_ACTIONS,
+                    operators: SECCOMP_OPERATORS,
+                    archs: SECCOMP_ARCHS,
+                    known_flags: SECCOMP_FLAGS.iter().map(|(name, _)| *name).collect(),
+                    supported_flags: (SECCOMP_FLAGS.iter())
+                        .filter(|(_, bits)| kernel_takes(*bits))
+                        .map(|(name, _)| *name)
+                        .collect(),
+                },
+                apparmor: Enabled { enabled: APPARMOR },
+                selinux: Enabled { enabled: SELINUX },
+                intel_rdt: IntelRdt { enabled: INTEL_RDT, schemata: INTEL_RDT, monitoring: INTEL_RDT },
+                memory_policy: MemoryPolicy { modes: MEMORY_POLICY_MODES, flags: MEMORY_POLICY_FLAGS },
+                mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
+                net_devices: Enabled { enabled: NET_DEVICES },
+            },
+            annotations: BTreeMap::from([
+                // The runc whose command line and behaviour this follows.
+                ("org.opencontainers.runc.version", "1.5.0".to_owned()),
+                ("org.opencontainers.runc.checkpoint.enabled", CHECKPOINT.to_string()),
+            ]),
+            potentially_unsafe_config_annotations: match SYSTEMD {
+                true => &["bundle", "org.systemd.property.", "org.criu.config"],
+                false => &["bundle", "org.criu.config"],
+            },
+        }
+    }
+}
+
+/// Whether seccomp(2) knows these flags. A filter at address 0 cannot be read, so that nothing is ever loaded: EFAULT
+/// means that the flags got through, EINVAL that they did not.
+fn kernel_takes(flags: libc::c_ulong) -> bool {
+    let nothing = std::ptr::null::<libc::sock_fprog>();
+    // SAFETY: the kernel reads from the null pointer through copy_from_user(), which fails with EFAULT without touching
+    // our memory; only a mapping at address 0, which vm.mmap_min_addr forbids, could change that.
+    let answer = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, nothing) };
+    answer == -1 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT)
+}
+
+/// `WAIT_KILLABLE_RECV` is only valid together with a listener.
+const SECCOMP_FLAGS: &[(&str, libc::c_ulong)] = &[
+    ("SECCOMP_FILTER_FLAG_TSYNC", libc::SECCOMP_FILTER_FLAG_TSYNC),
+    ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW),
+    ("SECCOMP_FILTER_FLAG_LOG", libc::SECCOMP_FILTER_FLAG_LOG),
+    (
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+        libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV | libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    ),
+];
+
+const SECCOMP_ACTIONS: &[&str] = &[
+    "SCMP_ACT_ALLOW",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_KILL",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_LOG",
+    "SCMP_ACT_NOTIFY",
+    "SCMP_ACT_TRACE",
+    "SCMP_ACT_TRAP",
+];
+
+const SECCOMP_OPERATORS: &[&str] =
+    &["SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"];
+
+const SECCOMP_ARCHS: &[&str] = &[
+    "SCMP_ARCH_AARCH64",
+    "SCMP_ARCH_ARM",
+    "SCMP_ARCH_LOONGARCH64",
+    "SCMP_ARCH_MIPS",
+    "SCMP_ARCH_MIPS64",
+    "SCMP_ARCH_MIPS64N32",
+    "SCMP_ARCH_MIPSEL",
+    "SCMP_ARCH_MIPSEL64",
+    "SCMP_ARCH_MIPSEL64N32",
+    "SCMP_ARCH_PPC",
+    "SCMP_ARCH_PPC64",
+    "SCMP_ARCH_PPC64LE",
+    "SCMP_ARCH_RISCV64",
+    "SCMP_ARCH_S390",
+    "SCMP_ARCH_S390X",
+    "SCMP_ARCH_X32",
+    "SCMP_ARCH_X86",
+    "SCMP_ARCH_X86_64",
+];
+
+const MEMORY_POLICY_MODES: &[&str] = &[
+    "MPOL_BIND",
+    "MPOL_DEFAULT",
+    "MPOL_INTERLEAVE",
+    "MPOL_LOCAL",
+    "MPOL_PREFERRED",
+    "MPOL_PREFERRED_MANY",
+    "MPOL_WEIGHTED_INTERLEAVE",
+];
+
+const MEMORY_POLICY_FLAGS: &[&str] = &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
+
+/// The table of config.md, "Linux mount options", as runc reports it. (idmap and ridmap are `mountExtensions`.)
+const MOUNT_OPTIONS: &[&str] = &[
+    "async",
+    "atime",
+    "bind",
+    "defaults",
+    "dev",
+    "diratime",
+    "dirsync",
+    "exec",
+    "iversion",
+    "lazytime",
+    "loud",
+    "mand",
+    "noatime",
+    "nodev",
+    "nodiratime",
+    "noexec",
+    "noiversion",
+    "nolazytime",
+    "nomand",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nosymfollow",
+    "private",
+    "ratime",
+    "rbind",
+    "rdev",
+    "rdiratime",
+    "relatime",
+    "remount",
+    "rexec",
+    "rnoatime",
+    "rnodev",
+    "rnodiratime",
+    "rnoexec",
+    "rnorelatime",
+    "rnostrictatime",
+    "rnosuid",
+    "rnosymfollow",
+    "ro",
+    "rprivate",
+    "rrelatime",
+    "rro",
+    "rrw",
+    "rshared",
+    "rslave",
+    "rstrictatime",
+    "rsuid",
+    "rsymfollow",
+    "runbindable",
+    "rw",
+    "shared",
+    "silent",
+    "slave",
+    "strictatime",
+    "suid",
+    "symfollow",
+    "sync",
+    "tmpcopyup",
+    "unbindable",
+];
+
+/// By number.
+const CAPABILITIES: &[&str] = &[
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_specification_s_own_model_reads_the_features() {
+        let json = serde_json::to_string(&Features::of_this_host()).unwrap();
+        let read: oci_spec::runtime::Features = serde_json::from_str(&json).unwrap();
+        assert_eq!(read.oci_version_max(), OCI_VERSION);
+        assert!(read.mount_options().as_ref().unwrap().contains(&"rro".to_owned()));
+    }
+
+    #[test]
+    fn lists_are_sorted_and_free_of_duplicates() {
+        for list in [MOUNT_OPTIONS, SECCOMP_ACTIONS, SECCOMP_OPERATORS, SECCOMP_ARCHS, MEMORY_POLICY_MODES] {
+            assert!(list.is_sorted_by(|a, b| a < b), "{list:?}");
+        }
+    }
+
+    #[test]
+    fn the_kernel_is_asked_and_a_flag_that_nobody_has_is_not_there() {
+        assert!(kernel_takes(libc::SECCOMP_FILTER_FLAG_LOG));
+        assert!(!kernel_takes(1 << 30));
+    }
+}

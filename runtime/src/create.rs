@@ -1,0 +1,45 @@
+//! `create`: makes a container from a bundle.
+#![forbid(unsafe_code)]
+use crate::cli::Invocation;
+use crate::failure::Failure;
+use libcontainer::{Bundle, CreateOptions};
+
+pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
+    let id = invocation.id()?;
+    invocation.store()?.create(id, &bundle(invocation)?, &options(invocation)?)?;
+    Ok(0)
+}
+
+/// The bundle that `--bundle` names.
+pub(crate) fn bundle(invocation: &Invocation) -> Result<Bundle, Failure> {
+    Ok(Bundle::open(invocation.path("bundle").unwrap_or_else(|| ".".into()))?)
+}
+
+/// Whether the container's process wants a terminal.
+pub(crate) fn has_terminal(bundle: &Bundle) -> bool {
+    bundle.spec().process().as_ref().and_then(|process| process.terminal()).unwrap_or(false)
+}
+
+/// What the flags of `create` and `run` decide.
+pub(crate) fn options(invocation: &Invocation) -> Result<CreateOptions, Failure> {
+    let mut options = CreateOptions::default();
+    options.pid_file = invocation.path("pid-file");
+    options.console_socket = invocation.path("console-socket");
+    options.pidfd_socket = invocation.path("pidfd-socket");
+    options.preserve_fds = invocation.number("preserve-fds")?.unwrap_or(0);
+    options.listen_fds = listen_fds();
+    options.no_pivot = invocation.is_set("no-pivot");
+    options.no_new_keyring = invocation.is_set("no-new-keyring");
+    options.cgroup_manager = invocation.cgroup_manager()?;
+    crate::pending::rootless_cgroups(&mut options, invocation.rootless()?);
+    Ok(options)
+}
+
+/// How many descriptors systemd's socket activation has left for us (sd_listen_fds(3)).
+fn listen_fds() -> u32 {
+    let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
+    match number("LISTEN_PID") {
+        Some(pid) if pid == std::process::id() => number("LISTEN_FDS").unwrap_or(0),
+        _ => 0,
+    }
+}

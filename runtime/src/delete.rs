@@ -1,0 +1,21 @@
+//! `delete`: removes what a container holds.
+#![forbid(unsafe_code)]
+use crate::cli::Invocation;
+use crate::failure::Failure;
+use libcontainer::ErrorKind;
+
+pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
+    let force = invocation.is_set("force");
+    let (store, id) = (invocation.store()?, invocation.id()?);
+    match store.load(id).and_then(|container| container.delete(force)) {
+        Err(error) if error.kind() == ErrorKind::DoesNotExist => {
+            // A `create` that was killed early has a folder and nothing else.
+            match store.remove_remains(id) {
+                Err(remains) if remains.kind() != ErrorKind::DoesNotExist => Err(remains.into()),
+                _ if force => Ok(0),
+                _ => Err(error.into()),
+            }
+        }
+        outcome => Ok(outcome.map(|()| 0)?),
+    }
+}

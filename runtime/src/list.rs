@@ -1,0 +1,98 @@
+//! `list`: the containers under `--root`.
+#![forbid(unsafe_code)]
+use crate::cli::Invocation;
+use crate::failure::Failure;
+use crate::{log, print};
+use libcontainer::State;
+use std::fmt::Write;
+
+pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
+    if let Some(root) = invocation.root()? {
+        // A default root may not exist yet; one that was asked for has to.
+        let attempt = || format!("open {}", root.display());
+        std::fs::metadata(&root).map_err(|error| Failure::io(&attempt(), &error))?;
+    }
+    let format = invocation.choice("format")?;
+    let mut states = Vec::new();
+    for (id, state) in invocation.store()?.list()? {
+        match state {
+            Ok(state) => states.push(state),
+            Err(error) => log::plainly(&format!("load container {id}: {error}")),
+        }
+    }
+    let text = match (invocation.is_set("quiet"), format) {
+        (true, _) => states.iter().map(|state| format!("{}\n", state.id)).collect(),
+        (false, "json") => json(&states)?,
+        (false, _) => table(&states),
+    };
+    print(text.as_bytes())?;
+    Ok(0)
+}
+
+/// A compact array; Go's encoder writes none as `null`, and its callers know.
+fn json(states: &[State]) -> Result<String, Failure> {
+    if states.is_empty() {
+        return Ok("null\n".to_owned());
+    }
+    let json = serde_json::to_string(states).map_err(|error| Failure::new(error.to_string()))?;
+    Ok(json + "\n")
+}
+
+fn table(states: &[State]) -> String {
+    let heading = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned);
+    let row = |state: &State| {
+        [
+            state.id.clone(),
+            state.pid.to_string(),
+            // Spelled as in JSON.
+            serde_json::to_value(state.status)
+                .map(|name| name.as_str().map(str::to_owned))
+                .ok()
+                .flatten()
+                .unwrap_or_default(),
+            state.bundle.display().to_string(),
+            state.created.clone(),
+            state.owner.clone(),
+        ]
+    };
+    columns(&std::iter::once(heading).chain(states.iter().map(row)).collect::<Vec<_>>())
+}
+
+/// Go's tabwriter with a width of at least 12 and 3 spaces between columns; the last column is as wide as it is.
+fn columns(rows: &[[String; 6]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count() + 3).max().unwrap_or(0).max(12);
+    let widths = [0, 1, 2, 3, 4].map(width);
+    let mut text = String::new();
+    for row in rows {
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(text, "{cell:width$}");
+        }
+        let _ = writeln!(text, "{}", row[5]);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_laid_out_as_go_s_tabwriter_does() {
+        let row = |cells: [&str; 6]| cells.map(str::to_owned);
+        let text = columns(&[
+            row(["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"]),
+            row(["web", "42", "running", "/srv/bundles/web", "2026-11-21T09:44:21.5Z", "root"]),
+        ]);
+        assert_eq!(
+            text,
+            "ID          PID         STATUS      BUNDLE             CREATED                  OWNER\n\
+             web         42          running     /srv/bundles/web   2026-11-21T09:44:21.5Z   root\n"
+        );
+    }
+
+    #[test]
+    fn no_containers_are_null_in_json_and_a_heading_in_a_table() {
+        assert_eq!(json(&[]).unwrap(), "null\n");
+        assert_eq!(table(&[]), "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n");
+    }
+}

@@ -1,0 +1,220 @@
+//! `--log`, `--log-format`, `--log-level`: a logger in the shape of runc's (logrus), which engines parse.
+//!
+//! Nothing is opened before the first line is written. A line is one write(2) to a file opened with O_APPEND, and
+//! control characters are escaped: what a container's config says can neither forge a line nor command a terminal.
+#![forbid(unsafe_code)]
+use crate::cli::Invocation;
+use crate::failure::Failure;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+#[derive(Debug, Default)]
+struct Logger {
+    file: Option<PathBuf>,
+    json: bool,
+    opened: OnceLock<Option<File>>,
+}
+
+static LOGGER: OnceLock<Logger> = OnceLock::new();
+
+/// Takes note of the flags.
+pub(crate) fn configure(invocation: &Invocation) -> Result<(), Failure> {
+    let json = match invocation.text("log-format")? {
+        None | Some("text") => false,
+        Some("json") => true,
+        Some(other) => return Err(Failure::new(format!("invalid log-format: {other}"))),
+    };
+    let level = match invocation.text("log-level")? {
+        _ if invocation.is_set("debug") => LevelFilter::Debug,
+        None | Some("warning") => LevelFilter::Warn,
+        Some("error") => LevelFilter::Error,
+        Some("info") => LevelFilter::Info,
+        Some("debug") => LevelFilter::Debug,
+        Some(other) => return Err(Failure::new(format!("invalid log-level: {other}"))),
+    };
+    let logger = LOGGER.get_or_init(|| Logger { file: invocation.path("log"), json, opened: OnceLock::new() });
+    if log::set_logger(logger).is_ok() {
+        log::set_max_level(level);
+    }
+    Ok(())
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            let message = record.args().to_string();
+            let line = line(self.json, record.level(), &message, now(), "");
+            if !self.to_file(&line) {
+                to_stderr(&line);
+            }
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+impl Logger {
+    /// Whether there is a log file, and the line is in it.
+    fn to_file(&self, line: &str) -> bool {
+        let Some(path) = &self.file else { return false };
+        let open = || {
+            let opened = File::options().append(true).create(true).mode(0o644).open(path);
+            opened.inspect_err(|error| plainly(&format!("--log {}: {error}", path.display()))).ok()
+        };
+        let file = self.opened.get_or_init(open).as_ref();
+        file.is_some_and(|mut file| file.write_all(line.as_bytes()).is_ok())
+    }
+}
+
+/// Logs what the program fails with. Returns whether a log file took it.
+pub(crate) fn failure(message: &str, origin: Option<&str>, errno: Option<i32>) -> bool {
+    let Some(logger) = LOGGER.get() else {
+        return false;
+    };
+    let mut more = String::new();
+    if let Some(origin) = origin.filter(|_| logger.json) {
+        let _ = write!(more, ",\"origin\":{}", json(origin));
+    }
+    if let Some(errno) = errno.filter(|_| logger.json) {
+        let _ = write!(more, ",\"errno\":\"{:?}\"", nix::errno::Errno::from_raw(errno));
+    }
+    logger.file.is_some() && logger.to_file(&line(logger.json, Level::Error, message, now(), &more))
+}
+
+/// The failure as a log line on standard error.
+pub(crate) fn line_to_stderr(message: &str) {
+    let json = LOGGER.get().is_some_and(|logger| logger.json);
+    to_stderr(&line(json, Level::Error, message, now(), ""));
+}
+
+/// A line on standard error as it is.
+pub(crate) fn plainly(message: &str) {
+    let mut line = String::with_capacity(message.len() + 1);
+    escape(&mut line, message);
+    line.push('\n');
+    to_stderr(&line);
+}
+
+fn to_stderr(line: &str) {
+    // Nobody is left to hear that standard error is closed.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+fn line(as_json: bool, level: Level, message: &str, time: u64, more: &str) -> String {
+    let level = match level {
+        Level::Error => "error",
+        Level::Warn => "warning",
+        Level::Info => "info",
+        Level::Debug | Level::Trace => "debug",
+    };
+    let time = rfc3339(time);
+    if as_json {
+        return format!("{{\"level\":\"{level}\",\"msg\":{},\"time\":\"{time}\"{more}}}\n", json(message));
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/@^+".contains(&byte);
+    let mut line = format!("time=\"{time}\" level={level} msg=");
+    if !message.is_empty() && message.bytes().all(plain) {
+        line.push_str(message);
+    } else {
+        line.push('"');
+        for part in message.split_inclusive(['"', '\\']) {
+            let quoted = part.strip_suffix(['"', '\\']).unwrap_or(part);
+            escape(&mut line, quoted);
+            if let Some(quote) = part.strip_prefix(quoted).filter(|quote| !quote.is_empty()) {
+                line.push('\\');
+                line.push_str(quote);
+            }
+        }
+        line.push('"');
+    }
+    line.push('\n');
+    line
+}
+
+/// Control characters as Go's `%q` writes them.
+fn escape(line: &mut String, text: &str) {
+    for letter in text.chars() {
+        match letter {
+            '\n' => line.push_str("\\n"),
+            '\r' => line.push_str("\\r"),
+            '\t' => line.push_str("\\t"),
+            _ if letter.is_control() || ('\u{2028}'..='\u{202e}').contains(&letter) => {
+                let _ = write!(line, "\\u{:04x}", u32::from(letter));
+            }
+            _ => line.push(letter),
+        }
+    }
+}
+
+fn json(text: &str) -> serde_json::Value {
+    text.into()
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Seconds since 1970 as `2026-11-21T09:44:21Z`.
+fn rfc3339(time: u64) -> String {
+    let (days, second) = (time / 86_400, time % 86_400);
+    // Years begin in March, so that the day that comes and goes is the last one; eras have 400 years. The first day
+    // is 0000-03-01, 719,468 days before 1970.
+    let shifted = days + 719_468;
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_as_rfc3339() {
+        for (time, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (951_868_800, "2000-03-01T00:00:00Z"),
+            (1_795_253_061, "2026-11-21T09:24:21Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(time), text);
+        }
+    }
+
+    #[test]
+    fn a_text_line_is_the_one_logrus_writes() {
+        let line = |message| line(false, Level::Error, message, 0, "");
+        assert_eq!(line("two words"), "time=\"1970-01-01T00:00:00Z\" level=error msg=\"two words\"\n");
+        assert_eq!(line("word"), "time=\"1970-01-01T00:00:00Z\" level=error msg=word\n");
+        assert_eq!(line(""), "time=\"1970-01-01T00:00:00Z\" level=error msg=\"\"\n");
+        assert_eq!(
+            line("exec: \"sh\": no\\such file"),
+            "time=\"1970-01-01T00:00:00Z\" level=error msg=\"exec: \\\"sh\\\": no\\\\such file\"\n"
+        );
+    }
+
+    #[test]
+    fn a_message_cannot_forge_a_line_nor_command_a_terminal() {
+        let text = line(false, Level::Error, "a\nlevel=error msg=b\u{1b}[2J\u{202e}", 0, "");
+        assert_eq!(text, "time=\"1970-01-01T00:00:00Z\" level=error msg=\"a\\nlevel=error msg=b\\u001b[2J\\u202e\"\n");
+        let text = line(true, Level::Error, "a\n\"b\"\u{1b}", 0, "");
+        assert_eq!(text, "{\"level\":\"error\",\"msg\":\"a\\n\\\"b\\\"\\u001b\",\"time\":\"1970-01-01T00:00:00Z\"}\n");
+    }
+}

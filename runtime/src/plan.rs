@@ -1,0 +1,47 @@
+//! `plan`: what `create` or `exec` would do.
+#![forbid(unsafe_code)]
+use crate::cli::Invocation;
+use crate::failure::Failure;
+use crate::{create, print};
+use libcontainer::{Bundle, HostFacts, Plan, PlanOptions};
+use std::path::Path;
+
+pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
+    let facts = match invocation.path("facts") {
+        Some(path) => facts(&path)?,
+        None => HostFacts::probe()?,
+    };
+    if invocation.is_set("show-facts") {
+        let facts = serde_json::to_string_pretty(&facts).map_err(|error| Failure::new(error.to_string()))?;
+        print(format!("{facts}\n").as_bytes())?;
+        return Ok(0);
+    }
+    let json = invocation.choice("format")? == "json";
+    let bundle = create::bundle(invocation)?;
+    let exec = invocation.path("exec").map(|path| read(&path)).transpose()?;
+    let exec = exec.map(|json| Bundle::process_from_slice(&json)).transpose()?;
+    let options = PlanOptions {
+        id: invocation.text("id")?.unwrap_or("ID").to_owned(),
+        no_pivot: invocation.is_set("no-pivot"),
+        no_new_keyring: invocation.is_set("no-new-keyring"),
+        preserve_fds: invocation.number("preserve-fds")?.unwrap_or(0),
+        listen_fds: 0,
+        cgroup_manager: invocation.cgroup_manager()?,
+    };
+    let env = invocation.is_set("show-env");
+    let plan = match exec {
+        Some(process) => Plan::exec(&bundle, &process, &facts, &options)?,
+        None => Plan::new(&bundle, &facts, &options)?,
+    };
+    let text = if json { format!("{:#}\n", plan.to_json(env)) } else { plan.to_text(env) };
+    print(text.as_bytes())?;
+    Ok(0)
+}
+
+fn facts(path: &Path) -> Result<HostFacts, Failure> {
+    serde_json::from_slice(&read(path)?).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| Failure::io(&format!("open {}", path.display()), &error))
+}

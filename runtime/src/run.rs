@@ -1,0 +1,49 @@
+//! `run`: create, start, wait, delete.
+#![forbid(unsafe_code)]
+use crate::cli::Invocation;
+use crate::failure::Failure;
+use crate::foreground::Foreground;
+use crate::{create, foreground};
+use libcontainer::Container;
+
+pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
+    let id = invocation.id()?;
+    let bundle = create::bundle(invocation)?;
+    let mut options = create::options(invocation)?;
+    let store = invocation.store()?;
+    if invocation.is_set("detach") {
+        let container = store.create(id, &bundle, &options)?;
+        let started = container.start().map_err(Failure::from);
+        return if started.is_err() { finish(invocation, container, started.map(|()| 0)) } else { Ok(0) };
+    }
+    let has_terminal = create::has_terminal(&bundle);
+    foreground::refuse_socket(options.console_socket.as_deref())?;
+    options.own_console = has_terminal;
+    // Before the container is there: a signal that comes while it is being made must reach it, not orphan it.
+    let mut foreground = Foreground::prepare(has_terminal, !invocation.is_set("no-subreaper"))?;
+    let mut container = store.create(id, &bundle, &options)?;
+    let status = supervise(&mut foreground, &mut container);
+    // The terminal is given back before anything is said.
+    drop(foreground);
+    finish(invocation, container, status)
+}
+
+fn supervise(foreground: &mut Foreground, container: &mut Container) -> Result<u8, Failure> {
+    let console = container.child().and_then(|child| child.take_console());
+    foreground.attach(console)?;
+    container.start()?;
+    let child = container.child().ok_or_else(|| Failure::new("the container's process is not our child"))?;
+    foreground.wait(child)
+}
+
+/// What `run` made, `run` removes, unless the caller keeps it.
+fn finish(invocation: &Invocation, container: Container, status: Result<u8, Failure>) -> Result<u8, Failure> {
+    if invocation.is_set("keep") {
+        return status;
+    }
+    if let Err(error) = container.delete(true) {
+        // The container's status, or what made it fail, is worth more.
+        ::log::warn!("{error}");
+    }
+    status
+}
