@@ -1,5 +1,6 @@
 //! A bundle in a temporary directory, the container that runs from it, and what is left of them.
 use crate::{Output, Runtime, cgroup, output, runtime, wait_until};
+use nix::unistd;
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
@@ -157,7 +158,8 @@ impl Container {
         let mut command = self.runtime_for_user().command();
         command.arg("--root").arg(self.dir.join("state")).args(args).stdin(Stdio::null()).env("PLIMSOLL_TEST", &self.id);
         if let Some(user) = self.user {
-            command.uid(user).gid(user).env("HOME", &self.dir).env("XDG_RUNTIME_DIR", &self.dir).current_dir(&self.dir);
+            become_user(&mut command, user);
+            command.env("HOME", &self.dir).env("XDG_RUNTIME_DIR", &self.dir).current_dir(&self.dir);
         }
         command
     }
@@ -297,9 +299,21 @@ impl Container {
     }
 }
 
+/// Last of all, after the runtime was put where it works.
+fn become_user(command: &mut Command, user: u32) {
+    let change = move || {
+        unistd::setgroups(&[])?;
+        unistd::setgid(user.into())?;
+        Ok(unistd::setuid(user.into())?)
+    };
+    // SAFETY: only system calls between fork and exec, in a process of one thread.
+    unsafe { command.pre_exec(change) };
+}
+
 impl Drop for Container {
     fn drop(&mut self) {
-        self.call(&["delete", "--force", &self.id]);
+        // Not a place to panic: a test may be doing so already.
+        let _ = output::attempt(&mut self.command(&["delete", "--force", &self.id]));
         cgroup::remove(&format!("/{}", self.id));
         let _ = fs::remove_dir_all(&self.dir);
     }

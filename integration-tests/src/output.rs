@@ -1,9 +1,10 @@
 //! What a call said, and what was expected.
 use crate::runtime;
-use std::fs::File;
-use std::io::{Read, Seek};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 /// Long enough for a busy machine, short enough to notice a hang.
@@ -31,12 +32,14 @@ impl Output {
         self
     }
 
-    /// Exit status 1 and `words` in the error, which is one line (if the runtime is one that keeps runc's words).
+    /// Exit status 1 (anything but 0 from crun, which is not strict) and `words` in the error.
     #[track_caller]
     pub fn fails(&self, words: &str) -> &Output {
-        self.exits(1).says(words)
+        assert!(self.status == 1 || self.status != 0 && !runtime().speaks_like_runc(), "{self:#?}");
+        self.says(words)
     }
 
+    /// `words` in the error, if the runtime is one that keeps runc's.
     #[track_caller]
     pub fn says(&self, words: &str) -> &Output {
         assert!(!self.stderr.trim().is_empty(), "no error was printed: {self:#?}");
@@ -45,35 +48,44 @@ impl Output {
     }
 }
 
-/// Runs to the end, within the deadline. Output goes through files: a pipe would stay open as long as a
-/// detached container lives.
+/// Runs to the end.
 ///
 /// # Panics
-/// If it cannot be started, or does not end.
+/// If it cannot be started, or does not end within the deadline.
 #[track_caller]
 pub fn finish(command: &mut Command) -> Output {
-    let (mut stdout, mut stderr) = (scratch(), scratch());
-    let share = |file: &File| Stdio::from(file.try_clone().expect("dup"));
-    let said = format!("{command:?}");
-    let child = command.stdout(share(&stdout)).stderr(share(&stderr)).spawn();
-    let status = wait(child.unwrap_or_else(|error| panic!("{said}: {error}")), &said);
-    Output { command: said, status, stdout: contents(&mut stdout), stderr: contents(&mut stderr) }
+    attempt(command).unwrap_or_else(|error| panic!("{error}: {command:?}"))
 }
 
+/// Output goes through files: a pipe would stay open as long as a detached container lives.
+///
+/// # Errors
+/// If it cannot be started, or does not end within the deadline.
+pub fn attempt(command: &mut Command) -> io::Result<Output> {
+    let (mut stdout, mut stderr) = (scratch()?, scratch()?);
+    let child = command.stdout(stdout.try_clone()?).stderr(stderr.try_clone()?).spawn()?;
+    let status = end(child)?;
+    Ok(Output { command: format!("{command:?}"), status, stdout: contents(&mut stdout)?, stderr: contents(&mut stderr)? })
+}
+
+/// # Panics
+/// If it does not end within the deadline.
 #[track_caller]
-pub fn wait(mut child: Child, said: &str) -> i32 {
+pub fn wait(child: Child, said: &str) -> i32 {
+    end(child).unwrap_or_else(|error| panic!("{said}: {error}"))
+}
+
+fn end(mut child: Child) -> io::Result<i32> {
     let started = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().expect("our own child") {
-            return status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-        }
-        if started.elapsed() > DEADLINE {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!("still running after {DEADLINE:?}: {said}");
+    while started.elapsed() < DEADLINE {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()));
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+    child.kill()?;
+    child.wait()?;
+    Err(io::Error::other("still running at the deadline"))
 }
 
 /// Asks until there is an answer, within the deadline.
@@ -93,16 +105,13 @@ pub fn wait_until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A file without a name.
-fn scratch() -> File {
-    let flags = libc::O_TMPFILE;
-    let mut options = std::fs::OpenOptions::new();
-    std::os::unix::fs::OpenOptionsExt::custom_flags(options.read(true).write(true), flags);
-    options.open(std::env::temp_dir()).expect("a temporary file")
+fn scratch() -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).custom_flags(libc::O_TMPFILE).open(std::env::temp_dir())
 }
 
-fn contents(file: &mut File) -> String {
+fn contents(file: &mut File) -> io::Result<String> {
     let mut bytes = Vec::new();
-    file.rewind().expect("a plain file");
-    file.read_to_end(&mut bytes).expect("a plain file");
-    String::from_utf8_lossy(&bytes).into_owned()
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

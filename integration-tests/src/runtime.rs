@@ -47,8 +47,19 @@ impl Runtime {
         let mut command = Command::new(&self.path);
         if self.is("crun") {
             let namespace = cgroup::v1_only().as_fd();
-            // SAFETY: setns(2) is one system call; the descriptor lives in a static.
-            unsafe { command.pre_exec(move || Ok(setns(namespace, CloneFlags::CLONE_NEWNS)?)) };
+            let enter = move || {
+                // setns(2) leaves us in the root directory of the namespace.
+                let mut path = [0; libc::PATH_MAX as usize];
+                // SAFETY: both write to or read from an array of that length, and the first ends it with a zero.
+                unsafe {
+                    libc::getcwd(path.as_mut_ptr(), path.len());
+                    setns(namespace, CloneFlags::CLONE_NEWNS)?;
+                    libc::chdir(path.as_ptr());
+                }
+                Ok(())
+            };
+            // SAFETY: only system calls between fork and exec; the descriptor lives in a static.
+            unsafe { command.pre_exec(enter) };
         }
         command
     }

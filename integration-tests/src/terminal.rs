@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 nix::ioctl_write_ptr_bad!(set_size, libc::TIOCSWINSZ, Winsize);
 
@@ -83,10 +83,11 @@ impl Terminal {
     /// If they do not come within the deadline.
     #[track_caller]
     pub fn expect(&mut self, words: &str) -> &str {
+        let deadline = Instant::now() + output::DEADLINE;
         while !self.text.contains(words) {
-            match self.heard.recv_timeout(output::DEADLINE) {
+            match self.heard.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(bytes) => self.text += &String::from_utf8_lossy(&bytes),
-                Err(why) => panic!("{why}: expected `{words}` after {:?}", self.text),
+                Err(why) => panic!("{why}: expected `{words}`: {:?}", self.text),
             }
         }
         &self.text

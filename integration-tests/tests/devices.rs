@@ -24,7 +24,7 @@ fn the_default_devices_are_there() {
 
 #[test]
 fn the_default_links_are_there() {
-    let seen = Container::new().shell("cd /dev && readlink fd stdin stdout stderr ptmx").run();
+    let seen = Container::new().shell("cd /dev && for name in fd stdin stdout stderr ptmx; do readlink $name; done").run();
     assert_eq!(seen.ok(), "/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx");
 }
 

@@ -1,8 +1,9 @@
 //! linux.maskedPaths: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#masked-paths>
 use plimsoll_integration_tests::Container;
 use plimsoll_integration_tests::see::mount_at;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
+use std::path::Path;
 
 fn masking(path: &str, script: &str) -> Container {
     Container::new().set("/linux/maskedPaths", json!([path])).shell(script)
@@ -30,8 +31,13 @@ fn a_path_that_does_not_exist_is_left_alone() {
 
 #[test]
 fn those_of_the_default_config_show_nothing() {
-    let seen = Container::new().shell("head -c 1 /proc/kcore /proc/keys /proc/timer_list; ls -A /sys/firmware /proc/acpi; cat /proc/self/mountinfo").run();
-    let kcore = mount_at(&seen.stdout, "/proc/kcore").expect("a mount over /proc/kcore");
-    assert!(kcore.root.ends_with("/null"), "{kcore:?}");
-    assert!(mount_at(&seen.stdout, "/sys/firmware").is_some_and(|mount| mount.has("ro")), "{seen:?}");
+    let container = Container::new();
+    let paths = container.config["linux"]["maskedPaths"].as_array().expect("an array").clone();
+    let mounts = container.args(&["cat", "/proc/self/mountinfo"]).run();
+    // No kernel has them all.
+    for path in paths.iter().filter_map(Value::as_str).filter(|path| Path::new(path).exists()) {
+        let mount = mount_at(mounts.ok(), path).unwrap_or_else(|| panic!("nothing on {path}"));
+        let empty = if Path::new(path).is_dir() { mount.has("ro") } else { mount.root.ends_with("/null") };
+        assert!(empty, "{mount:?}");
+    }
 }

@@ -4,6 +4,7 @@ use plimsoll_integration_tests::{Container, known_deviation};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 /// What a container with this mount sees at its destination.
 #[track_caller]
@@ -25,7 +26,7 @@ fn assert_has(mount: &Mount, options: &[&str]) {
     }
 }
 
-fn bind(source: &std::path::Path, destination: &str, options: &[&str]) -> Value {
+fn bind(source: &Path, destination: &str, options: &[&str]) -> Value {
     json!({"destination": destination, "type": "none", "source": source, "options": options})
 }
 
@@ -46,7 +47,15 @@ fn those_of_the_default_config_are_all_there() {
         assert_has(&mount, options);
     }
     let cgroup = mount_at(output.ok(), "/sys/fs/cgroup").expect("something on /sys/fs/cgroup");
-    assert_has(&cgroup, &["ro", "nosuid", "nodev", "noexec"]);
+    assert_has(&cgroup, &["nosuid", "nodev", "noexec"]);
+}
+
+#[test]
+fn the_directory_above_the_cgroup_hierarchies_is_read_only_too() {
+    if known_deviation() {
+        return;
+    }
+    assert_has(&seen(Container::new(), "/sys/fs/cgroup"), &["ro"]);
 }
 
 #[test]
@@ -85,6 +94,9 @@ fn tmpfs_options_reach_the_filesystem() {
 
 #[test]
 fn options_that_set_and_clear_take_the_last_word() {
+    if known_deviation() {
+        return;
+    }
     let options = json!(["ro", "noexec", "nosuid", "rw", "exec", "suid", "size=1m"]);
     let mount = check(json!({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs", "options": options}));
     assert_has(&mount, &["rw"]);
@@ -103,8 +115,8 @@ fn a_directory_is_bound() {
     let shared = container.dir.join("shared");
     fs::create_dir(&shared).expect("our own");
     fs::write(shared.join("log"), "fair wind").expect("our own");
-    let container = container.mount(bind(&shared, "/mnt", &["bind"])).set("/root/readonly", json!(false));
-    assert_eq!(container.shell("cat /mnt/log; echo back >/mnt/answer").run().ok(), "fair wind");
+    let container = container.mount(bind(&shared, "/mnt", &["bind"])).shell("cat /mnt/log; echo back >/mnt/answer");
+    assert_eq!(container.run().ok(), "fair wind");
     assert_eq!(fs::read_to_string(shared.join("answer")).expect("written inside"), "back\n");
 }
 
@@ -169,6 +181,9 @@ fn ro_is_for_the_top_and_rro_for_all_of_it() {
 
 #[test]
 fn propagation_is_as_asked_for() {
+    if known_deviation() {
+        return;
+    }
     for (option, expected) in [("shared", "shared"), ("private", ""), ("unbindable", "unbindable")] {
         let options = [option, "size=1m"];
         let mount = check(json!({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs", "options": options}));
@@ -185,15 +200,31 @@ fn a_missing_target_is_made_even_for_a_read_only_root() {
 
 #[test]
 fn a_target_behind_a_symlink_stays_inside_the_root_filesystem() {
-    // Absolute, relative, and with more `..` than there are directories.
-    for link in ["/harbour", "harbour", "../../../../../../harbour"] {
-        let container = Container::new();
-        symlink(link, container.rootfs().join("etc/link")).expect("our own");
-        let target = if link == "harbour" { "/etc/harbour/quay" } else { "/harbour/quay" };
-        let mount = json!({"destination": "/etc/link/quay", "type": "tmpfs", "source": "tmpfs"});
-        assert_eq!(seen(container.mount(mount), target).kind, "tmpfs", "{link}");
-        assert!(!std::path::Path::new("/harbour").exists(), "{link}");
+    for link in ESCAPES {
+        let container = behind(link);
+        fs::create_dir(container.rootfs().join("harbour")).expect("our own");
+        assert_eq!(seen(container, "/harbour/quay").kind, "tmpfs", "{link}");
     }
+}
+
+#[test]
+fn a_target_behind_a_dangling_symlink_is_made_inside_the_root_filesystem() {
+    if known_deviation() {
+        return;
+    }
+    for link in ESCAPES {
+        assert_eq!(seen(behind(link), "/harbour/quay").kind, "tmpfs", "{link}");
+        assert!(!Path::new("/harbour").exists(), "{link}");
+    }
+}
+
+/// Absolute, relative, and with more `..` than there are directories.
+const ESCAPES: [&str; 3] = ["/harbour", "../harbour", "../../../../../../harbour"];
+
+fn behind(link: &str) -> Container {
+    let container = Container::new();
+    symlink(link, container.rootfs().join("etc/link")).expect("our own");
+    container.mount(json!({"destination": "/etc/link/quay", "type": "tmpfs", "source": "tmpfs"}))
 }
 
 #[test]
