@@ -1,6 +1,6 @@
 //! process.terminal, process.consoleSize, --console-socket
 use plimsoll_integration_tests::terminal::{ConsoleSocket, Terminal};
-use plimsoll_integration_tests::{Container, output};
+use plimsoll_integration_tests::{Container, known_deviation, output};
 use serde_json::json;
 
 fn on_a_terminal(script: &str) -> Container {
@@ -46,10 +46,21 @@ fn control_c_interrupts_the_program() {
 }
 
 #[test]
-fn the_size_is_passed_on_and_so_is_its_change() {
-    let container = on_a_terminal("while :; do stty size; sleep 0.05; done");
+fn the_size_is_that_of_the_callers() {
+    if known_deviation() {
+        return;
+    }
+    let container = on_a_terminal("stty size");
     let (mut terminal, child) = Terminal::start(&mut container.launcher(&["run"]), 33, 99);
     terminal.expect("33 99");
+    assert_eq!(output::wait(child, "run"), 0);
+}
+
+#[test]
+fn a_change_of_size_is_passed_on() {
+    let container = on_a_terminal("while :; do stty size 2>&1; sleep 0.05; done");
+    let (mut terminal, child) = Terminal::start(&mut container.launcher(&["run"]), 33, 99);
+    terminal.expect("\n");
     terminal.resize(44, 111);
     terminal.expect("44 111");
     container.kill("KILL").ok();
@@ -79,7 +90,7 @@ fn detached_with_a_terminal_needs_a_socket() {
 
 #[test]
 fn a_socket_without_a_terminal_is_refused() {
-    if plimsoll_integration_tests::known_deviation() {
+    if known_deviation() {
         return;
     }
     let container = Container::new().args(&["true"]);
