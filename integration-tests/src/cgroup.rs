@@ -1,0 +1,81 @@
+//! The hierarchies of this machine.
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+pub const ROOT: &str = "/sys/fs/cgroup";
+
+/// In a mount namespace of our own, with the hugetlb controller mounted as v1.
+///
+/// crun 1.8 refuses a hybrid layout while the v2 hierarchy has controllers, and on such build machines
+/// hugetlb is the one it has. Nothing else of the host is changed.
+///
+/// # Errors
+/// Those of unshare(2) and mount(2); not root, say.
+pub fn enter_v1_only() -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    if fs::read_to_string("/sys/fs/cgroup/unified/cgroup.controllers").is_ok_and(|all| all.trim() == "hugetlb") {
+        mount(Some("hugetlb"), "/mnt", Some("cgroup"), MsFlags::empty(), Some("hugetlb"))?;
+    }
+    Ok(())
+}
+
+/// Such a mount namespace, made once: a thread enters it and only the descriptor stays.
+pub fn v1_only() -> &'static OwnedFd {
+    static NAMESPACE: LazyLock<OwnedFd> = LazyLock::new(|| {
+        let enter = || {
+            enter_v1_only().expect("a mount namespace for crun");
+            File::open("/proc/thread-self/ns/mnt").expect("procfs").into()
+        };
+        std::thread::spawn(enter).join().expect("no panic")
+    });
+    &NAMESPACE
+}
+
+/// Every directory that is called `path` in one of the hierarchies.
+pub fn directories(path: &str) -> Vec<PathBuf> {
+    let beneath = |root: PathBuf| root.join(path.trim_start_matches('/'));
+    let mut roots: Vec<_> = fs::read_dir(ROOT).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    roots.push(ROOT.into());
+    roots.into_iter().map(beneath).filter(|dir| dir.is_dir()).collect()
+}
+
+/// The pids in `dir` and all below it.
+pub fn pids(dir: &Path) -> Vec<i32> {
+    let own = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    let below = children(dir).into_iter().flat_map(|child| pids(&child));
+    own.lines().filter_map(|pid| pid.parse().ok()).chain(below).collect()
+}
+
+/// Takes away what a failed test left, by force: thaw, kill, rmdir.
+pub fn remove(path: &str) {
+    for dir in directories(path) {
+        let _ = fs::write(dir.join("freezer.state"), "THAWED");
+        for pid in pids(&dir) {
+            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL);
+        }
+        for _ in 0..100 {
+            remove_tree(&dir);
+            if !dir.exists() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn remove_tree(dir: &Path) {
+    children(dir).iter().for_each(|child| remove_tree(child));
+    let _ = fs::remove_dir(dir);
+}
+
+fn children(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}

@@ -1,0 +1,337 @@
+//! A bundle in a temporary directory, the container that runs from it, and what is left of them.
+use crate::{Output, Runtime, cgroup, output, runtime, wait_until};
+use nix::unistd;
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What `runc spec` prints, without a terminal.
+pub const DEFAULT: &str = include_str!("default.json");
+
+/// Built step by step, then run; deleted with force when it goes out of scope.
+#[derive(Debug)]
+pub struct Container {
+    /// Also the name of its directory, and part of everything that belongs to it.
+    pub id: String,
+    pub dir: PathBuf,
+    pub config: Value,
+    /// Who calls the runtime, if not root.
+    pub user: Option<u32>,
+}
+
+impl Default for Container {
+    fn default() -> Container {
+        Container::new()
+    }
+}
+
+impl Container {
+    /// The default config, busybox as its root filesystem, a cgroup of its own.
+    ///
+    /// # Panics
+    /// As everything here: if the machine cannot even do this.
+    pub fn new() -> Container {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let id = format!("plimsoll-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let dir = std::env::temp_dir().join(&id);
+        make_root(&dir.join("rootfs"));
+        let config = serde_json::from_str(DEFAULT).expect("JSON");
+        let container = Container { config, user: None, dir, id };
+        let path = container.cgroup();
+        container.set("/linux/cgroupsPath", json!(path))
+    }
+
+    /// As `spec --rootless` has it, for an ordinary user.
+    pub fn rootless(user: u32) -> Container {
+        let mut container = Container::new().remove("/linux/resources").remove("/linux/cgroupsPath");
+        let map = |outside: u32| json!([{"containerID": 0, "hostID": outside, "size": 1}]);
+        let namespaces = ["pid", "ipc", "uts", "mount", "user"].map(|kind| json!({"type": kind}));
+        let mounts = container.config["mounts"].as_array_mut().expect("an array");
+        mounts.retain(|mount| !mount["destination"].as_str().unwrap_or_default().starts_with("/sys"));
+        let options = json!(["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]);
+        mounts.iter_mut().filter(|mount| mount["type"] == "devpts").for_each(|mount| mount["options"] = options.clone());
+        mounts.push(json!({"destination": "/sys", "type": "none", "source": "/sys", "options": ["rbind", "nosuid", "noexec", "nodev", "ro"]}));
+        container.user = Some(user);
+        for path in [&container.dir, &container.rootfs()] {
+            chown(path, Some(user), Some(user)).expect("we are root");
+        }
+        container.set("/linux/uidMappings", map(user)).set("/linux/gidMappings", map(user)).set("/linux/namespaces", json!(namespaces))
+    }
+
+    // What config.json says.
+
+    /// Sets what is at a JSON pointer, making the objects that lead there; `-` appends to an array.
+    #[must_use]
+    pub fn set(mut self, pointer: &str, value: Value) -> Container {
+        let mut place = &mut self.config;
+        for key in pointer.split('/').skip(1) {
+            if key == "-" && place.is_null() {
+                *place = json!([]);
+            }
+            place = match (place, key.parse::<usize>()) {
+                (Value::Array(array), Ok(index)) => &mut array[index],
+                (Value::Array(array), _) => {
+                    array.push(Value::Null);
+                    array.last_mut().expect("just pushed")
+                }
+                (object, _) => &mut object[key],
+            };
+        }
+        *place = value;
+        self
+    }
+
+    #[must_use]
+    pub fn remove(mut self, pointer: &str) -> Container {
+        let (parent, key) = pointer.rsplit_once('/').expect("a JSON pointer");
+        if let Some(object) = self.config.pointer_mut(parent).and_then(Value::as_object_mut) {
+            object.remove(key);
+        }
+        self
+    }
+
+    #[must_use]
+    pub fn args(self, args: &[&str]) -> Container {
+        self.set("/process/args", json!(args))
+    }
+
+    #[must_use]
+    pub fn shell(self, script: &str) -> Container {
+        self.args(&["sh", "-c", script])
+    }
+
+    #[must_use]
+    pub fn mount(self, mount: Value) -> Container {
+        self.set("/mounts/-", mount)
+    }
+
+    /// One more namespace; `path` to join one.
+    #[must_use]
+    pub fn namespace(self, kind: &str, path: Option<&str>) -> Container {
+        let namespace = path.map_or(json!({"type": kind}), |path| json!({"type": kind, "path": path}));
+        self.without_namespace(kind).set("/linux/namespaces/-", namespace)
+    }
+
+    #[must_use]
+    pub fn without_namespace(mut self, kind: &str) -> Container {
+        self.config["linux"]["namespaces"].as_array_mut().expect("an array").retain(|namespace| namespace["type"] != kind);
+        self
+    }
+
+    /// Both sets that count for a process that is root.
+    #[must_use]
+    pub fn capabilities(self, names: &[&str]) -> Container {
+        let sets = ["bounding", "permitted", "effective"];
+        sets.iter().fold(self, |container, set| container.set(&format!("/process/capabilities/{set}"), json!(names)))
+    }
+
+    // Where things are.
+
+    pub fn rootfs(&self) -> PathBuf {
+        self.dir.join("rootfs")
+    }
+
+    /// As `linux.cgroupsPath`: a parent of its own, so that nobody else's removal is in the way.
+    pub fn cgroup(&self) -> String {
+        format!("/{0}/{0}", self.id)
+    }
+
+    /// A file of the container's v1 cgroup, from the outside.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[track_caller]
+    pub fn cgroup_file(&self, controller: &str, file: &str) -> String {
+        let path = format!("{}/{controller}{}/{file}", cgroup::ROOT, self.cgroup());
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")).trim_end().to_owned()
+    }
+
+    // What an engine calls.
+
+    /// `RUNTIME --root … args`
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.runtime_for_user().command();
+        command.arg("--root").arg(self.dir.join("state")).args(args).stdin(Stdio::null()).env("PLIMSOLL_TEST", &self.id);
+        if let Some(user) = self.user {
+            become_user(&mut command, user);
+            command.env("HOME", &self.dir).env("XDG_RUNTIME_DIR", &self.dir).current_dir(&self.dir);
+        }
+        command
+    }
+
+    #[track_caller]
+    pub fn call(&self, args: &[&str]) -> Output {
+        output::finish(&mut self.command(args))
+    }
+
+    /// `create` or `run`, any flags; the bundle and the id come after.
+    #[track_caller]
+    pub fn launch(&self, args: &[&str]) -> Output {
+        output::finish(&mut self.launcher(args))
+    }
+
+    pub fn launcher(&self, args: &[&str]) -> Command {
+        self.write_config();
+        let mut command = self.command(args);
+        command.arg("--bundle").arg(&self.dir).arg(&self.id);
+        command
+    }
+
+    pub fn write_config(&self) {
+        fs::write(self.dir.join("config.json"), self.config.to_string()).expect("our own directory");
+    }
+
+    #[track_caller]
+    pub fn run(&self) -> Output {
+        self.launch(&["run"])
+    }
+
+    #[track_caller]
+    pub fn create(&self) -> Output {
+        self.launch(&["create"])
+    }
+
+    #[track_caller]
+    pub fn start(&self) -> Output {
+        self.call(&["start", &self.id])
+    }
+
+    #[track_caller]
+    pub fn kill(&self, signal: &str) -> Output {
+        self.call(&["kill", &self.id, signal])
+    }
+
+    #[track_caller]
+    pub fn delete(&self) -> Output {
+        self.call(&["delete", &self.id])
+    }
+
+    #[track_caller]
+    pub fn exec(&self, args: &[&str]) -> Output {
+        self.exec_with(&[], args)
+    }
+
+    #[track_caller]
+    pub fn exec_with(&self, flags: &[&str], args: &[&str]) -> Output {
+        self.call(&[&["exec"], flags, &[self.id.as_str()], args].concat())
+    }
+
+    #[track_caller]
+    pub fn state(&self) -> Value {
+        serde_json::from_str(self.call(&["state", &self.id]).ok()).expect("JSON")
+    }
+
+    #[track_caller]
+    pub fn status(&self) -> String {
+        self.state()["status"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// # Panics
+    /// If it has none.
+    #[track_caller]
+    pub fn pid(&self) -> i32 {
+        self.state()["pid"].as_i64().and_then(|pid| pid.try_into().ok()).expect("a pid")
+    }
+
+    #[track_caller]
+    pub fn wait_for(&self, status: &str) {
+        wait_until(&format!("{} is {status}", self.id), || (self.status() == status).then_some(()));
+    }
+
+    /// Created, its program not started.
+    #[must_use]
+    #[track_caller]
+    pub fn created(self) -> Container {
+        self.create().ok();
+        self
+    }
+
+    /// Started, and busy with nothing until killed.
+    #[must_use]
+    #[track_caller]
+    pub fn running(self) -> Container {
+        let container = self.args(&["sleep", "1000"]).created();
+        container.start().ok();
+        container
+    }
+
+    // What is left.
+
+    /// State, cgroups, processes and mounts of this container, in words. Nothing, after `delete`.
+    pub fn left_behind(&self) -> Vec<String> {
+        let state = fs::read_dir(self.dir.join("state")).into_iter().flatten().flatten().map(|entry| entry.path());
+        let cgroups = cgroup::directories(&self.cgroup());
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mounts = mounts.lines().filter(|line| line.contains(&self.id)).map(|line| format!("mount {line}"));
+        let paths = state.chain(cgroups).map(|path| path.display().to_string());
+        paths.chain(mounts).chain(self.processes().into_iter().map(|pid| format!("process {pid}"))).collect()
+    }
+
+    /// Everyone in its cgroup, in its root filesystem, or with our mark in the environment. Not the dead:
+    /// they wait for whoever adopted them.
+    fn processes(&self) -> Vec<i32> {
+        let pids = fs::read_dir("/proc").expect("procfs").flatten();
+        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let says = |pid: i32, file: &str, words: &str| {
+            let text = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            String::from_utf8_lossy(&text).contains(words)
+        };
+        let ours = |pid: i32| ["cgroup", "environ", "cmdline", "mountinfo"].iter().any(|file| says(pid, file, &self.id));
+        pids.filter(|pid| ours(*pid) && !says(*pid, "status", "State:\tZ")).collect()
+    }
+
+    /// An ordinary user cannot reach below /root, where a clone may be.
+    fn runtime_for_user(&self) -> &'static Runtime {
+        static REACHABLE: LazyLock<Runtime> = LazyLock::new(|| {
+            let dir = std::env::temp_dir().join(format!("plimsoll-test-{}-runtime", std::process::id()));
+            fs::create_dir_all(&dir).expect("a temporary directory");
+            let path = dir.join(&runtime().name);
+            fs::copy(&runtime().path, &path).expect("a copy");
+            Runtime::named(&path.to_string_lossy())
+        });
+        let private = self.user.is_some() && !runtime().path.starts_with("/usr");
+        if private { &REACHABLE } else { runtime() }
+    }
+}
+
+/// Last of all, after the runtime was put where it works.
+fn become_user(command: &mut Command, user: u32) {
+    let change = move || {
+        unistd::setgroups(&[])?;
+        unistd::setgid(user.into())?;
+        Ok(unistd::setuid(user.into())?)
+    };
+    // SAFETY: only system calls between fork and exec, in a process of one thread.
+    unsafe { command.pre_exec(change) };
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        // Not a place to panic: a test may be doing so already.
+        let _ = output::attempt(&mut self.command(&["delete", "--force", &self.id]));
+        cgroup::remove(&format!("/{}", self.id));
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// busybox, and a name in /bin for all it can do.
+fn make_root(root: &Path) {
+    static APPLETS: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let list = Command::new("/bin/busybox").arg("--list").output().expect("busybox-static").stdout;
+        String::from_utf8_lossy(&list).lines().map(str::to_owned).collect()
+    });
+    let mut builder = fs::DirBuilder::new();
+    for dir in ["bin", "dev", "etc", "proc", "sys", "tmp", "root"] {
+        builder.recursive(true).mode(0o755).create(root.join(dir)).expect("a temporary directory");
+    }
+    fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).expect("our own");
+    fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox-static");
+    for applet in APPLETS.iter().filter(|name| *name != "busybox") {
+        symlink("busybox", root.join("bin").join(applet)).expect("our own");
+    }
+}

@@ -1,0 +1,1 @@
+//! Cheap process starts and medians, for the two programs in `src/bin`.

@@ -1,0 +1,74 @@
+//! linux.uidMappings, linux.gidMappings: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#user-namespace-mappings>
+use plimsoll_integration_tests::{Container, known_deviation};
+use serde_json::{Value, json};
+use std::os::unix::fs::MetadataExt;
+
+fn map(inside: u32, outside: u32, size: u32) -> Value {
+    json!([{"containerID": inside, "hostID": outside, "size": size}])
+}
+
+/// Root inside is 100000 outside, who owns the root filesystem.
+fn mapped() -> Container {
+    let container = Container::new().namespace("user", None);
+    for dir in ["", "bin", "etc", "tmp", "root"] {
+        std::os::unix::fs::chown(container.rootfs().join(dir), Some(100_000), Some(200_000)).expect("we are root");
+    }
+    container.set("/linux/uidMappings", map(0, 100_000, 65536)).set("/linux/gidMappings", map(0, 200_000, 65536))
+}
+
+#[test]
+fn ids_are_mapped_as_asked_for() {
+    let seen = mapped().shell("cat /proc/self/uid_map /proc/self/gid_map | tr -s ' '; id -u; id -g").run();
+    assert_eq!(seen.ok(), " 0 100000 65536\n 0 200000 65536\n0\n0");
+}
+
+#[test]
+fn a_file_made_inside_belongs_to_the_mapped_user() {
+    let container = mapped().set("/root/readonly", json!(false)).shell("touch /etc/mine");
+    container.run().ok();
+    let file = container.rootfs().join("etc/mine").metadata().expect("made inside");
+    assert_eq!((file.uid(), file.gid()), (100_000, 200_000));
+}
+
+#[test]
+fn several_ranges_are_fine() {
+    let ranges = json!([{"containerID": 0, "hostID": 100_000, "size": 10}, {"containerID": 10, "hostID": 300_000, "size": 5}]);
+    let container = mapped().set("/linux/uidMappings", ranges).args(&["cat", "/proc/self/uid_map"]);
+    let seen = container.run();
+    assert_eq!(seen.ok().split_whitespace().collect::<Vec<_>>(), ["0", "100000", "10", "10", "300000", "5"]);
+}
+
+#[test]
+fn the_default_mounts_and_devices_work() {
+    let seen = mapped().shell("echo x >/dev/null && head -c 1 /dev/zero | wc -c && ls -d /dev/pts /dev/shm /proc/self").run();
+    assert_eq!(seen.ok(), "1\n/dev/pts\n/dev/shm\n/proc/self");
+}
+
+#[test]
+fn the_processes_are_the_mapped_users_outside() {
+    let container = mapped().running();
+    let process = std::fs::metadata(format!("/proc/{}", container.pid())).expect("a process");
+    assert_eq!((process.uid(), process.gid()), (100_000, 200_000));
+    assert_eq!(container.exec(&["id", "-u"]).ok(), "0");
+}
+
+#[test]
+fn an_unmapped_user_is_an_error() {
+    let container = mapped().set("/process/user/uid", json!(70_000));
+    let seen = container.run();
+    assert_ne!(seen.status, 0);
+    assert_eq!(container.left_behind(), [""; 0]);
+}
+
+#[test]
+fn a_joined_user_namespace_is_the_others() {
+    if known_deviation() {
+        return;
+    }
+    let one = mapped().running();
+    let path = |kind: &str| format!("/proc/{}/ns/{kind}", one.pid());
+    let two = mapped().remove("/linux/uidMappings").remove("/linux/gidMappings").namespace("user", Some(&path("user")));
+    let seen = two.shell("readlink /proc/self/ns/user; cat /proc/self/uid_map | tr -s ' '").run();
+    let expected = std::fs::read_link(path("user")).expect("procfs");
+    assert_eq!(seen.ok(), format!("{}\n 0 100000 65536", expected.display()));
+}

@@ -1,0 +1,363 @@
+//! create, start, state, kill, delete, and the commands around them:
+//! <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/runtime.md#lifecycle>
+use plimsoll_integration_tests::{Container, known_deviation, runtime, wait_until};
+use serde_json::{Value, json};
+use std::fs;
+
+#[track_caller]
+fn nothing_left(container: &Container) {
+    assert_eq!(container.left_behind(), [""; 0]);
+}
+
+#[test]
+fn create_prepares_and_start_runs() {
+    let container = Container::new().shell("touch /dev/shm/ran; sleep 1000").created();
+    assert_eq!(container.status(), "created");
+    container.start().ok();
+    assert_eq!(container.status(), "running");
+    container.kill("KILL").ok();
+    container.wait_for("stopped");
+    container.delete().ok();
+    nothing_left(&container);
+}
+
+#[test]
+fn run_leaves_nothing() {
+    let container = Container::new().args(&["true"]);
+    container.run().ok();
+    nothing_left(&container);
+}
+
+#[test]
+fn success_is_silent() {
+    let container = Container::new().args(&["sleep", "1000"]);
+    let calls = [container.create(), container.start(), container.kill("KILL")];
+    container.wait_for("stopped");
+    for output in calls.into_iter().chain([container.delete()]) {
+        assert_eq!((output.ok(), output.stderr.as_str()), ("", ""), "{output:?}");
+    }
+}
+
+#[test]
+fn state_says_who_it_is() {
+    let container = Container::new().set("/annotations", json!({"org.example.port": "Bristol"})).running();
+    let state = container.state();
+    assert_eq!(state["id"], json!(container.id));
+    assert_eq!(state["status"], "running");
+    assert_eq!(state["bundle"], json!(container.dir));
+    assert_eq!(state["annotations"]["org.example.port"], "Bristol");
+    assert!(state["ociVersion"].as_str().is_some_and(|version| version.starts_with("1.")), "{state}");
+    assert!(state["created"].as_str().is_some_and(|time| time.len() >= 20 && time.ends_with('Z')), "{state}");
+    let command = fs::read_to_string(format!("/proc/{}/cmdline", state["pid"])).expect("a process");
+    assert_eq!(command, "sleep\x001000\0");
+}
+
+#[test]
+fn state_has_the_absolute_path_of_the_root_filesystem() {
+    // BuildKit looks up users there.
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().created();
+    assert_eq!(container.state()["rootfs"], json!(container.rootfs()));
+}
+
+#[test]
+fn a_stopped_container_has_pid_0() {
+    let container = Container::new().args(&["true"]).created();
+    container.start().ok();
+    container.wait_for("stopped");
+    assert_eq!(container.state()["pid"], 0);
+}
+
+#[test]
+fn every_command_says_that_a_container_does_not_exist() {
+    let container = Container::new();
+    for command in ["state", "start", "delete", "pause", "resume"] {
+        container.call(&[command, "no-such-container"]).fails("container does not exist");
+    }
+    container.call(&["kill", "no-such-container", "KILL"]).fails("container does not exist");
+    container.call(&["ps", "no-such-container"]).fails("container does not exist");
+    let exec = container.call(&["exec", "no-such-container", "true"]);
+    assert_ne!(exec.status, 0);
+    exec.says("container does not exist");
+}
+
+#[test]
+fn delete_with_force_of_nothing_succeeds() {
+    Container::new().call(&["delete", "--force", "no-such-container"]).ok();
+}
+
+#[test]
+fn an_id_is_taken_until_it_is_deleted() {
+    let container = Container::new().created();
+    container.create().fails("container with given ID already exists");
+    assert_eq!(container.status(), "created");
+    container.delete().ok();
+    container.create().ok();
+}
+
+#[test]
+fn a_created_container_can_be_deleted() {
+    let container = Container::new().created();
+    container.delete().ok();
+    nothing_left(&container);
+}
+
+#[test]
+fn a_running_container_is_not_deleted_without_force() {
+    let container = Container::new().running();
+    container.delete().fails(&format!("cannot delete container {} that is not stopped: running", container.id));
+    assert_eq!(container.status(), "running");
+    container.call(&["delete", "--force", &container.id]).ok();
+    nothing_left(&container);
+}
+
+#[test]
+fn start_is_only_for_created_containers() {
+    let container = Container::new().running();
+    container.start().fails("cannot start an already running container");
+    container.kill("KILL").ok();
+    container.wait_for("stopped");
+    container.start().fails("cannot start a container that has stopped");
+}
+
+#[test]
+fn kill_takes_a_name_or_a_number() {
+    ["KILL", "SIGKILL", "9"].iter().copied().for_each(kills);
+}
+
+#[test]
+fn kill_takes_a_name_in_small_letters() {
+    if known_deviation() {
+        return;
+    }
+    ["kill", "sigkill"].iter().copied().for_each(kills);
+}
+
+#[track_caller]
+fn kills(signal: &str) {
+    let container = Container::new().running();
+    container.kill(signal).ok();
+    container.wait_for("stopped");
+}
+
+#[test]
+fn kill_is_sigterm_by_default_and_is_heard_by_a_handler() {
+    let script = "trap 'echo heard; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
+    let container = Container::new().shell(script);
+    let mut run = container.launcher(&["run"]);
+    let child = run.stdout(fs::File::create_new(container.dir.join("said")).expect("new")).spawn().expect("it starts");
+    let said = || fs::read_to_string(container.dir.join("said")).unwrap_or_default();
+    wait_until("the handler is set", || said().contains("ready").then_some(()));
+    container.call(&["kill", &container.id]).ok();
+    assert_eq!(plimsoll_integration_tests::output::wait(child, "run"), 3);
+    assert_eq!(said(), "ready\nheard\n");
+}
+
+#[test]
+fn run_passes_signals_on() {
+    let script = "trap 'exit 5' USR1; echo ready; while :; do sleep 0.05; done";
+    let container = Container::new().shell(script);
+    let said = container.dir.join("said");
+    let child = container.launcher(&["run"]).stdout(fs::File::create_new(&said).expect("new")).spawn().expect("it starts");
+    wait_until("the handler is set", || fs::read_to_string(&said).is_ok_and(|text| text.contains("ready")).then_some(()));
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().expect("a pid"));
+    nix::sys::signal::kill(pid, nix::sys::signal::SIGUSR1).expect("our own child");
+    assert_eq!(plimsoll_integration_tests::output::wait(child, "run"), 5);
+}
+
+#[test]
+fn an_unknown_signal_is_refused() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().running();
+    container.kill("NONSENSE").fails("unknown signal");
+    assert_eq!(container.status(), "running");
+}
+
+#[test]
+fn a_created_container_can_be_killed() {
+    let container = Container::new().created();
+    container.kill("KILL").ok();
+    container.wait_for("stopped");
+    container.delete().ok();
+    nothing_left(&container);
+}
+
+#[test]
+fn a_stopped_container_is_not_running() {
+    let container = Container::new().running();
+    container.kill("KILL").ok();
+    container.wait_for("stopped");
+    container.kill("KILL").fails("container not running");
+    container.call(&["pause", &container.id]).fails("container not running");
+}
+
+#[test]
+fn the_pid_file_is_the_number_alone() {
+    let container = Container::new();
+    let path = container.dir.join("pid");
+    container.launch(&["create", "--pid-file", &path.to_string_lossy()]).ok();
+    assert_eq!(fs::read_to_string(path).expect("written"), container.pid().to_string());
+}
+
+#[test]
+fn run_with_detach_returns_while_it_runs() {
+    let container = Container::new().args(&["sleep", "1000"]);
+    let path = container.dir.join("pid");
+    container.launch(&["run", "--detach", "--pid-file", &path.to_string_lossy()]).ok();
+    assert_eq!(container.status(), "running");
+    assert_eq!(fs::read_to_string(path).expect("written"), container.pid().to_string());
+}
+
+#[test]
+fn run_with_keep_leaves_it_to_be_deleted() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().shell("exit 7");
+    container.launch(&["run", "--keep"]).exits(7);
+    assert_eq!(container.status(), "stopped");
+    container.delete().ok();
+    nothing_left(&container);
+}
+
+#[test]
+fn list_shows_what_there_is() {
+    let container = Container::new();
+    container.call(&["list"]);
+    let container = container.running();
+    let listed: Value = serde_json::from_str(container.call(&["list", "--format", "json"]).ok()).expect("JSON");
+    assert_eq!(listed[0]["id"], json!(container.id));
+    assert_eq!(listed[0]["status"], "running");
+    assert_eq!(listed[0]["pid"], json!(container.pid()));
+    assert_eq!(listed[0]["bundle"], json!(container.dir));
+    let table = container.call(&["list"]);
+    let (header, row) = table.ok().split_once('\n').expect("two lines");
+    for column in ["PID", "STATUS", "BUNDLE", "CREATED", "OWNER"] {
+        assert!(header.contains(column), "{header}");
+    }
+    assert!(row.starts_with(&container.id) && row.contains("running") && row.contains("root"), "{row}");
+    assert_eq!(container.call(&["list", "--quiet"]).ok(), container.id);
+}
+
+#[test]
+fn ps_shows_its_processes() {
+    let container = Container::new().running();
+    let pids: Value = serde_json::from_str(container.call(&["ps", "--format", "json", &container.id]).ok()).expect("JSON");
+    assert_eq!(pids, json!([container.pid()]));
+    assert!(container.call(&["ps", &container.id]).ok().contains(&container.pid().to_string()));
+}
+
+#[test]
+fn ps_passes_its_arguments_on() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().running();
+    let seen = container.call(&["ps", &container.id, "-eo", "pid,comm"]);
+    assert_eq!(seen.ok().split_whitespace().collect::<Vec<_>>(), ["PID", "COMMAND", &container.pid().to_string(), "sleep"]);
+}
+
+#[test]
+fn pause_freezes_and_resume_thaws() {
+    let container = Container::new().running();
+    container.call(&["pause", &container.id]).ok();
+    assert_eq!(container.status(), "paused");
+    assert_eq!(container.cgroup_file("freezer", "freezer.state"), "FROZEN");
+    container.call(&["resume", &container.id]).ok();
+    assert_eq!(container.status(), "running");
+    assert_eq!(container.cgroup_file("freezer", "freezer.state"), "THAWED");
+}
+
+#[test]
+fn resume_is_for_paused_containers() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().running();
+    container.call(&["resume", &container.id]).fails("container not paused");
+}
+
+#[test]
+fn a_paused_container_is_deleted_with_force_only() {
+    let container = Container::new().running();
+    container.call(&["pause", &container.id]).ok();
+    assert_ne!(container.delete().status, 0);
+    container.call(&["delete", "--force", &container.id]).ok();
+    nothing_left(&container);
+}
+
+#[test]
+fn kill_reaches_all_of_a_container_without_a_pid_namespace() {
+    let container = Container::new().without_namespace("pid").shell("sleep 1000 & sleep 1000 & wait").created();
+    container.start().ok();
+    wait_until("there are three of them", || (container.cgroup_file("pids", "cgroup.procs").lines().count() == 3).then_some(()));
+    container.call(&["delete", "--force", &container.id]).ok();
+    nothing_left(&container);
+}
+
+#[test]
+fn a_bundle_is_the_current_directory_unless_named() {
+    let container = Container::new().args(&["echo", "here"]);
+    container.write_config();
+    let mut command = container.command(&["run", &container.id]);
+    assert_eq!(plimsoll_integration_tests::output::finish(command.current_dir(&container.dir)).ok(), "here");
+}
+
+#[test]
+fn an_error_goes_to_the_log_as_well() {
+    let container = Container::new();
+    let log = container.dir.join("log.json");
+    let flags = ["--log", &log.to_string_lossy(), "--log-format", "json", "state", "no-such-container"];
+    let output = container.call(&flags);
+    output.fails("container does not exist");
+    let text = fs::read_to_string(log).expect("a log");
+    let entry: Value = serde_json::from_str(text.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(entry["level"], "error");
+    assert!(entry["time"].as_str().is_some_and(|time| time.len() >= 20), "{entry}");
+    assert!(output.stderr.contains(entry["msg"].as_str().expect("a message")), "{entry} {output:?}");
+}
+
+#[test]
+fn version_names_the_runtime_first() {
+    let output = Container::new().call(&["--version"]);
+    assert!(output.ok().starts_with(&format!("{} version ", runtime().name)), "{output:?}");
+    assert!(output.ok().lines().any(|line| line.starts_with("spec: ")), "{output:?}");
+}
+
+#[test]
+fn spec_writes_a_config_once() {
+    let container = Container::new();
+    let bundle = container.dir.join("new");
+    fs::create_dir(&bundle).expect("our own");
+    let spec = || container.call(&["spec", "--bundle", &bundle.to_string_lossy()]);
+    spec().ok();
+    let config: Value = serde_json::from_str(&fs::read_to_string(bundle.join("config.json")).expect("written")).expect("JSON");
+    assert_eq!(config["process"]["args"], json!(["sh"]));
+    assert_eq!(config["root"], json!({"path": "rootfs", "readonly": true}));
+    spec().fails("exists");
+}
+
+#[test]
+fn the_config_that_spec_writes_runs() {
+    let mut container = Container::new();
+    let cgroup = container.cgroup();
+    container.call(&["spec", "--bundle", &container.dir.to_string_lossy()]).ok();
+    container.config = serde_json::from_str(&fs::read_to_string(container.dir.join("config.json")).expect("written")).expect("JSON");
+    let container = container.set("/process/terminal", json!(false)).set("/linux/cgroupsPath", json!(cgroup));
+    assert_eq!(container.args(&["echo", "afloat"]).run().ok(), "afloat");
+}
+
+#[test]
+fn features_are_json() {
+    if known_deviation() {
+        return;
+    }
+    let features: Value = serde_json::from_str(Container::new().call(&["features"]).ok()).expect("JSON");
+    assert!(features["ociVersionMin"].is_string() && features["ociVersionMax"].is_string(), "{features}");
+    let namespaces = features["linux"]["namespaces"].as_array().expect("an array");
+    assert!(["user", "pid", "mount"].iter().all(|kind| namespaces.contains(&json!(kind))), "{features}");
+}

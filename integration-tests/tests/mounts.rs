@@ -1,0 +1,246 @@
+//! mounts: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#mounts>
+use plimsoll_integration_tests::see::{Mount, mount_at};
+use plimsoll_integration_tests::{Container, known_deviation};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+/// What a container with this mount sees at its destination.
+#[track_caller]
+fn check(mount: Value) -> Mount {
+    let target = mount["destination"].as_str().expect("a destination").to_owned();
+    seen(Container::new().set("/root/readonly", json!(false)).mount(mount), &target)
+}
+
+#[track_caller]
+fn seen(container: Container, target: &str) -> Mount {
+    let output = container.args(&["cat", "/proc/self/mountinfo"]).run();
+    mount_at(output.ok(), target).unwrap_or_else(|| panic!("nothing on {target}: {output:#?}"))
+}
+
+#[track_caller]
+fn assert_has(mount: &Mount, options: &[&str]) {
+    for option in options {
+        assert!(mount.has(option), "no `{option}`: {mount:?}");
+    }
+}
+
+fn bind(source: &Path, destination: &str, options: &[&str]) -> Value {
+    json!({"destination": destination, "type": "none", "source": source, "options": options})
+}
+
+#[test]
+fn those_of_the_default_config_are_all_there() {
+    let output = Container::new().args(&["cat", "/proc/self/mountinfo"]).run();
+    let expected: [(&str, &str, &[&str]); 6] = [
+        ("/proc", "proc", &["rw"]),
+        ("/dev", "tmpfs", &["nosuid", "mode=755", "size=65536k"]),
+        ("/dev/pts", "devpts", &["nosuid", "noexec", "gid=5", "mode=620", "ptmxmode=666"]),
+        ("/dev/shm", "tmpfs", &["nosuid", "nodev", "noexec", "size=65536k"]),
+        ("/dev/mqueue", "mqueue", &["nosuid", "nodev", "noexec"]),
+        ("/sys", "sysfs", &["ro", "nosuid", "nodev", "noexec"]),
+    ];
+    for (target, kind, options) in expected {
+        let mount = mount_at(output.ok(), target).unwrap_or_else(|| panic!("nothing on {target}"));
+        assert_eq!(mount.kind, kind, "{mount:?}");
+        assert_has(&mount, options);
+    }
+    let cgroup = mount_at(output.ok(), "/sys/fs/cgroup").expect("something on /sys/fs/cgroup");
+    assert_has(&cgroup, &["nosuid", "nodev", "noexec"]);
+}
+
+#[test]
+fn the_directory_above_the_cgroup_hierarchies_is_read_only_too() {
+    if known_deviation() {
+        return;
+    }
+    assert_has(&seen(Container::new(), "/sys/fs/cgroup"), &["ro"]);
+}
+
+#[test]
+fn each_cgroup_hierarchy_is_mounted_read_only() {
+    let output = Container::new().args(&["cat", "/proc/self/mountinfo"]).run();
+    for controller in ["memory", "pids", "devices", "freezer", "cpuset"] {
+        let mount = mount_at(output.ok(), &format!("/sys/fs/cgroup/{controller}")).expect(controller);
+        assert_eq!(mount.kind, "cgroup");
+        assert_has(&mount, &["ro", "nosuid", "nodev", "noexec"]);
+    }
+}
+
+#[test]
+fn a_container_sees_its_own_limit_in_its_cgroup_mount() {
+    let container = Container::new().set("/linux/resources/pids", json!({"limit": 77}));
+    assert_eq!(container.args(&["cat", "/sys/fs/cgroup/pids/pids.max"]).run().ok(), "77");
+}
+
+#[test]
+fn they_are_made_in_the_order_given() {
+    let tmpfs = |destination| json!({"destination": destination, "type": "tmpfs", "source": "tmpfs"});
+    let hidden = Container::new().set("/root/readonly", json!(false)).mount(tmpfs("/a/b")).mount(tmpfs("/a"));
+    assert_eq!(hidden.args(&["ls", "/a"]).run().ok(), "");
+    let both = Container::new().set("/root/readonly", json!(false)).mount(tmpfs("/a")).mount(tmpfs("/a/b"));
+    assert_eq!(both.args(&["ls", "/a"]).run().ok(), "b");
+}
+
+#[test]
+fn tmpfs_options_reach_the_filesystem() {
+    let mount = check(json!({
+        "destination": "/scratch", "type": "tmpfs", "source": "tmpfs",
+        "options": ["nosuid", "nodev", "noexec", "noatime", "size=1m", "mode=0700", "uid=7", "gid=8", "nr_inodes=99"],
+    }));
+    assert_has(&mount, &["nosuid", "nodev", "noexec", "noatime", "size=1024k", "mode=700", "uid=7", "gid=8", "nr_inodes=99"]);
+}
+
+#[test]
+fn options_that_set_and_clear_take_the_last_word() {
+    if known_deviation() {
+        return;
+    }
+    let options = json!(["ro", "noexec", "nosuid", "rw", "exec", "suid", "size=1m"]);
+    let mount = check(json!({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs", "options": options}));
+    assert_has(&mount, &["rw"]);
+    assert!(!mount.has("noexec") && !mount.has("nosuid"), "{mount:?}");
+}
+
+#[test]
+fn a_read_only_tmpfs_is_read_only() {
+    let mount = check(json!({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs", "options": ["ro"]}));
+    assert_has(&mount, &["ro"]);
+}
+
+#[test]
+fn a_directory_is_bound() {
+    let container = Container::new();
+    let shared = container.dir.join("shared");
+    fs::create_dir(&shared).expect("our own");
+    fs::write(shared.join("log"), "fair wind").expect("our own");
+    let container = container.mount(bind(&shared, "/mnt", &["bind"])).shell("cat /mnt/log; echo back >/mnt/answer");
+    assert_eq!(container.run().ok(), "fair wind");
+    assert_eq!(fs::read_to_string(shared.join("answer")).expect("written inside"), "back\n");
+}
+
+#[test]
+fn a_file_is_bound_and_its_target_made() {
+    let container = Container::new();
+    let file = container.dir.join("file");
+    fs::write(&file, "letter").expect("our own");
+    let container = container.mount(bind(&file, "/etc/deep/letter", &["bind"])).set("/root/readonly", json!(false));
+    assert_eq!(container.args(&["cat", "/etc/deep/letter"]).run().ok(), "letter");
+}
+
+#[test]
+fn a_source_may_be_relative_to_the_bundle() {
+    let container = Container::new();
+    fs::write(container.dir.join("note"), "near").expect("our own");
+    let container = container.mount(bind("note".as_ref(), "/etc/note", &["bind"])).set("/root/readonly", json!(false));
+    assert_eq!(container.args(&["cat", "/etc/note"]).run().ok(), "near");
+}
+
+#[test]
+fn a_bind_mount_takes_flags() {
+    let container = Container::new();
+    let shared = container.dir.join("shared");
+    fs::create_dir(&shared).expect("our own");
+    let container = container.set("/root/readonly", json!(false));
+    let container = container.mount(bind(&shared, "/mnt", &["bind", "ro", "nosuid", "nodev", "noexec"]));
+    assert_has(&seen(container, "/mnt"), &["ro", "nosuid", "nodev", "noexec"]);
+}
+
+/// A parent with something mounted in it: /dev, with /dev/pts or such, is one on every machine.
+fn parent_and_child() -> (&'static str, String) {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("procfs");
+    let below = plimsoll_integration_tests::see::mounts(&mounts).into_iter();
+    let child = below.filter_map(|mount| mount.target.strip_prefix("/sys/fs/cgroup/").map(str::to_owned)).next();
+    ("/sys/fs/cgroup", child.expect("a hierarchy below /sys/fs/cgroup"))
+}
+
+#[test]
+fn rbind_takes_what_is_mounted_below_and_bind_does_not() {
+    let (parent, child) = parent_and_child();
+    for (option, expected) in [("rbind", true), ("bind", false)] {
+        let container = Container::new().set("/root/readonly", json!(false)).mount(bind(parent.as_ref(), "/mnt", &[option]));
+        let output = container.args(&["cat", "/proc/self/mountinfo"]).run();
+        assert_eq!(mount_at(output.ok(), &format!("/mnt/{child}")).is_some(), expected, "{option}");
+    }
+}
+
+#[test]
+fn ro_is_for_the_top_and_rro_for_all_of_it() {
+    if known_deviation() {
+        return;
+    }
+    let (parent, child) = parent_and_child();
+    for (option, expected) in [("ro", "rw"), ("rro", "ro")] {
+        let mount = bind(parent.as_ref(), "/mnt", &["rbind", option]);
+        let container = Container::new().set("/root/readonly", json!(false)).mount(mount);
+        let mount = seen(container, &format!("/mnt/{child}"));
+        assert!(mount.options.iter().any(|own| own == expected), "{option}: {mount:?}");
+    }
+}
+
+#[test]
+fn propagation_is_as_asked_for() {
+    if known_deviation() {
+        return;
+    }
+    for (option, expected) in [("shared", "shared"), ("private", ""), ("unbindable", "unbindable")] {
+        let options = [option, "size=1m"];
+        let mount = check(json!({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs", "options": options}));
+        let found = mount.propagation.first().map_or("", String::as_str);
+        assert_eq!(found.split(':').next(), Some(expected), "{option}: {mount:?}");
+    }
+}
+
+#[test]
+fn a_missing_target_is_made_even_for_a_read_only_root() {
+    let mount = json!({"destination": "/new/deep/place", "type": "tmpfs", "source": "tmpfs"});
+    assert_eq!(seen(Container::new().mount(mount), "/new/deep/place").kind, "tmpfs");
+}
+
+#[test]
+fn a_target_behind_a_symlink_stays_inside_the_root_filesystem() {
+    for link in ESCAPES {
+        let container = behind(link);
+        fs::create_dir(container.rootfs().join("harbour")).expect("our own");
+        assert_eq!(seen(container, "/harbour/quay").kind, "tmpfs", "{link}");
+    }
+}
+
+#[test]
+fn a_target_behind_a_dangling_symlink_is_made_inside_the_root_filesystem() {
+    if known_deviation() {
+        return;
+    }
+    for link in ESCAPES {
+        assert_eq!(seen(behind(link), "/harbour/quay").kind, "tmpfs", "{link}");
+        assert!(!Path::new("/harbour").exists(), "{link}");
+    }
+}
+
+/// Absolute, relative, and with more `..` than there are directories.
+const ESCAPES: [&str; 3] = ["/harbour", "../harbour", "../../../../../../harbour"];
+
+fn behind(link: &str) -> Container {
+    let container = Container::new();
+    symlink(link, container.rootfs().join("etc/link")).expect("our own");
+    container.mount(json!({"destination": "/etc/link/quay", "type": "tmpfs", "source": "tmpfs"}))
+}
+
+#[test]
+fn tmpcopyup_takes_what_was_there() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new();
+    fs::write(container.rootfs().join("etc/motd"), "ahoy").expect("our own");
+    let mount = json!({"destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "size=1m"]});
+    assert_eq!(container.mount(mount).shell("cat /etc/motd; touch /etc/new").run().ok(), "ahoy");
+}
+
+#[test]
+fn a_missing_bind_source_is_an_error_that_names_it() {
+    let container = Container::new().mount(bind("/nowhere/at/all".as_ref(), "/mnt", &["bind"]));
+    container.create().fails("/nowhere/at/all").says("o such file or directory");
+    assert_eq!(container.left_behind(), [""; 0]);
+}

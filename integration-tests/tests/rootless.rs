@@ -1,0 +1,92 @@
+//! An ordinary user without any help, and with the ranges of /etc/subuid.
+use plimsoll_integration_tests::{Container, known_deviation};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::fs::chown;
+use std::process::Command;
+use std::sync::LazyLock;
+
+const NAME: &str = "plimsoll-test";
+
+/// An account with sub-ids, made once and left there: newuidmap(1) wants one in /etc/passwd.
+fn user() -> u32 {
+    static USER: LazyLock<u32> = LazyLock::new(|| {
+        let look = || nix::unistd::User::from_name(NAME).expect("/etc/passwd").map(|user| user.uid.as_raw());
+        look().unwrap_or_else(|| {
+            let status = Command::new("useradd").args(["--no-create-home", "--shell", "/bin/sh", NAME]).status();
+            assert!(status.expect("useradd").success());
+            look().expect("just made")
+        })
+    });
+    *USER
+}
+
+/// The first sub-id of the account in /etc/subuid or /etc/subgid.
+fn first_of(file: &str) -> u32 {
+    let text = fs::read_to_string(file).expect(file);
+    let line = text.lines().find_map(|line| line.strip_prefix(NAME)?.strip_prefix(':')?.split(':').next()?.parse().ok());
+    line.expect("useradd gives a range")
+}
+
+#[test]
+fn run_works() {
+    let container = Container::rootless(user()).shell("id -u; cat /proc/self/uid_map | tr -s ' '; hostname; echo $$");
+    let seen = container.run();
+    assert_eq!(seen.ok(), format!("0\n 0 {} 1\nvessel\n1", user()));
+    assert_eq!(container.left_behind(), [""; 0]);
+}
+
+#[test]
+fn the_whole_lifecycle_works() {
+    let container = Container::rootless(user()).running();
+    assert_eq!(container.status(), "running");
+    assert_eq!(container.exec(&["id", "-u"]).ok(), "0");
+    container.kill("KILL").ok();
+    container.wait_for("stopped");
+    container.delete().ok();
+    assert_eq!(container.left_behind(), [""; 0]);
+}
+
+#[test]
+fn sub_ids_are_mapped_by_newuidmap() {
+    let range = |own: u32, first: u32| {
+        json!([{"containerID": 0, "hostID": own, "size": 1}, {"containerID": 1, "hostID": first, "size": 1000}])
+    };
+    let container = Container::rootless(user());
+    let container = container.set("/linux/uidMappings", range(user(), first_of("/etc/subuid")));
+    let container = container.set("/linux/gidMappings", range(user(), first_of("/etc/subgid")));
+    let seen = container.set("/process/user", json!({"uid": 5, "gid": 6})).shell("id -u; id -g; cat /proc/self/uid_map | tr -s ' '").run();
+    assert_eq!(seen.ok(), format!("5\n6\n 0 {} 1\n 1 {} 1000", user(), first_of("/etc/subuid")));
+}
+
+#[test]
+fn a_range_that_is_not_ours_is_refused() {
+    let container = Container::rootless(user());
+    let stranger = json!([{"containerID": 0, "hostID": user(), "size": 1}, {"containerID": 1, "hostID": 1, "size": 10}]);
+    let container = container.set("/linux/uidMappings", stranger);
+    container.create().fails("newuidmap");
+    assert_eq!(container.left_behind(), [""; 0]);
+}
+
+#[test]
+fn the_config_that_spec_writes_runs() {
+    if known_deviation() {
+        return;
+    }
+    let mut container = Container::rootless(user());
+    let dir = container.dir.join("new");
+    fs::create_dir(&dir).expect("our own");
+    chown(&dir, Some(user()), Some(user())).expect("we are root");
+    container.call(&["spec", "--rootless", "--bundle", &dir.to_string_lossy()]).ok();
+    let text = fs::read_to_string(dir.join("config.json")).expect("written");
+    container.config = serde_json::from_str::<Value>(&text).expect("JSON");
+    assert_eq!(container.config["linux"]["uidMappings"], json!([{"containerID": 0, "hostID": user(), "size": 1}]));
+    let container = container.set("/process/terminal", json!(false)).args(&["echo", "afloat"]);
+    assert_eq!(container.run().ok(), "afloat");
+}
+
+#[test]
+fn nothing_but_its_own_files_can_be_written() {
+    let seen = Container::rootless(user()).shell("echo 1 >/proc/sys/kernel/panic; mkdir /sys/fs/cgroup/pids/x; mkdir /sys/fs/cgroup/x").run();
+    assert_ne!(seen.status, 0, "{seen:?}");
+}

@@ -1,0 +1,26 @@
+//! What a runtime does with each heading of the runtime specification, and with each command line.
+mod advisories;
+mod capabilities;
+mod cgroup;
+mod descriptors;
+mod devices;
+mod errors;
+mod exec;
+mod hooks;
+mod hostname;
+mod id_mappings;
+mod lifecycle;
+mod masked_paths;
+mod mounts;
+mod namespaces;
+mod no_new_privileges;
+mod oom_score_adj;
+mod process;
+mod readonly_paths;
+mod rlimits;
+mod root;
+mod rootless;
+mod seccomp;
+mod sysctl;
+mod terminal;
+mod user;
