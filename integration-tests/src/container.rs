@@ -54,13 +54,19 @@ impl Container {
         let mounts = container.config["mounts"].as_array_mut().expect("an array");
         mounts.retain(|mount| !mount["destination"].as_str().unwrap_or_default().starts_with("/sys"));
         let options = json!(["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]);
-        mounts.iter_mut().filter(|mount| mount["type"] == "devpts").for_each(|mount| mount["options"] = options.clone());
+        mounts
+            .iter_mut()
+            .filter(|mount| mount["type"] == "devpts")
+            .for_each(|mount| mount["options"] = options.clone());
         mounts.push(json!({"destination": "/sys", "type": "none", "source": "/sys", "options": ["rbind", "nosuid", "noexec", "nodev", "ro"]}));
         container.user = Some(user);
         for path in [&container.dir, &container.rootfs()] {
             chown(path, Some(user), Some(user)).expect("we are root");
         }
-        container.set("/linux/uidMappings", map(user)).set("/linux/gidMappings", map(user)).set("/linux/namespaces", json!(namespaces))
+        container
+            .set("/linux/uidMappings", map(user))
+            .set("/linux/gidMappings", map(user))
+            .set("/linux/namespaces", json!(namespaces))
     }
 
     // What config.json says.
@@ -119,7 +125,10 @@ impl Container {
 
     #[must_use]
     pub fn without_namespace(mut self, kind: &str) -> Container {
-        self.config["linux"]["namespaces"].as_array_mut().expect("an array").retain(|namespace| namespace["type"] != kind);
+        self.config["linux"]["namespaces"]
+            .as_array_mut()
+            .expect("an array")
+            .retain(|namespace| namespace["type"] != kind);
         self
     }
 
@@ -156,7 +165,12 @@ impl Container {
     /// `RUNTIME --root … args`
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.runtime_for_user().command();
-        command.arg("--root").arg(self.dir.join("state")).args(args).stdin(Stdio::null()).env("PLIMSOLL_TEST", &self.id);
+        command
+            .arg("--root")
+            .arg(self.dir.join("state"))
+            .args(args)
+            .stdin(Stdio::null())
+            .env("PLIMSOLL_TEST", &self.id);
         if let Some(user) = self.user {
             become_user(&mut command, user);
             command.env("HOME", &self.dir).env("XDG_RUNTIME_DIR", &self.dir).current_dir(&self.dir);
@@ -281,7 +295,8 @@ impl Container {
             let text = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
             String::from_utf8_lossy(&text).contains(words)
         };
-        let ours = |pid: i32| ["cgroup", "environ", "cmdline", "mountinfo"].iter().any(|file| says(pid, file, &self.id));
+        let ours =
+            |pid: i32| ["cgroup", "environ", "cmdline", "mountinfo"].iter().any(|file| says(pid, file, &self.id));
         pids.filter(|pid| ours(*pid) && !says(*pid, "status", "State:\tZ")).collect()
     }
 

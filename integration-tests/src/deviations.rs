@@ -23,7 +23,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     (RUNC, "user::exec_refuses_what_is_not_a_user", "cuts a uid to 32 bits"),
     (CRUN, "advisories::cve_2019_16884_nothing_but_proc_is_mounted_on_proc", "allows it"),
     (CRUN, "advisories::cve_2026_41579_a_symlink_as_dev_does_not_leave_the_root_filesystem", "is vulnerable"),
-    (CRUN, "capabilities::exec_with_one_more_does_not_make_it_inheritable", "takes it instead of those of the container"),
+    (
+        CRUN,
+        "capabilities::exec_with_one_more_does_not_make_it_inheritable",
+        "takes it instead of those of the container",
+    ),
     (CRUN, "cgroup::a_cgroup_that_is_busy_is_not_taken_over", "joins it"),
     (CRUN, "cgroup::a_pids_limit_of_minus_one_is_none", "writes -1"),
     (CRUN, "cgroup::a_value_that_the_kernel_refuses_is_an_error", "leaves the cgroups behind"),

@@ -91,7 +91,8 @@ fn cve_2019_16884_nothing_but_proc_is_mounted_on_proc() {
     let mut container = Container::new().set("/mounts/-", Value::Null);
     let fake = container.dir.join("fake");
     fs::create_dir_all(fake.join("self/attr")).expect("our own");
-    let bind = |destination: &str| json!({"destination": destination, "type": "none", "source": fake, "options": ["bind"]});
+    let bind =
+        |destination: &str| json!({"destination": destination, "type": "none", "source": fake, "options": ["bind"]});
     for destination in ["/proc", "/proc/self"] {
         container = container.set("/mounts/7", bind(destination));
         container.create().fails("/proc");
@@ -111,7 +112,8 @@ fn cve_2019_18837_a_mount_target_behind_a_symlink_does_not_leave_the_root_filesy
             // It may be refused, or made inside.
             container.run();
             assert_alive(&canary);
-            let file = json!({"destination": destination, "type": "none", "source": "/etc/hostname", "options": ["bind"]});
+            let file =
+                json!({"destination": destination, "type": "none", "source": "/etc/hostname", "options": ["bind"]});
             let container = container.mount(file);
             container.run();
             assert_alive(&canary);

@@ -52,7 +52,8 @@ fn they_are_told_the_state() {
     let pid = container.pid();
     container.start().ok();
     container.call(&["delete", "--force", &container.id]).ok();
-    let expected = [("prestart", "creating"), ("createRuntime", "creating"), ("poststart", "running"), ("poststop", "stopped")];
+    let expected =
+        [("prestart", "creating"), ("createRuntime", "creating"), ("poststart", "running"), ("poststop", "stopped")];
     let journal = journal(&container);
     assert_eq!(journal.len(), expected.len());
     for ((kind, state), (_, status)) in journal.iter().zip(expected) {
@@ -68,7 +69,8 @@ fn they_are_told_the_state() {
 fn create_container_hooks_run_before_pivot_root_and_start_container_hooks_after() {
     let container = Container::new().set("/root/readonly", json!(false));
     let rootfs = container.rootfs();
-    let create = json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("echo create >{}/etc/journal", rootfs.display())]}]);
+    let create =
+        json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("echo create >{}/etc/journal", rootfs.display())]}]);
     let start = json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo start >>/etc/journal"]}]);
     let container = container.set("/hooks/createContainer", create).set("/hooks/startContainer", start);
     assert_eq!(container.args(&["cat", "/etc/journal"]).run().ok(), "create\nstart");

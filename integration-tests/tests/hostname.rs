@@ -33,6 +33,7 @@ fn a_domainname_is_set() {
     if known_deviation() {
         return;
     }
-    let seen = Container::new().set("/domainname", json!("harbour")).args(&["cat", "/proc/sys/kernel/domainname"]).run();
+    let seen =
+        Container::new().set("/domainname", json!("harbour")).args(&["cat", "/proc/sys/kernel/domainname"]).run();
     assert_eq!(seen.ok(), "harbour");
 }

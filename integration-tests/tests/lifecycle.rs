@@ -160,8 +160,11 @@ fn run_passes_signals_on() {
     let script = "trap 'exit 5' USR1; echo ready; while :; do sleep 0.05; done";
     let container = Container::new().shell(script);
     let said = container.dir.join("said");
-    let child = container.launcher(&["run"]).stdout(fs::File::create_new(&said).expect("new")).spawn().expect("it starts");
-    wait_until("the handler is set", || fs::read_to_string(&said).is_ok_and(|text| text.contains("ready")).then_some(()));
+    let child =
+        container.launcher(&["run"]).stdout(fs::File::create_new(&said).expect("new")).spawn().expect("it starts");
+    wait_until("the handler is set", || {
+        fs::read_to_string(&said).is_ok_and(|text| text.contains("ready")).then_some(())
+    });
     let pid = nix::unistd::Pid::from_raw(child.id().try_into().expect("a pid"));
     nix::sys::signal::kill(pid, nix::sys::signal::SIGUSR1).expect("our own child");
     assert_eq!(plimsoll_integration_tests::output::wait(child, "run"), 5);
@@ -246,7 +249,8 @@ fn list_shows_what_there_is() {
 #[test]
 fn ps_shows_its_processes() {
     let container = Container::new().running();
-    let pids: Value = serde_json::from_str(container.call(&["ps", "--format", "json", &container.id]).ok()).expect("JSON");
+    let pids: Value =
+        serde_json::from_str(container.call(&["ps", "--format", "json", &container.id]).ok()).expect("JSON");
     assert_eq!(pids, json!([container.pid()]));
     assert!(container.call(&["ps", &container.id]).ok().contains(&container.pid().to_string()));
 }
@@ -258,7 +262,10 @@ fn ps_passes_its_arguments_on() {
     }
     let container = Container::new().running();
     let seen = container.call(&["ps", &container.id, "-eo", "pid,comm"]);
-    assert_eq!(seen.ok().split_whitespace().collect::<Vec<_>>(), ["PID", "COMMAND", &container.pid().to_string(), "sleep"]);
+    assert_eq!(
+        seen.ok().split_whitespace().collect::<Vec<_>>(),
+        ["PID", "COMMAND", &container.pid().to_string(), "sleep"]
+    );
 }
 
 #[test]
@@ -294,7 +301,9 @@ fn a_paused_container_is_deleted_with_force_only() {
 fn kill_reaches_all_of_a_container_without_a_pid_namespace() {
     let container = Container::new().without_namespace("pid").shell("sleep 1000 & sleep 1000 & wait").created();
     container.start().ok();
-    wait_until("there are three of them", || (container.cgroup_file("pids", "cgroup.procs").lines().count() == 3).then_some(()));
+    wait_until("there are three of them", || {
+        (container.cgroup_file("pids", "cgroup.procs").lines().count() == 3).then_some(())
+    });
     container.call(&["delete", "--force", &container.id]).ok();
     nothing_left(&container);
 }
@@ -335,7 +344,8 @@ fn spec_writes_a_config_once() {
     fs::create_dir(&bundle).expect("our own");
     let spec = || container.call(&["spec", "--bundle", &bundle.to_string_lossy()]);
     spec().ok();
-    let config: Value = serde_json::from_str(&fs::read_to_string(bundle.join("config.json")).expect("written")).expect("JSON");
+    let config: Value =
+        serde_json::from_str(&fs::read_to_string(bundle.join("config.json")).expect("written")).expect("JSON");
     assert_eq!(config["process"]["args"], json!(["sh"]));
     assert_eq!(config["root"], json!({"path": "rootfs", "readonly": true}));
     spec().fails("exists");
@@ -346,7 +356,8 @@ fn the_config_that_spec_writes_runs() {
     let mut container = Container::new();
     let cgroup = container.cgroup();
     container.call(&["spec", "--bundle", &container.dir.to_string_lossy()]).ok();
-    container.config = serde_json::from_str(&fs::read_to_string(container.dir.join("config.json")).expect("written")).expect("JSON");
+    container.config =
+        serde_json::from_str(&fs::read_to_string(container.dir.join("config.json")).expect("written")).expect("JSON");
     let container = container.set("/process/terminal", json!(false)).set("/linux/cgroupsPath", json!(cgroup));
     assert_eq!(container.args(&["echo", "afloat"]).run().ok(), "afloat");
 }

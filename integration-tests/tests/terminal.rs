@@ -115,6 +115,11 @@ fn exec_with_a_socket_sends_its_own() {
     let container = Container::new().running();
     let path = container.dir.join("console");
     let socket = ConsoleSocket::bind(&path);
-    container.exec_with(&["--tty", "--detach", "--console-socket", &path.to_string_lossy()], &["sh", "-c", "echo aloft; sleep 9"]).ok();
+    container
+        .exec_with(
+            &["--tty", "--detach", "--console-socket", &path.to_string_lossy()],
+            &["sh", "-c", "echo aloft; sleep 9"],
+        )
+        .ok();
     socket.accept().expect("aloft");
 }
