@@ -41,13 +41,7 @@ pub(crate) fn create(directories: &[PathBuf]) -> Result<Created> {
 }
 
 fn make(directory: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
-    let failed = |call: &str, errno| {
-        Error::system(
-            format!("make the cgroup {}", directory.display()),
-            call,
-            errno,
-        )
-    };
+    let failed = |call: &str, errno| Error::system(format!("make the cgroup {}", directory.display()), call, errno);
     // Usually only the last component is missing.
     let mut existing = directory;
     let mut group = loop {
@@ -60,19 +54,14 @@ fn make(directory: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
     // An ordinary directory made here would hold no limit at all.
     let version = group.version().map_err(|errno| failed("fstatfs", errno))?;
     let Some(version) = version else {
-        let message = format!(
-            "make the cgroup {}: {} is not in a cgroup filesystem",
-            directory.display(),
-            existing.display()
-        );
+        let message =
+            format!("make the cgroup {}: {} is not in a cgroup filesystem", directory.display(), existing.display());
         return Err(Error::new(ErrorKind::System, message));
     };
     let mut is_new = false;
     let missing = directory.strip_prefix(existing).unwrap_or(Path::new(""));
     if missing.as_os_str().is_empty() {
-        let parent = group
-            .child("..")
-            .map_err(|errno| failed("openat(..)", errno))?;
+        let parent = group.child("..").map_err(|errno| failed("openat(..)", errno))?;
         prepare(&parent, version);
     } else {
         prepare(&group, version);
@@ -92,14 +81,8 @@ fn make(directory: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
             Err(Errno::EXIST) => false,
             Err(errno) => return Err(failed(&format!("mkdirat({})", path.display()), errno)),
         };
-        group = group
-            .child(name)
-            .map_err(|errno| failed(&format!("openat({})", path.display()), errno))?;
-        if version == Version::V2
-            && group
-                .read("cgroup.type")
-                .is_ok_and(|kind| kind.trim() == "domain invalid")
-        {
+        group = group.child(name).map_err(|errno| failed(&format!("openat({})", path.display()), errno))?;
+        if version == Version::V2 && group.read("cgroup.type").is_ok_and(|kind| kind.trim() == "domain invalid") {
             // Below a threaded group there are only threaded ones. If a controller is wanted that cannot be
             // had there, writing its file says so.
             _ = group.write("cgroup.type", "threaded");
@@ -109,24 +92,15 @@ fn make(directory: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
         inherit_cpuset(&group);
     }
     if !is_new {
-        let pids = group
-            .pids()
-            .map_err(|errno| failed("read(cgroup.procs)", errno))?;
+        let pids = group.pids().map_err(|errno| failed("read(cgroup.procs)", errno))?;
         if !pids.is_empty() {
-            let message = format!(
-                "container's cgroup is not empty: {} process(es) found",
-                pids.len()
-            );
-            return Err(
-                Error::new(ErrorKind::Exists, message).detail(directory.display().to_string())
-            );
+            let message = format!("container's cgroup is not empty: {} process(es) found", pids.len());
+            return Err(Error::new(ErrorKind::Exists, message).detail(directory.display().to_string()));
         }
     }
     if super::freezer::state(&group, version) != super::freezer::State::Thawed {
         let message = "container's cgroup unexpectedly frozen";
-        return Err(
-            Error::new(ErrorKind::WrongStatus, message).detail(directory.display().to_string())
-        );
+        return Err(Error::new(ErrorKind::WrongStatus, message).detail(directory.display().to_string()));
     }
     Ok(())
 }
@@ -163,23 +137,12 @@ fn enable_controllers(group: &Directory) {
     {
         enable_controllers(&parent);
     }
-    let (Ok(available), Ok(enabled)) = (
-        group.read("cgroup.controllers"),
-        group.read("cgroup.subtree_control"),
-    ) else {
+    let (Ok(available), Ok(enabled)) = (group.read("cgroup.controllers"), group.read("cgroup.subtree_control")) else {
         return;
     };
     let is_missing = |name: &&str| !enabled.split_whitespace().any(|each| each == *name);
-    let missing: Vec<String> = available
-        .split_whitespace()
-        .filter(is_missing)
-        .map(|name| format!("+{name}"))
-        .collect();
-    if !missing.is_empty()
-        && group
-            .write("cgroup.subtree_control", &missing.join(" "))
-            .is_err()
-    {
+    let missing: Vec<String> = available.split_whitespace().filter(is_missing).map(|name| format!("+{name}")).collect();
+    if !missing.is_empty() && group.write("cgroup.subtree_control", &missing.join(" ")).is_err() {
         for controller in missing {
             _ = group.write("cgroup.subtree_control", &controller);
         }
@@ -197,12 +160,10 @@ pub(crate) fn chown(directory: &Path, uid: u32) -> Result<()> {
     };
     let group = Directory::open(directory).map_err(|errno| failed(".", errno))?;
     let owner = Some(rustix::fs::Uid::from_raw(uid));
-    rustix::fs::chownat(&group, "", owner, None, AtFlags::EMPTY_PATH)
-        .map_err(|errno| failed(".", errno))?;
+    rustix::fs::chownat(&group, "", owner, None, AtFlags::EMPTY_PATH).map_err(|errno| failed(".", errno))?;
     // KERNEL(4.15): the list. The fallback is the runtime-spec's.
     let listed = std::fs::read_to_string("/sys/kernel/cgroup/delegate");
-    let files = listed
-        .unwrap_or_else(|_| "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n".to_owned());
+    let files = listed.unwrap_or_else(|_| "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n".to_owned());
     for file in files.lines() {
         match rustix::fs::chownat(&group, file, owner, None, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(()) | Err(Errno::NOENT) => {}

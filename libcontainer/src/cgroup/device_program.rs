@@ -12,21 +12,14 @@ use std::path::Path;
 /// no rules, or old and new ones at once where the kernel can replace (one program, KERNEL(5.6)).
 pub(crate) fn attach_device_program(directory: &Path, program: &[u8]) -> Result<()> {
     let failed = |call: &str, errno| {
-        Error::system(
-            format!("attach the device rules to {}", directory.display()),
-            format!("bpf({call})"),
-            errno,
-        )
+        Error::system(format!("attach the device rules to {}", directory.display()), format!("bpf({call})"), errno)
     };
     let group = Directory::open(directory).map_err(|errno| failed("openat", errno))?;
     // bpf(2) does not take O_PATH.
     let how = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY;
-    let group = group
-        .open_file(".", how)
-        .map_err(|errno| failed("openat", errno))?;
+    let group = group.open_file(".", how).map_err(|errno| failed("openat", errno))?;
     let program = load(program)?;
-    let open =
-        |id: &u32| sys::program_by_id(*id).map_err(|errno| failed("BPF_PROG_GET_FD_BY_ID", errno));
+    let open = |id: &u32| sys::program_by_id(*id).map_err(|errno| failed("BPF_PROG_GET_FD_BY_ID", errno));
     let attached = sys::device_programs(&group).map_err(|errno| failed("BPF_PROG_QUERY", errno))?;
     let old: Vec<OwnedFd> = attached.iter().map(open).collect::<Result<_>>()?;
     if let [old] = &old[..] {
@@ -39,11 +32,9 @@ pub(crate) fn attach_device_program(directory: &Path, program: &[u8]) -> Result<
         }
     }
     // All attached programs have to allow an access, so the new one first: never too much, for a moment too little.
-    sys::attach_device_program(&group, &program, None)
-        .map_err(|errno| failed("BPF_PROG_ATTACH", errno))?;
+    sys::attach_device_program(&group, &program, None).map_err(|errno| failed("BPF_PROG_ATTACH", errno))?;
     for old in &old {
-        sys::detach_device_program(&group, old)
-            .map_err(|errno| failed("BPF_PROG_DETACH", errno))?;
+        sys::detach_device_program(&group, old).map_err(|errno| failed("BPF_PROG_DETACH", errno))?;
     }
     Ok(())
 }
@@ -53,13 +44,7 @@ fn load(program: &[u8]) -> Result<OwnedFd> {
         // KERNEL(5.11): until then programs count as locked memory. If raising that fails, so does loading.
         Err(Errno::PERM) => {
             let limit = getrlimit(Resource::Memlock);
-            _ = setrlimit(
-                Resource::Memlock,
-                Rlimit {
-                    current: None,
-                    maximum: None,
-                },
-            );
+            _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
             let loaded = sys::load_device_program(program, &mut []);
             _ = setrlimit(Resource::Memlock, limit);
             loaded.map_err(|errno| refused(program, errno))
@@ -72,7 +57,6 @@ fn load(program: &[u8]) -> Result<OwnedFd> {
 fn refused(program: &[u8], errno: Errno) -> Error {
     let mut log = vec![0; 64 * 1024];
     _ = sys::load_device_program(program, &mut log);
-    let words = String::from_utf8_lossy(log.split(|byte| *byte == 0).next().unwrap_or_default())
-        .into_owned();
+    let words = String::from_utf8_lossy(log.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned();
     Error::system("load the device rules", "bpf(BPF_PROG_LOAD)", errno).detail(words.trim())
 }

@@ -31,10 +31,7 @@ impl AsFd for Directory {
     }
 }
 
-const DIRECTORY: OFlags = OFlags::PATH
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::CLOEXEC);
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 impl Directory {
     pub(super) fn open(path: &Path) -> Result<Directory, Errno> {
@@ -57,43 +54,27 @@ impl Directory {
     }
 
     pub(super) fn open_file(&self, name: &str, how: OFlags) -> Result<OwnedFd, Errno> {
-        rustix::fs::openat(
-            &self.0,
-            name,
-            how | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
+        rustix::fs::openat(&self.0, name, how | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
     }
 
     pub(super) fn read(&self, name: &str) -> Result<String, Errno> {
         let mut text = String::new();
         let mut file = std::fs::File::from(self.open_file(name, OFlags::RDONLY)?);
-        file.read_to_string(&mut text)
-            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::ILSEQ))?;
+        file.read_to_string(&mut text).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::ILSEQ))?;
         Ok(text)
     }
 
     /// One write(2), as the kernel's parsers want it. Fails with the call's name.
     pub(super) fn write(&self, name: &str, value: &str) -> Result<(), (&'static str, Errno)> {
-        let file = self
-            .open_file(name, OFlags::WRONLY)
-            .map_err(|errno| ("openat", errno))?;
+        let file = self.open_file(name, OFlags::WRONLY).map_err(|errno| ("openat", errno))?;
         let written = std::fs::File::from(file).write(value.as_bytes());
-        written
-            .map(drop)
-            .map_err(|error| ("write", Errno::from_io_error(&error).unwrap_or(Errno::IO)))
+        written.map(drop).map_err(|error| ("write", Errno::from_io_error(&error).unwrap_or(Errno::IO)))
     }
 
     /// The value of `key` in a file of `key value` lines.
     pub(super) fn read_key(&self, name: &str, key: &str) -> Result<Option<u64>, Errno> {
         let text = self.read(name)?;
-        let value = text.lines().find_map(|line| {
-            line.strip_prefix(key)?
-                .strip_prefix(' ')?
-                .trim()
-                .parse()
-                .ok()
-        });
+        let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok());
         Ok(value)
     }
 
@@ -126,8 +107,8 @@ impl Directory {
         let listing = self.open_file(".", OFlags::RDONLY | OFlags::DIRECTORY)?;
         for entry in Dir::new(listing)? {
             let entry = entry?;
-            let is_group = entry.file_type() == FileType::Directory
-                && !matches!(entry.file_name().to_bytes(), b"." | b"..");
+            let is_group =
+                entry.file_type() == FileType::Directory && !matches!(entry.file_name().to_bytes(), b"." | b"..");
             if is_group && !visit(entry.file_name()) {
                 break;
             }
@@ -137,10 +118,7 @@ impl Directory {
 
     /// Visits this group and all below it, parents first, one descriptor at a time. One that vanishes meanwhile is
     /// left out.
-    pub(super) fn walk(
-        &self,
-        mut visit: impl FnMut(&Directory) -> Result<(), Errno>,
-    ) -> Result<(), Errno> {
+    pub(super) fn walk(&self, mut visit: impl FnMut(&Directory) -> Result<(), Errno>) -> Result<(), Errno> {
         let mut paths = vec![PathBuf::from(".")];
         while let Some(path) = paths.pop() {
             let Some(group) = gone_is_none(self.child(&path))? else {
@@ -178,11 +156,7 @@ impl Directory {
             text => text?,
         };
         // 0 stands for a process that the caller's pid namespace cannot name; kill(2) would take it for a whole group.
-        Ok(text
-            .lines()
-            .filter_map(|line| line.parse().ok())
-            .filter(|pid| *pid > 0)
-            .collect())
+        Ok(text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect())
     }
 
     pub(super) fn rmdir(&self, name: impl rustix::path::Arg) -> Result<(), Errno> {

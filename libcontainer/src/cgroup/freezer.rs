@@ -27,12 +27,7 @@ pub(super) fn state(group: &Directory, version: Version) -> State {
         },
         Version::V2 => match group.read_key("cgroup.events", "frozen") {
             Ok(Some(1)) => State::Frozen,
-            _ if group
-                .read("cgroup.freeze")
-                .is_ok_and(|value| value.trim() == "1") =>
-            {
-                State::Freezing
-            }
+            _ if group.read("cgroup.freeze").is_ok_and(|value| value.trim() == "1") => State::Freezing,
             _ => State::Thawed,
         },
     }
@@ -40,27 +35,18 @@ pub(super) fn state(group: &Directory, version: Version) -> State {
 
 /// The group whose freezer stops the whole container.
 pub(super) fn freezer(groups: &[Group]) -> Option<(&Group, Version)> {
-    let v1 = groups
-        .iter()
-        .find(|group| !group.unified && group.controllers.iter().any(|name| name == "freezer"));
+    let v1 = groups.iter().find(|group| !group.unified && group.controllers.iter().any(|name| name == "freezer"));
     let v2 = || groups.iter().find(|group| group.unified);
-    v1.map(|group| (group, Version::V1))
-        .or_else(|| v2().map(|group| (group, Version::V2)))
+    v1.map(|group| (group, Version::V1)).or_else(|| v2().map(|group| (group, Version::V2)))
 }
 
 fn open(groups: &[Group], doing: &str) -> Result<(Directory, Version)> {
     let Some((group, version)) = freezer(groups) else {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("{doing}: the container has no cgroup with a freezer"),
-        ));
+        return Err(Error::new(ErrorKind::Unsupported, format!("{doing}: the container has no cgroup with a freezer")));
     };
     let opened = Directory::open(&group.directory);
     let call = || format!("openat({})", group.directory.display());
-    Ok((
-        opened.map_err(|errno| Error::system(doing, call(), errno))?,
-        version,
-    ))
+    Ok((opened.map_err(|errno| Error::system(doing, call(), errno))?, version))
 }
 
 /// Whether the container is paused, or about to be. A container without a freezer, or without its group, is not.
@@ -112,20 +98,14 @@ fn freeze_v1(group: &Directory, patience: Duration) -> std::result::Result<(), F
 }
 
 fn freeze_v2(group: &Directory, patience: Duration) -> std::result::Result<(), Failure> {
-    let events = group
-        .open_file("cgroup.events", OFlags::RDONLY)
-        .map_err(|errno| ("openat(cgroup.events)", errno))?;
+    let events = group.open_file("cgroup.events", OFlags::RDONLY).map_err(|errno| ("openat(cgroup.events)", errno))?;
     group.write("cgroup.freeze", "1")?;
     let deadline = Instant::now() + patience;
     loop {
         // Reading arms the next notification.
         let mut text = [0; 256];
-        let length = rustix::io::pread(&events, &mut text, 0)
-            .map_err(|errno| ("read(cgroup.events)", errno))?;
-        if text[..length]
-            .windows(8)
-            .any(|window| window == b"frozen 1")
-        {
+        let length = rustix::io::pread(&events, &mut text, 0).map_err(|errno| ("read(cgroup.events)", errno))?;
+        if text[..length].windows(8).any(|window| window == b"frozen 1") {
             return Ok(());
         }
         let left = deadline.saturating_duration_since(Instant::now());
@@ -145,8 +125,7 @@ pub(super) fn wait_for(descriptors: &mut [PollFd<'_>], patience: Duration) {
 /// Lets the container run again. A group that it has frozen itself, below its own, stays as it is.
 pub(crate) fn thaw(groups: &[Group]) -> Result<()> {
     let (group, version) = open(groups, "thaw the container")?;
-    thaw_group(&group, version)
-        .map_err(|(call, errno)| Error::system("thaw the container", call, errno))
+    thaw_group(&group, version).map_err(|(call, errno)| Error::system("thaw the container", call, errno))
 }
 
 pub(super) fn thaw_group(group: &Directory, version: Version) -> std::result::Result<(), Failure> {

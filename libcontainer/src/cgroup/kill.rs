@@ -18,20 +18,14 @@ const ROUNDS: usize = 8;
 /// The freezer is used only against processes that fork faster than they can be killed, so that a runtime that
 /// dies here leaves nothing frozen. SIGKILL ends a paused container too.
 pub(crate) fn kill_all(groups: &[Group], signal: i32) -> Result<bool> {
-    let failed = |call: &str, errno| {
-        Error::system(
-            format!("signal {signal} for every process of the container"),
-            call,
-            errno,
-        )
-    };
+    let failed =
+        |call: &str, errno| Error::system(format!("signal {signal} for every process of the container"), call, errno);
     let kills = signal == libc::SIGKILL;
     let mut exists = false;
     let unified = groups.iter().find(|group| group.unified);
     // KERNEL(5.14): cgroup.kill takes all at once, those that are just being forked included.
     if kills && let Some(unified) = unified {
-        let opened = gone_is_none(Directory::open(&unified.directory))
-            .map_err(|errno| failed("openat", errno))?;
+        let opened = gone_is_none(Directory::open(&unified.directory)).map_err(|errno| failed("openat", errno))?;
         exists |= opened.is_some();
         let killed = opened.is_some_and(|group| group.write("cgroup.kill", "1").is_ok());
         if killed && groups.len() == 1 {
@@ -39,8 +33,7 @@ pub(crate) fn kill_all(groups: &[Group], signal: i32) -> Result<bool> {
         }
     }
     if let Some(group) = members(groups)
-        && let Some(top) = gone_is_none(Directory::open(&group.directory))
-            .map_err(|errno| failed("openat", errno))?
+        && let Some(top) = gone_is_none(Directory::open(&group.directory)).map_err(|errno| failed("openat", errno))?
     {
         exists = true;
         let settled = signal_each(&top, signal);
@@ -61,33 +54,18 @@ fn signal_each(top: &Directory, signal: i32) -> std::result::Result<bool, Errno>
     let mut denied = None;
     for _ in 0..ROUNDS {
         let listed = gone_is_none(top.pids())?.unwrap_or_default();
-        let fresh: Vec<i32> = listed
-            .into_iter()
-            .filter(|pid| signalled.insert(*pid))
-            .collect();
+        let fresh: Vec<i32> = listed.into_iter().filter(|pid| signalled.insert(*pid)).collect();
         if fresh.is_empty() {
             return denied.map_or(Ok(true), Err);
         }
         // Not too many descriptors at a time.
         for pids in fresh.chunks(128) {
-            let open = |pid: &i32| {
-                Some((
-                    *pid,
-                    pidfd_open(Pid::from_raw(*pid)?, PidfdFlags::empty()).ok()?,
-                ))
-            };
+            let open = |pid: &i32| Some((*pid, pidfd_open(Pid::from_raw(*pid)?, PidfdFlags::empty()).ok()?));
             let opened: Vec<_> = pids.iter().filter_map(open).collect();
             // A pid may have been given to a stranger before it was opened. If it is still in the group, it was not.
-            let still: HashSet<i32> = gone_is_none(top.pids())?
-                .unwrap_or_default()
-                .into_iter()
-                .collect();
+            let still: HashSet<i32> = gone_is_none(top.pids())?.unwrap_or_default().into_iter().collect();
             for (pid, pidfd) in opened {
-                match if still.contains(&pid) {
-                    sys::pidfd_send_signal(&pidfd, signal)
-                } else {
-                    Ok(())
-                } {
+                match if still.contains(&pid) { sys::pidfd_send_signal(&pidfd, signal) } else { Ok(()) } {
                     Ok(()) | Err(Errno::SRCH) => {}
                     Err(errno) => denied = Some(errno),
                 }
@@ -108,9 +86,7 @@ fn kill_frozen(groups: &[Group], top: &Directory) {
     // Even half frozen it forks less.
     _ = freezer::freeze_group(&frozen, version, Duration::from_secs(1));
     for pid in top.pids().unwrap_or_default() {
-        if let Some(pidfd) =
-            Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
-        {
+        if let Some(pidfd) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) {
             _ = sys::pidfd_send_signal(&pidfd, libc::SIGKILL);
         }
     }

@@ -10,10 +10,7 @@ mod directory;
 mod freezer;
 mod kill;
 mod remove;
-#[allow(
-    unsafe_code,
-    reason = "bpf(2) and pidfd_send_signal(2), which rustix lacks or restricts"
-)]
+#[allow(unsafe_code, reason = "bpf(2) and pidfd_send_signal(2), which rustix lacks or restricts")]
 mod sys;
 
 pub(crate) use create::{Created, chown, create};
@@ -40,31 +37,18 @@ pub(crate) fn write(file: &Path, value: &str, tolerate: &Tolerate) -> Result<()>
     let group = Directory::open(parent).map_err(|errno| failure(file, value, "openat", errno))?;
     match (group.write(name, value), tolerate) {
         (Ok(()), _) | (Err((_, Errno::NOENT)), Tolerate::Missing) => Ok(()),
-        (Err((_, Errno::NOENT)), Tolerate::Otherwise { file, value }) => {
-            write(file, value, &Tolerate::Nothing)
-        }
-        (Err((call, errno)), _) => {
-            Err(failure(file, value, call, errno).detail(hint(&group, name, value, errno)))
-        }
+        (Err((_, Errno::NOENT)), Tolerate::Otherwise { file, value }) => write(file, value, &Tolerate::Nothing),
+        (Err((call, errno)), _) => Err(failure(file, value, call, errno).detail(hint(&group, name, value, errno))),
     }
 }
 
 fn failure(file: &Path, value: &str, call: &str, errno: Errno) -> Error {
-    Error::system(
-        format!("write {value:?} to {}", file.display()),
-        call,
-        errno,
-    )
+    Error::system(format!("write {value:?} to {}", file.display()), call, errno)
 }
 
 /// What the errno does not say.
 fn hint(group: &Directory, name: &str, value: &str, errno: Errno) -> String {
-    let number = |file: &str| {
-        group
-            .read(file)
-            .map(|text| text.trim().to_owned())
-            .unwrap_or_default()
-    };
+    let number = |file: &str| group.read(file).map(|text| text.trim().to_owned()).unwrap_or_default();
     match (errno, name) {
         (Errno::NOENT, _) => {
             let controller = name.split('.').next().unwrap_or_default();
@@ -83,9 +67,7 @@ fn hint(group: &Directory, name: &str, value: &str, errno: Errno) -> String {
             number("memory.max_usage_in_bytes")
         ),
         (Errno::PERM, "devices.allow") => "the parent group does not allow it either".to_owned(),
-        (Errno::NODEV, "io.max" | "io.weight" | "io.bfq.weight") => {
-            "there is no such block device".to_owned()
-        }
+        (Errno::NODEV, "io.max" | "io.weight" | "io.bfq.weight") => "there is no such block device".to_owned(),
         _ => String::new(),
     }
 }
@@ -94,15 +76,9 @@ fn hint(group: &Directory, name: &str, value: &str, errno: Errno) -> String {
 pub(crate) fn open_tasks(tasks: &[PathBuf]) -> Result<Vec<OwnedFd>> {
     let open = |file: &PathBuf| {
         let (parent, name) = split(file);
-        let opened = Directory::open(parent)
-            .and_then(|group| group.open_file(name, rustix::fs::OFlags::WRONLY));
-        opened.map_err(|errno| {
-            Error::system(
-                "join the container's cgroup",
-                format!("openat({})", file.display()),
-                errno,
-            )
-        })
+        let opened = Directory::open(parent).and_then(|group| group.open_file(name, rustix::fs::OFlags::WRONLY));
+        opened
+            .map_err(|errno| Error::system("join the container's cgroup", format!("openat({})", file.display()), errno))
     };
     tasks.iter().map(open).collect()
 }
@@ -110,9 +86,7 @@ pub(crate) fn open_tasks(tasks: &[PathBuf]) -> Result<Vec<OwnedFd>> {
 /// The v2 directory that a process is to be born in.
 pub(crate) fn open_directory(directory: &Path) -> Result<OwnedFd> {
     let call = || format!("openat({})", directory.display());
-    Ok(Directory::open(directory)
-        .map_err(|errno| Error::system("open the container's cgroup", call(), errno))?
-        .into())
+    Ok(Directory::open(directory).map_err(|errno| Error::system("open the container's cgroup", call(), errno))?.into())
 }
 
 /// Every process in the groups, nested ones too, by its pid in the caller's pid namespace.
@@ -137,11 +111,8 @@ pub(crate) fn pids(groups: &[Group]) -> Result<Vec<i32>> {
 /// its device rules by accident. On a hybrid host the v2 side may have been left out by other tools.
 fn members(groups: &[Group]) -> Option<&Group> {
     let v1 = ["freezer", "devices", "pids", "memory"];
-    let holds = |name: &&str| {
-        groups
-            .iter()
-            .find(|group| !group.unified && group.controllers.iter().any(|each| each == name))
-    };
+    let holds =
+        |name: &&str| groups.iter().find(|group| !group.unified && group.controllers.iter().any(|each| each == name));
     v1.iter().find_map(holds).or_else(|| groups.first())
 }
 
@@ -149,18 +120,12 @@ fn members(groups: &[Group]) -> Option<&Group> {
 fn holder<'a>(groups: &'a [Group], v1: &str, v2: &str) -> Option<&'a Group> {
     groups.iter().find(|group| {
         let name = if group.unified { v2 } else { v1 };
-        group
-            .controllers
-            .iter()
-            .any(|controller| controller == name)
+        group.controllers.iter().any(|controller| controller == name)
     })
 }
 
 fn split(file: &Path) -> (&Path, &str) {
-    let name = file
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     (file.parent().unwrap_or(Path::new("/")), name)
 }
 

@@ -29,13 +29,7 @@ pub(super) fn remove_within(groups: &[Group], patience: Duration) -> Result<()> 
 }
 
 fn remove_group(directory: &Path, deadline: Instant) -> Result<()> {
-    let failed = |call: &str, errno| {
-        Error::system(
-            format!("remove the cgroup {}", directory.display()),
-            call,
-            errno,
-        )
-    };
+    let failed = |call: &str, errno| Error::system(format!("remove the cgroup {}", directory.display()), call, errno);
     let mut pause = Duration::from_micros(250);
     loop {
         // Usually this is all.
@@ -44,8 +38,7 @@ fn remove_group(directory: &Path, deadline: Instant) -> Result<()> {
             Err(Errno::BUSY) => {}
             Err(errno) => return Err(failed("rmdir", errno)),
         }
-        let opened =
-            gone_is_none(Directory::open(directory)).map_err(|errno| failed("openat", errno))?;
+        let opened = gone_is_none(Directory::open(directory)).map_err(|errno| failed("openat", errno))?;
         let Some(top) = opened else { return Ok(()) };
         match remove_nested(&top) {
             Ok(()) => match rustix::fs::rmdir(directory) {
@@ -99,10 +92,7 @@ fn wait_until_empty(top: &Directory, patience: Duration) -> bool {
         let mut text = [0; 256];
         // Reading arms the notification.
         let length = rustix::io::read(&events, &mut text).unwrap_or(0);
-        if !text[..length]
-            .windows(11)
-            .any(|window| window == b"populated 1")
-        {
+        if !text[..length].windows(11).any(|window| window == b"populated 1") {
             return false;
         }
         wait_for(&mut [PollFd::new(&events, PollFlags::PRI)], patience);
@@ -113,10 +103,7 @@ fn wait_until_empty(top: &Directory, patience: Duration) -> bool {
     let open = |pid: &i32| pidfd_open(Pid::from_raw(*pid)?, PidfdFlags::empty()).ok();
     // All of them have to go, so it does not matter for which one we wait first.
     for pidfd in pids.iter().take(128).filter_map(open) {
-        wait_for(
-            &mut [PollFd::new(&pidfd, PollFlags::IN)],
-            patience.saturating_sub(started.elapsed()),
-        );
+        wait_for(&mut [PollFd::new(&pidfd, PollFlags::IN)], patience.saturating_sub(started.elapsed()));
     }
     // A pidfd of a process that has already ended, but still counts, does not make us wait.
     started.elapsed() > Duration::from_millis(1)
@@ -127,15 +114,8 @@ fn who(top: &Directory) -> String {
     let describe = |pid: &i32| {
         let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let state = status
-            .lines()
-            .find_map(|line| line.strip_prefix("State:"))
-            .unwrap_or("state unknown");
-        format!(
-            "process {pid} ({}, {}) is still in it",
-            name.trim(),
-            state.trim()
-        )
+        let state = status.lines().find_map(|line| line.strip_prefix("State:")).unwrap_or("state unknown");
+        format!("process {pid} ({}, {}) is still in it", name.trim(), state.trim())
     };
     let pids = top.pids().unwrap_or_default();
     let first = pids.first().map(describe);

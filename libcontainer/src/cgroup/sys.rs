@@ -6,20 +6,9 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 pub(super) fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<(), Errno> {
     let pidfd = pidfd.as_fd().as_raw_fd();
     // SAFETY: all arguments are numbers but the third, which is null and so not read.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd,
-            signal,
-            std::ptr::null::<libc::siginfo_t>(),
-            0,
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(last_errno())
-    }
+    let result =
+        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal, std::ptr::null::<libc::siginfo_t>(), 0) };
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
 /// `union bpf_attr`, whole: kernels 6.17 to 7.1 write the revision of a query to offset 56 whatever size they
@@ -65,8 +54,7 @@ const REPLACE: u32 = 4;
 /// Every pointer in `attr` has to point to memory of the size that `attr` says, writable where the kernel writes.
 unsafe fn bpf(command: i32, attr: &mut Attr) -> Result<i32, Errno> {
     // SAFETY: attr is as long as the size that is passed and aligned for u64; the rest is the caller's promise.
-    let result =
-        unsafe { libc::syscall(libc::SYS_bpf, command, attr.0.as_mut_ptr(), attr.0.len()) };
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attr.0.as_mut_ptr(), attr.0.len()) };
     match i32::try_from(result) {
         Ok(result) if result >= 0 => Ok(result),
         _ => Err(last_errno()),
@@ -87,14 +75,9 @@ pub(super) fn load_device_program(program: &[u8], log: &mut [u8]) -> Result<Owne
     let code: Vec<[u8; 8]> = program.as_chunks().0.to_vec();
     let count = u32::try_from(code.len()).unwrap_or(u32::MAX);
     let log_size = u32::try_from(log.len()).unwrap_or(0);
-    let mut attr = Attr::new(&[
-        (0, TYPE_CGROUP_DEVICE),
-        (4, count),
-        (24, u32::from(log_size > 0)),
-        (28, log_size),
-    ])
-    .pointer(8, code.as_ptr())
-    .pointer(16, c"Apache-2.0".as_ptr());
+    let mut attr = Attr::new(&[(0, TYPE_CGROUP_DEVICE), (4, count), (24, u32::from(log_size > 0)), (28, log_size)])
+        .pointer(8, code.as_ptr())
+        .pointer(16, c"Apache-2.0".as_ptr());
     if log_size > 0 {
         attr = attr.pointer(32, log.as_mut_ptr());
     }
@@ -109,8 +92,7 @@ pub(super) fn load_device_program(program: &[u8], log: &mut [u8]) -> Result<Owne
 pub(super) fn device_programs(group: impl AsFd) -> Result<Vec<u32>, Errno> {
     // The kernel attaches at most 64 to one group.
     let mut ids = [0_u32; 64];
-    let mut attr = Attr::new(&[(0, number(group)), (4, ATTACH_CGROUP_DEVICE), (24, 64)])
-        .pointer(16, ids.as_mut_ptr());
+    let mut attr = Attr::new(&[(0, number(group)), (4, ATTACH_CGROUP_DEVICE), (24, 64)]).pointer(16, ids.as_mut_ptr());
     // SAFETY: `ids` holds the 64 numbers that are announced at offset 24, and outlives the call.
     unsafe { bpf(PROG_QUERY, &mut attr) }?;
     let count = usize::try_from(attr.number(24)).unwrap_or(0).min(ids.len());
@@ -125,35 +107,17 @@ pub(super) fn program_by_id(id: u32) -> Result<OwnedFd, Errno> {
 }
 
 /// Attaches a program beside those of other groups, or in the place of `old`.
-pub(super) fn attach_device_program(
-    group: impl AsFd,
-    program: impl AsFd,
-    old: Option<&OwnedFd>,
-) -> Result<(), Errno> {
-    let flags = if old.is_some() {
-        ALLOW_MULTI | REPLACE
-    } else {
-        ALLOW_MULTI
-    };
+pub(super) fn attach_device_program(group: impl AsFd, program: impl AsFd, old: Option<&OwnedFd>) -> Result<(), Errno> {
+    let flags = if old.is_some() { ALLOW_MULTI | REPLACE } else { ALLOW_MULTI };
     let old = old.map_or(0, number);
-    let numbers = [
-        (0, number(group)),
-        (4, number(program)),
-        (8, ATTACH_CGROUP_DEVICE),
-        (12, flags),
-        (16, old),
-    ];
+    let numbers = [(0, number(group)), (4, number(program)), (8, ATTACH_CGROUP_DEVICE), (12, flags), (16, old)];
     // SAFETY: no pointers.
     unsafe { bpf(PROG_ATTACH, &mut Attr::new(&numbers)) }.map(drop)
 }
 
 /// Detaches one program. With ALLOW_MULTI in the flags the kernel says EINVAL.
 pub(super) fn detach_device_program(group: impl AsFd, program: impl AsFd) -> Result<(), Errno> {
-    let numbers = [
-        (0, number(group)),
-        (4, number(program)),
-        (8, ATTACH_CGROUP_DEVICE),
-    ];
+    let numbers = [(0, number(group)), (4, number(program)), (8, ATTACH_CGROUP_DEVICE)];
     // SAFETY: no pointers.
     unsafe { bpf(PROG_DETACH, &mut Attr::new(&numbers)) }.map(drop)
 }

@@ -42,16 +42,13 @@ impl Devices {
 
     fn meets(self, other: Devices) -> bool {
         let common = |a: Option<u32>, b: Option<u32>| a.is_none() || b.is_none() || a == b;
-        self.kind == other.kind
-            && common(self.major, other.major)
-            && common(self.minor, other.minor)
+        self.kind == other.kind && common(self.major, other.major) && common(self.minor, other.minor)
     }
 }
 
 impl std::fmt::Display for Devices {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let number =
-            |number: Option<u32>| number.map_or("*".to_owned(), |number| number.to_string());
+        let number = |number: Option<u32>| number.map_or("*".to_owned(), |number| number.to_string());
         let kind = if self.kind == Kind::Block { 'b' } else { 'c' };
         write!(f, "{kind} {}:{}", number(self.major), number(self.minor))
     }
@@ -59,11 +56,7 @@ impl std::fmt::Display for Devices {
 
 /// `rwm`, as cgroup v1 reads and prints it.
 fn letters(access: Access) -> String {
-    [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')]
-        .iter()
-        .filter(|(bit, _)| access & bit != 0)
-        .map(|(_, c)| *c)
-        .collect()
+    [(READ, 'r'), (WRITE, 'w'), (MKNOD, 'm')].iter().filter(|(bit, _)| access & bit != 0).map(|(_, c)| *c).collect()
 }
 
 /// A default and what is different from it.
@@ -105,21 +98,11 @@ pub(super) fn rules(devices: &[LinuxDeviceCgroup]) -> Result<Rules> {
     let mut rules = Rules::default();
     for (i, device) in devices.iter().enumerate() {
         let origin = format!("/devices/{i}");
-        rules
-            .apply(rule(device, &origin)?)
-            .map_err(|message| invalid(&origin, message))?;
+        rules.apply(rule(device, &origin)?).map_err(|message| invalid(&origin, message))?;
     }
     for (kind, major, minor, access) in DEFAULT {
-        let rule = Rule {
-            allow: true,
-            kind: Some(kind),
-            major,
-            minor,
-            access,
-        };
-        rules
-            .apply(rule)
-            .map_err(|message| invalid("/devices", format!("default device rules: {message}")))?;
+        let rule = Rule { allow: true, kind: Some(kind), major, minor, access };
+        rules.apply(rule).map_err(|message| invalid("/devices", format!("default device rules: {message}")))?;
     }
     Ok(rules)
 }
@@ -137,15 +120,9 @@ fn rule(device: &LinuxDeviceCgroup, origin: &str) -> Result<Rule> {
     let number = |key: &str, number: Option<i64>| match number {
         None | Some(-1) => Ok(None),
         // The program compares signed 32 bits; the kernel's numbers have 12 and 20.
-        Some(number) => match i32::try_from(number)
-            .ok()
-            .and_then(|number| u32::try_from(number).ok())
-        {
+        Some(number) => match i32::try_from(number).ok().and_then(|number| u32::try_from(number).ok()) {
             Some(number) => Ok(Some(number)),
-            None => Err(invalid(
-                &format!("{origin}/{key}"),
-                format!("{number} is no device number"),
-            )),
+            None => Err(invalid(&format!("{origin}/{key}"), format!("{number} is no device number"))),
         },
     };
     let mut access = 0;
@@ -155,47 +132,24 @@ fn rule(device: &LinuxDeviceCgroup, origin: &str) -> Result<Rule> {
             'w' => WRITE,
             'm' => MKNOD,
             _ => {
-                return Err(invalid(
-                    &format!("{origin}/access"),
-                    format!("{letter:?} is none of r, w and m"),
-                ));
+                return Err(invalid(&format!("{origin}/access"), format!("{letter:?} is none of r, w and m")));
             }
         };
     }
     let access = if access == 0 { ALL } else { access };
-    let (major, minor) = (
-        number("major", device.major())?,
-        number("minor", device.minor())?,
-    );
-    Ok(Rule {
-        allow: device.allow(),
-        kind,
-        major,
-        minor,
-        access,
-    })
+    let (major, minor) = (number("major", device.major())?, number("minor", device.minor())?);
+    Ok(Rule { allow: device.allow(), kind, major, minor, access })
 }
 
 impl Rules {
     /// The state after one more rule, or why that cannot be expressed.
     pub(super) fn apply(&mut self, rule: Rule) -> std::result::Result<(), String> {
-        let Rule {
-            allow,
-            kind,
-            major,
-            minor,
-            access,
-        } = rule;
+        let Rule { allow, kind, major, minor, access } = rule;
         if kind.is_none() && major.is_none() && minor.is_none() && access == ALL {
-            *self = Rules {
-                allow,
-                exceptions: BTreeMap::new(),
-            };
+            *self = Rules { allow, exceptions: BTreeMap::new() };
             return Ok(());
         }
-        let kinds = [Kind::Block, Kind::Char]
-            .into_iter()
-            .filter(|each| kind.is_none_or(|kind| kind == *each));
+        let kinds = [Kind::Block, Kind::Char].into_iter().filter(|each| kind.is_none_or(|kind| kind == *each));
         for devices in kinds.map(|kind| Devices { kind, major, minor }) {
             if allow != self.allow {
                 *self.exceptions.entry(devices).or_default() |= access;
@@ -205,8 +159,7 @@ impl Rules {
                 if devices.covers(*exception) {
                     *excepted &= !access;
                 } else if devices.meets(*exception) && *excepted & access != 0 {
-                    let (devices, access) =
-                        (format!("{devices} {}", letters(access)), letters(*excepted));
+                    let (devices, access) = (format!("{devices} {}", letters(access)), letters(*excepted));
                     return Err(format!(
                         "the rule {devices} cannot punch a hole in the wider rule {exception} {access} before it"
                     ));
@@ -224,20 +177,12 @@ impl Rules {
         for a in self.exceptions.keys() {
             for b in self.exceptions.keys() {
                 if a.meets(*b) && a.minor.is_none() && b.major.is_none() {
-                    all.entry(Devices {
-                        kind: a.kind,
-                        major: a.major,
-                        minor: b.minor,
-                    })
-                    .or_default();
+                    all.entry(Devices { kind: a.kind, major: a.major, minor: b.minor }).or_default();
                 }
             }
         }
         let sum = |devices: Devices| {
-            let covering = self
-                .exceptions
-                .iter()
-                .filter(|(wider, _)| wider.covers(devices));
+            let covering = self.exceptions.iter().filter(|(wider, _)| wider.covers(devices));
             covering.fold(0, |sum, (_, access)| sum | access)
         };
         for (devices, access) in &mut all {
@@ -245,29 +190,19 @@ impl Rules {
         }
         // What a wider exception says already need not be said again.
         let said = |devices: Devices, access: Access| {
-            let wider = all
-                .iter()
-                .filter(|(wider, _)| **wider != devices && wider.covers(devices));
+            let wider = all.iter().filter(|(wider, _)| **wider != devices && wider.covers(devices));
             wider.into_iter().any(|(_, wider)| access & !wider == 0)
         };
-        all.iter()
-            .filter(|(devices, access)| !said(**devices, **access))
-            .map(|(d, a)| (*d, *a))
-            .collect()
+        all.iter().filter(|(devices, access)| !said(**devices, **access)).map(|(d, a)| (*d, *a)).collect()
     }
 
     /// cgroup v1: what is written to which file.
     pub(super) fn v1(&self) -> Vec<(&'static str, String)> {
-        let (default, exception) = if self.allow {
-            ("devices.allow", "devices.deny")
-        } else {
-            ("devices.deny", "devices.allow")
-        };
+        let (default, exception) =
+            if self.allow { ("devices.allow", "devices.deny") } else { ("devices.deny", "devices.allow") };
         let mut writes = vec![(default, "a".to_owned())];
         writes.extend(
-            self.exceptions()
-                .iter()
-                .map(|(devices, access)| (exception, format!("{devices} {}", letters(*access)))),
+            self.exceptions().iter().map(|(devices, access)| (exception, format!("{devices} {}", letters(*access)))),
         );
         writes
     }
@@ -299,18 +234,12 @@ impl Rules {
                     insn(EXIT, 0, 0, 0, 0),
                 ]
             };
-            let mut conditions = vec![
-                (5, Some(devices.kind as u32)),
-                (3, devices.major),
-                (4, devices.minor),
-            ];
+            let mut conditions = vec![(5, Some(devices.kind as u32)), (3, devices.major), (4, devices.minor)];
             conditions.retain(|(_, number)| number.is_some());
             for (i, (register, number)) in conditions.iter().enumerate() {
                 // At most three conditions and four instructions; numbers fit by `rule`.
                 let skip = i16::try_from(conditions.len() - 1 - i + body.len()).unwrap_or_default();
-                let number = number
-                    .and_then(|number| i32::try_from(number).ok())
-                    .unwrap_or(-1);
+                let number = number.and_then(|number| i32::try_from(number).ok()).unwrap_or(-1);
                 code.push(insn(JNE, *register, 0, skip, number));
             }
             code.extend(body);
@@ -333,11 +262,7 @@ const JSET: u8 = 0x45;
 const EXIT: u8 = 0x95;
 
 fn insn(code: u8, dst: u8, src: u8, offset: i16, immediate: i32) -> [u8; 8] {
-    let registers = if cfg!(target_endian = "little") {
-        src << 4 | dst
-    } else {
-        dst << 4 | src
-    };
+    let registers = if cfg!(target_endian = "little") { src << 4 | dst } else { dst << 4 | src };
     let ([o0, o1], [i0, i1, i2, i3]) = (offset.to_ne_bytes(), immediate.to_ne_bytes());
     [code, registers, o0, o1, i0, i1, i2, i3]
 }

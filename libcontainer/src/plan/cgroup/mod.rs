@@ -40,79 +40,45 @@ pub(crate) struct CgroupPlan {
 }
 
 /// Plans the container's groups. `id` is the name of a group that config.json does not name.
-pub(crate) fn plan(
-    spec: &Spec,
-    facts: &HostFacts,
-    id: &str,
-    manager: CgroupManager,
-) -> Result<CgroupPlan> {
+pub(crate) fn plan(spec: &Spec, facts: &HostFacts, id: &str, manager: CgroupManager) -> Result<CgroupPlan> {
     match manager {
         CgroupManager::Cgroupfs => {}
         CgroupManager::Systemd => {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                "the systemd cgroup driver is not supported yet",
-            ));
+            return Err(Error::new(ErrorKind::Unsupported, "the systemd cgroup driver is not supported yet"));
         }
         CgroupManager::Disabled => return Ok(CgroupPlan::default()),
     }
     let linux = spec.linux().as_ref();
-    let path = linux
-        .and_then(|linux| linux.cgroups_path().as_deref())
-        .filter(|path| !path.as_os_str().is_empty());
+    let path = linux.and_then(|linux| linux.cgroups_path().as_deref()).filter(|path| !path.as_os_str().is_empty());
     let resources = linux.and_then(|linux| linux.resources().as_ref());
 
     let groups = groups(path, facts, id)?;
     let writes = match resources {
-        Some(resources) => {
-            writes(resources, &groups).map_err(|error| no_permission(error, &groups, facts))?
-        }
+        Some(resources) => writes(resources, &groups).map_err(|error| no_permission(error, &groups, facts))?,
         None => Vec::new(),
     };
     let (into_cgroup, tasks) = entry(&groups);
     let mut lines = Vec::new();
     if !groups.is_empty() {
         let directories = groups.iter().map(|group| group.directory.clone()).collect();
-        let origin = if path.is_some() {
-            "/linux/cgroupsPath"
-        } else {
-            Origin::DEFAULT
-        };
+        let origin = if path.is_some() { "/linux/cgroupsPath" } else { Origin::DEFAULT };
         lines.push(host(HostStep::CreateCgroup { directories }, origin));
     }
     lines.extend(writes.into_iter().map(|write| write.line()));
-    lines.extend(device_lines(
-        resources.and_then(|resources| resources.devices().as_deref()),
-        &groups,
-        facts,
-    )?);
+    lines.extend(device_lines(resources.and_then(|resources| resources.devices().as_deref()), &groups, facts)?);
     lines.extend(ownership(spec, &groups));
-    Ok(CgroupPlan {
-        lines,
-        into_cgroup,
-        tasks,
-        groups,
-    })
+    Ok(CgroupPlan { lines, into_cgroup, tasks, groups })
 }
 
 /// How a process gets into the groups: the directory for `CLONE_INTO_CGROUP` and the v1 `tasks` files.
 pub(crate) fn entry(groups: &[Group]) -> (Option<PathBuf>, Vec<PathBuf>) {
-    let unified = groups
-        .iter()
-        .find(|group| group.unified)
-        .map(|group| group.directory.clone());
-    let tasks = groups
-        .iter()
-        .filter(|group| !group.unified)
-        .map(|group| group.directory.join("tasks"));
+    let unified = groups.iter().find(|group| group.unified).map(|group| group.directory.clone());
+    let tasks = groups.iter().filter(|group| !group.unified).map(|group| group.directory.join("tasks"));
     (unified, tasks.collect())
 }
 
 fn host(step: HostStep, origin: &str) -> Line {
-    Line {
-        action: Action::Host(step),
-        origin: Origin(origin.to_owned()),
-    }
+    Line { action: Action::Host(step), origin: Origin(origin.to_owned()) }
 }
 
 /// The group in each hierarchy. An absolute path counts from the mount, a relative one from the caller's own
@@ -125,19 +91,13 @@ fn groups(path: Option<&Path>, facts: &HostFacts, id: &str) -> Result<Vec<Group>
     let group = |hierarchy: &Hierarchy| {
         let below = match path {
             Some(path) if path.is_absolute() => PathBuf::new(),
-            _ if pure_v2 => Path::new(&hierarchy.own)
-                .parent()
-                .unwrap_or(Path::new("/"))
-                .to_owned(),
+            _ if pure_v2 => Path::new(&hierarchy.own).parent().unwrap_or(Path::new("/")).to_owned(),
             _ => PathBuf::from(&hierarchy.own),
         };
         let inner = clean(path.unwrap_or(Path::new(id)));
         let relative = clean(&below).join(&inner);
         if inner.as_os_str().is_empty() {
-            return Err(Error::config(
-                "/linux/cgroupsPath",
-                "names no group of the container's own",
-            ));
+            return Err(Error::config("/linux/cgroupsPath", "names no group of the container's own"));
         }
         Ok(Group {
             controllers: hierarchy.controllers.clone(),
@@ -145,12 +105,7 @@ fn groups(path: Option<&Path>, facts: &HostFacts, id: &str) -> Result<Vec<Group>
             unified: hierarchy.unified,
         })
     };
-    facts
-        .hierarchies
-        .iter()
-        .filter(|hierarchy| may(hierarchy))
-        .map(group)
-        .collect()
+    facts.hierarchies.iter().filter(|hierarchy| may(hierarchy)).map(group).collect()
 }
 
 /// `path` relative to the root of a hierarchy, without `.`, `..` and doubled slashes: `..` stops at the root.
@@ -178,8 +133,7 @@ fn no_permission(error: Error, groups: &[Group], facts: &HostFacts) -> Error {
     if error.kind() != ErrorKind::Unsupported || !denied {
         return error;
     }
-    let words =
-        "rootless needs no limits + no cgrouppath when no permission is granted for cgroups";
+    let words = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups";
     let reason = Error::new(ErrorKind::Unsupported, words);
     match error.origin() {
         Some(origin) => reason.at(origin),
@@ -197,42 +151,23 @@ fn device_lines(
     if !has_authority(facts) {
         return Ok(Vec::new());
     }
-    let origin = if rules.is_some_and(|rules| !rules.is_empty()) {
-        "/linux/resources/devices"
-    } else {
-        Origin::DEFAULT
-    };
+    let origin =
+        if rules.is_some_and(|rules| !rules.is_empty()) { "/linux/resources/devices" } else { Origin::DEFAULT };
     let model = devices::rules(rules.unwrap_or_default())?;
-    let v1 = groups
-        .iter()
-        .find(|group| !group.unified && group.controllers.iter().any(|name| name == "devices"));
+    let v1 = groups.iter().find(|group| !group.unified && group.controllers.iter().any(|name| name == "devices"));
     if let Some(group) = v1 {
         let writes = model.v1().into_iter().map(|(name, value)| {
             let file = group.directory.join(name);
-            host(
-                HostStep::WriteCgroup {
-                    file,
-                    value,
-                    tolerate: super::line::Tolerate::Nothing,
-                },
-                origin,
-            )
+            host(HostStep::WriteCgroup { file, value, tolerate: super::line::Tolerate::Nothing }, origin)
         });
         return Ok(writes.collect());
     }
     match groups.iter().find(|group| group.unified) {
         Some(group) => {
-            let step = HostStep::AttachDeviceProgram {
-                directory: group.directory.clone(),
-                program: model.program(),
-            };
+            let step = HostStep::AttachDeviceProgram { directory: group.directory.clone(), program: model.program() };
             Ok(vec![host(step, origin)])
         }
-        None => Err(Error::new(
-            ErrorKind::Unsupported,
-            "the devices controller is not available",
-        )
-        .at(origin)),
+        None => Err(Error::new(ErrorKind::Unsupported, "the devices controller is not available").at(origin)),
     }
 }
 
@@ -243,42 +178,25 @@ fn ownership(spec: &Spec, groups: &[Group]) -> Option<Line> {
     let linux = spec.linux().as_ref()?;
     let has_namespace = linux.namespaces().iter().flatten().any(|namespace| {
         namespace.typ() == LinuxNamespaceType::Cgroup
-            && namespace
-                .path()
-                .as_ref()
-                .is_none_or(|path| path.as_os_str().is_empty())
+            && namespace.path().as_ref().is_none_or(|path| path.as_os_str().is_empty())
     });
     let is_writable = spec.mounts().iter().flatten().any(|mount| {
         let cgroup = matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"));
-        cgroup
-            && !mount
-                .options()
-                .iter()
-                .flatten()
-                .any(|option| option == "ro")
+        cgroup && !mount.options().iter().flatten().any(|option| option == "ro")
     });
     if !group.unified || !has_namespace || !is_writable {
         return None;
     }
-    let user = spec
-        .process()
-        .as_ref()
-        .map_or(0, |process| process.user().uid());
+    let user = spec.process().as_ref().map_or(0, |process| process.user().uid());
     let maps = linux.uid_mappings().as_deref().unwrap_or_default();
-    let map = maps.iter().find(|map| {
-        user.checked_sub(map.container_id())
-            .is_some_and(|offset| offset < map.size())
-    });
+    let map = maps.iter().find(|map| user.checked_sub(map.container_id()).is_some_and(|offset| offset < map.size()));
     let uid = match map {
         Some(map) => map.host_id().checked_add(user - map.container_id())?,
         None if maps.is_empty() => user,
         None => return None,
     };
     // Root has it already.
-    let step = HostStep::ChownCgroup {
-        directory: group.directory.clone(),
-        uid,
-    };
+    let step = HostStep::ChownCgroup { directory: group.directory.clone(), uid };
     (uid != 0).then(|| host(step, "/linux/namespaces"))
 }
 

@@ -21,20 +21,8 @@ pub(crate) struct Write {
 impl Write {
     /// The same as a line of the plan.
     pub(super) fn line(self) -> Line {
-        let Write {
-            origin,
-            file,
-            value,
-            tolerate,
-        } = self;
-        Line {
-            action: Action::Host(HostStep::WriteCgroup {
-                file,
-                value,
-                tolerate,
-            }),
-            origin: Origin(origin),
-        }
+        let Write { origin, file, value, tolerate } = self;
+        Line { action: Action::Host(HostStep::WriteCgroup { file, value, tolerate }), origin: Origin(origin) }
     }
 
     fn below(mut self, directory: &Path) -> Write {
@@ -49,12 +37,7 @@ impl Write {
 /// A write whose directory is not known yet. `origin` is relative to `/linux/resources`.
 pub(super) fn write(origin: &str, file: impl Into<PathBuf>, value: impl ToString) -> Write {
     let origin = format!("/linux/resources{origin}");
-    Write {
-        origin,
-        file: file.into(),
-        value: value.to_string(),
-        tolerate: Tolerate::Nothing,
-    }
+    Write { origin, file: file.into(), value: value.to_string(), tolerate: Tolerate::Nothing }
 }
 
 /// A mistake in `/linux/resources`.
@@ -78,44 +61,28 @@ pub(crate) fn writes(resources: &LinuxResources, groups: &[Group]) -> Result<Vec
     if let Some(cpu) = resources.cpu() {
         writes.extend(at("cpu", "cpu").place(|| v1::cpu(cpu), || v2::cpu(cpu))?);
         // The files are called the same on both.
-        writes
-            .extend(at("cpuset", "cpuset").place(|| Ok(v1::cpuset(cpu)), || Ok(v1::cpuset(cpu)))?);
+        writes.extend(at("cpuset", "cpuset").place(|| Ok(v1::cpuset(cpu)), || Ok(v1::cpuset(cpu)))?);
     }
     if let Some(pids) = resources.pids() {
         writes.extend(at("pids", "pids").place(|| Ok(v1::pids(pids)), || Ok(v1::pids(pids)))?);
     }
     if let Some(block_io) = resources.block_io() {
-        writes
-            .extend(at("blkio", "io").place(|| v1::block_io(block_io), || v2::block_io(block_io))?);
+        writes.extend(at("blkio", "io").place(|| v1::block_io(block_io), || v2::block_io(block_io))?);
     }
     for (i, limit) in resources.hugepage_limits().iter().flatten().enumerate() {
-        writes.extend(
-            at("hugetlb", "hugetlb")
-                .place(|| v1::hugepages(i, limit), || v2::hugepages(i, limit))?,
-        );
+        writes.extend(at("hugetlb", "hugetlb").place(|| v1::hugepages(i, limit), || v2::hugepages(i, limit))?);
     }
     if let Some(network) = resources.network() {
         let class = |class: &u32| *class != 0;
         let none = |origin, asked| {
-            if asked {
-                Err(only_v1(origin))
-            } else {
-                Ok(Vec::new())
-            }
+            if asked { Err(only_v1(origin)) } else { Ok(Vec::new()) }
         };
         let has_class = network.class_id().as_ref().is_some_and(class);
-        let has_priorities = network
-            .priorities()
-            .as_ref()
-            .is_some_and(|priorities| !priorities.is_empty());
-        writes.extend(at("net_cls", "").place(
-            || Ok(v1::net_cls(network)),
-            || none("/network/classID", has_class),
-        )?);
-        writes.extend(at("net_prio", "").place(
-            || Ok(v1::net_prio(network)),
-            || none("/network/priorities", has_priorities),
-        )?);
+        let has_priorities = network.priorities().as_ref().is_some_and(|priorities| !priorities.is_empty());
+        writes.extend(at("net_cls", "").place(|| Ok(v1::net_cls(network)), || none("/network/classID", has_class))?);
+        writes.extend(
+            at("net_prio", "").place(|| Ok(v1::net_prio(network)), || none("/network/priorities", has_priorities))?,
+        );
     }
     if let Some(rdma) = resources.rdma() {
         writes.extend(at("rdma", "rdma").place(|| v1::rdma(rdma), || v1::rdma(rdma))?);
@@ -143,28 +110,15 @@ impl Controller<'_> {
     ) -> Result<Vec<Write>> {
         let holds = |group: &&Group| {
             let name = if group.unified { self.v2 } else { self.v1 };
-            group
-                .controllers
-                .iter()
-                .any(|controller| controller == name)
+            group.controllers.iter().any(|controller| controller == name)
         };
         if let Some(group) = self.groups.iter().find(holds) {
             let writes = if group.unified { v2()? } else { v1()? };
-            return Ok(writes
-                .into_iter()
-                .map(|write| write.below(&group.directory))
-                .collect());
+            return Ok(writes.into_iter().map(|write| write.below(&group.directory)).collect());
         }
         let pure_v2 = !self.groups.is_empty() && self.groups.iter().all(|group| group.unified);
-        let (writes, name) = if pure_v2 {
-            (v2()?, self.v2)
-        } else {
-            (v1()?, self.v1)
-        };
-        match writes
-            .into_iter()
-            .find(|write| write.tolerate != Tolerate::Missing)
-        {
+        let (writes, name) = if pure_v2 { (v2()?, self.v2) } else { (v1()?, self.v1) };
+        match writes.into_iter().find(|write| write.tolerate != Tolerate::Missing) {
             Some(write) => {
                 let message = format!("the {name} controller is not available on this host");
                 Err(Error::new(ErrorKind::Unsupported, message).at(write.origin))
@@ -180,31 +134,21 @@ fn unified(entries: &HashMap<String, String>, groups: &[Group]) -> Result<Vec<Wr
     for (file, value) in entries.iter().collect::<BTreeMap<_, _>>() {
         let origin = format!("/unified/{}", escape(file));
         if file.contains('/') {
-            return Err(invalid(
-                &origin,
-                format!("unified resource {file:?} must be a file name (no slashes)"),
-            ));
+            return Err(invalid(&origin, format!("unified resource {file:?} must be a file name (no slashes)")));
         }
         let Some((controller, _)) = file.split_once('.') else {
-            let message =
-                format!("unified resource {file:?} must be in the form CONTROLLER.PARAMETER");
+            let message = format!("unified resource {file:?} must be in the form CONTROLLER.PARAMETER");
             return Err(invalid(&origin, message));
         };
         let unified = groups.iter().find(|group| group.unified);
-        let holds = |group: &Group| {
-            controller == "cgroup" || group.controllers.iter().any(|name| name == controller)
-        };
+        let holds = |group: &Group| controller == "cgroup" || group.controllers.iter().any(|name| name == controller);
         let Some(group) = unified.filter(|group| holds(group)) else {
             let message = if groups.iter().all(|group| group.unified) {
-                format!(
-                    "unified resource {file:?} can't be set: controller {controller:?} not available"
-                )
+                format!("unified resource {file:?} can't be set: controller {controller:?} not available")
             } else {
                 "unified resources cannot be used on cgroup v1".to_owned()
             };
-            return Err(
-                Error::new(ErrorKind::Unsupported, message).at(format!("/linux/resources{origin}"))
-            );
+            return Err(Error::new(ErrorKind::Unsupported, message).at(format!("/linux/resources{origin}")));
         };
         // A file such as io.max takes one device per write.
         for line in value.lines().filter(|line| !line.is_empty()) {

@@ -4,8 +4,7 @@ use super::resources::{Write, escape, invalid, write};
 use crate::Result;
 use crate::plan::line::Tolerate;
 use oci_spec::runtime::{
-    LinuxBlockIo, LinuxCpu, LinuxHugepageLimit, LinuxMemory, LinuxNetwork, LinuxPids, LinuxRdma,
-    LinuxThrottleDevice,
+    LinuxBlockIo, LinuxCpu, LinuxHugepageLimit, LinuxMemory, LinuxNetwork, LinuxPids, LinuxRdma, LinuxThrottleDevice,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,10 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 pub(super) fn bytes(origin: &str, value: Option<i64>) -> Result<Option<i64>> {
     match value {
         None | Some(0) => Ok(None),
-        Some(value) if value < -1 => Err(invalid(
-            origin,
-            format!("{value} is no number of bytes; -1 is unlimited"),
-        )),
+        Some(value) if value < -1 => Err(invalid(origin, format!("{value} is no number of bytes; -1 is unlimited"))),
         value => Ok(value),
     }
 }
@@ -36,16 +32,9 @@ impl Memory {
         if let (Some(limit), Some(swap)) = (limit, swap)
             && (0..limit).contains(&swap)
         {
-            return Err(invalid(
-                "/memory/swap",
-                "memory+swap limit should be >= memory limit",
-            ));
+            return Err(invalid("/memory/swap", "memory+swap limit should be >= memory limit"));
         }
-        Ok(Memory {
-            limit,
-            reservation: bytes("/memory/reservation", memory.reservation())?,
-            swap,
-        })
+        Ok(Memory { limit, reservation: bytes("/memory/reservation", memory.reservation())?, swap })
     }
 }
 
@@ -58,40 +47,20 @@ pub(super) fn memory(memory: &LinuxMemory) -> Result<Vec<Write>> {
     }
     match (asked.limit, asked.swap) {
         // Kernels without swap accounting lack the file.
-        (Some(-1), None) => writes.push(lenient(write(
-            "/memory/limit",
-            "memory.memsw.limit_in_bytes",
-            -1,
-        ))),
-        (_, Some(-1)) => writes.push(lenient(write(
-            "/memory/swap",
-            "memory.memsw.limit_in_bytes",
-            -1,
-        ))),
+        (Some(-1), None) => writes.push(lenient(write("/memory/limit", "memory.memsw.limit_in_bytes", -1))),
+        (_, Some(-1)) => writes.push(lenient(write("/memory/swap", "memory.memsw.limit_in_bytes", -1))),
         (_, Some(swap)) => writes.push(write("/memory/swap", "memory.memsw.limit_in_bytes", swap)),
         (_, None) => {}
     }
     if let Some(reservation) = asked.reservation {
-        writes.push(write(
-            "/memory/reservation",
-            "memory.soft_limit_in_bytes",
-            reservation,
-        ));
+        writes.push(write("/memory/reservation", "memory.soft_limit_in_bytes", reservation));
     }
     #[allow(deprecated, reason = "old kernels still have it")]
     if let Some(kernel) = memory.kernel().filter(|kernel| *kernel > 0) {
-        writes.push(write(
-            "/memory/kernel",
-            "memory.kmem.limit_in_bytes",
-            kernel,
-        ));
+        writes.push(write("/memory/kernel", "memory.kmem.limit_in_bytes", kernel));
     }
     if let Some(kernel_tcp) = memory.kernel_tcp().filter(|kernel_tcp| *kernel_tcp > 0) {
-        writes.push(write(
-            "/memory/kernelTCP",
-            "memory.kmem.tcp.limit_in_bytes",
-            kernel_tcp,
-        ));
+        writes.push(write("/memory/kernelTCP", "memory.kmem.tcp.limit_in_bytes", kernel_tcp));
     }
     if let Some(swappiness) = swappiness(memory)? {
         writes.push(write("/memory/swappiness", "memory.swappiness", swappiness));
@@ -101,11 +70,7 @@ pub(super) fn memory(memory: &LinuxMemory) -> Result<Vec<Write>> {
     }
     if memory.use_hierarchy() == Some(true) {
         // KERNEL(5.11): always on, and one day the file will be gone.
-        writes.push(lenient(write(
-            "/memory/useHierarchy",
-            "memory.use_hierarchy",
-            1,
-        )));
+        writes.push(lenient(write("/memory/useHierarchy", "memory.use_hierarchy", 1)));
     }
     Ok(writes)
 }
@@ -115,8 +80,7 @@ pub(super) fn swappiness(memory: &LinuxMemory) -> Result<Option<u64>> {
     match memory.swappiness() {
         None | Some(u64::MAX) => Ok(None),
         Some(value) if value > 100 => {
-            let message =
-                format!("invalid memory swappiness value: {value} (valid range is 0-100)");
+            let message = format!("invalid memory swappiness value: {value} (valid range is 0-100)");
             Err(invalid("/memory/swappiness", message))
         }
         value => Ok(value),
@@ -131,16 +95,10 @@ pub(super) fn cpu(cpu: &LinuxCpu) -> Result<Vec<Write>> {
         match shares {
             // The kernel would silently take another value.
             0..2 => {
-                return Err(invalid(
-                    "/cpu/shares",
-                    "the minimum allowed cpu-shares is 2",
-                ));
+                return Err(invalid("/cpu/shares", "the minimum allowed cpu-shares is 2"));
             }
             262_145.. => {
-                return Err(invalid(
-                    "/cpu/shares",
-                    "the maximum allowed cpu-shares is 262144",
-                ));
+                return Err(invalid("/cpu/shares", "the maximum allowed cpu-shares is 262144"));
             }
             _ => writes.push(write("/cpu/shares", "cpu.shares", shares)),
         }
@@ -152,10 +110,7 @@ pub(super) fn cpu(cpu: &LinuxCpu) -> Result<Vec<Write>> {
         writes.push(write("/cpu/quota", "cpu.cfs_quota_us", quota.max(-1)));
     }
     if let Some(burst) = cpu.burst() {
-        writes.push(lenient_if(
-            burst == 0,
-            write("/cpu/burst", "cpu.cfs_burst_us", burst),
-        ));
+        writes.push(lenient_if(burst == 0, write("/cpu/burst", "cpu.cfs_burst_us", burst)));
     }
     if let Some(idle) = cpu.idle() {
         writes.push(lenient_if(idle == 0, write("/cpu/idle", "cpu.idle", idle)));
@@ -187,10 +142,7 @@ pub(super) fn pids(pids: &LinuxPids) -> Vec<Write> {
         ..0 => "max".to_owned(),
         limit => limit.max(1).to_string(),
     };
-    vec![lenient_if(
-        value == "max",
-        write("/pids/limit", "pids.max", value),
-    )]
+    vec![lenient_if(value == "max", write("/pids/limit", "pids.max", value))]
 }
 
 /// A weight as docker and the spec know it, 0 asking for nothing.
@@ -198,10 +150,7 @@ pub(super) fn weight(origin: &str, weight: Option<u16>) -> Result<Option<u16>> {
     match weight {
         None | Some(0) => Ok(None),
         Some(10..=1000) => Ok(weight),
-        Some(weight) => Err(invalid(
-            origin,
-            format!("weight {weight} is not between 10 and 1000"),
-        )),
+        Some(weight) => Err(invalid(origin, format!("weight {weight} is not between 10 and 1000"))),
     }
 }
 
@@ -211,14 +160,8 @@ pub(super) fn block_io(block_io: &LinuxBlockIo) -> Result<Vec<Write>> {
     // KERNEL(5.0): the weights went with CFQ; BFQ has its own files.
     let mut weigh = |origin: &str, file: &str, value: String| {
         let bfq = format!("blkio.bfq.{file}").into();
-        let otherwise = Tolerate::Otherwise {
-            file: bfq,
-            value: value.clone(),
-        };
-        writes.push(Write {
-            tolerate: otherwise,
-            ..write(origin, format!("blkio.{file}"), value)
-        });
+        let otherwise = Tolerate::Otherwise { file: bfq, value: value.clone() };
+        writes.push(Write { tolerate: otherwise, ..write(origin, format!("blkio.{file}"), value) });
     };
     if let Some(weight) = weight("/blockIO/weight", block_io.weight())? {
         weigh("/blockIO/weight", "weight", weight.to_string());
@@ -226,11 +169,7 @@ pub(super) fn block_io(block_io: &LinuxBlockIo) -> Result<Vec<Write>> {
     for (i, device) in block_io.weight_device().iter().flatten().enumerate() {
         let origin = format!("/blockIO/weightDevice/{i}/weight");
         if let Some(weight) = weight(&origin, device.weight())? {
-            weigh(
-                &origin,
-                "weight_device",
-                format!("{}:{} {weight}", device.major(), device.minor()),
-            );
+            weigh(&origin, "weight_device", format!("{}:{} {weight}", device.major(), device.minor()));
         }
     }
     if let Some(weight) = weight("/blockIO/leafWeight", block_io.leaf_weight())? {
@@ -250,40 +189,18 @@ pub(super) fn block_io(block_io: &LinuxBlockIo) -> Result<Vec<Write>> {
             "riops" => "blkio.throttle.read_iops_device",
             _ => "blkio.throttle.write_iops_device",
         };
-        writes.push(write(
-            &origin,
-            file,
-            format!("{}:{} {}", device.major(), device.minor(), device.rate()),
-        ));
+        writes.push(write(&origin, file, format!("{}:{} {}", device.major(), device.minor(), device.rate())));
     }
     Ok(writes)
 }
 
 /// Every throttle with its origin and what cgroup v2 calls it.
-pub(super) fn throttles(
-    block_io: &LinuxBlockIo,
-) -> Vec<(String, &'static str, LinuxThrottleDevice)> {
+pub(super) fn throttles(block_io: &LinuxBlockIo) -> Vec<(String, &'static str, LinuxThrottleDevice)> {
     let lists = [
-        (
-            "throttleReadBpsDevice",
-            "rbps",
-            block_io.throttle_read_bps_device(),
-        ),
-        (
-            "throttleWriteBpsDevice",
-            "wbps",
-            block_io.throttle_write_bps_device(),
-        ),
-        (
-            "throttleReadIOPSDevice",
-            "riops",
-            block_io.throttle_read_iops_device(),
-        ),
-        (
-            "throttleWriteIOPSDevice",
-            "wiops",
-            block_io.throttle_write_iops_device(),
-        ),
+        ("throttleReadBpsDevice", "rbps", block_io.throttle_read_bps_device()),
+        ("throttleWriteBpsDevice", "wbps", block_io.throttle_write_bps_device()),
+        ("throttleReadIOPSDevice", "riops", block_io.throttle_read_iops_device()),
+        ("throttleWriteIOPSDevice", "wiops", block_io.throttle_write_iops_device()),
     ];
     let mut all = Vec::new();
     for (key, name, list) in lists {
@@ -301,11 +218,7 @@ pub(super) fn hugepages(index: usize, limit: &LinuxHugepageLimit) -> Result<Vec<
     let value = limit.limit().max(-1);
     Ok(vec![
         write(&origin, format!("hugetlb.{size}.limit_in_bytes"), value),
-        lenient(write(
-            &origin,
-            format!("hugetlb.{size}.rsvd.limit_in_bytes"),
-            value,
-        )),
+        lenient(write(&origin, format!("hugetlb.{size}.rsvd.limit_in_bytes"), value)),
     ])
 }
 
@@ -313,14 +226,8 @@ pub(super) fn hugepages(index: usize, limit: &LinuxHugepageLimit) -> Result<Vec<
 pub(super) fn page_size(index: usize, limit: &LinuxHugepageLimit) -> Result<(String, &str)> {
     let origin = format!("/hugepageLimits/{index}");
     let size = limit.page_size();
-    let digits = ["KB", "MB", "GB"]
-        .iter()
-        .find_map(|unit| size.strip_suffix(unit))
-        .unwrap_or_default();
-    if digits.is_empty()
-        || digits.starts_with('0')
-        || !digits.bytes().all(|byte| byte.is_ascii_digit())
-    {
+    let digits = ["KB", "MB", "GB"].iter().find_map(|unit| size.strip_suffix(unit)).unwrap_or_default();
+    if digits.is_empty() || digits.starts_with('0') || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         let message = format!("{size:?} is no page size such as 2MB or 1GB");
         return Err(invalid(&format!("{origin}/pageSize"), message));
     }
@@ -330,10 +237,7 @@ pub(super) fn page_size(index: usize, limit: &LinuxHugepageLimit) -> Result<(Str
 /// `net_cls.classid`.
 pub(super) fn net_cls(network: &LinuxNetwork) -> Vec<Write> {
     let class = network.class_id().filter(|class| *class != 0);
-    class
-        .map(|class| write("/network/classID", "net_cls.classid", class))
-        .into_iter()
-        .collect()
+    class.map(|class| write("/network/classID", "net_cls.classid", class)).into_iter().collect()
 }
 
 /// `net_prio.ifpriomap`.
@@ -341,11 +245,7 @@ pub(super) fn net_prio(network: &LinuxNetwork) -> Vec<Write> {
     let priorities = network.priorities().iter().flatten().enumerate();
     let value = |(i, priority): (usize, &oci_spec::runtime::LinuxInterfacePriority)| {
         let value = format!("{} {}", priority.name(), priority.priority());
-        write(
-            &format!("/network/priorities/{i}"),
-            "net_prio.ifpriomap",
-            value,
-        )
+        write(&format!("/network/priorities/{i}"), "net_prio.ifpriomap", value)
     };
     priorities.map(value).collect()
 }
@@ -355,20 +255,12 @@ pub(super) fn rdma(devices: &HashMap<String, LinuxRdma>) -> Result<Vec<Write>> {
     let mut writes = Vec::new();
     for (device, limits) in devices.iter().collect::<BTreeMap<_, _>>() {
         let origin = format!("/rdma/{}", escape(device));
-        let handles = limits
-            .hca_handles()
-            .map(|handles| format!(" hca_handle={handles}"));
-        let objects = limits
-            .hca_objects()
-            .map(|objects| format!(" hca_object={objects}"));
+        let handles = limits.hca_handles().map(|handles| format!(" hca_handle={handles}"));
+        let objects = limits.hca_objects().map(|objects| format!(" hca_object={objects}"));
         if handles.is_none() && objects.is_none() {
             return Err(invalid(&origin, "needs hcaHandles or hcaObjects"));
         }
-        let value = format!(
-            "{device}{}{}",
-            handles.unwrap_or_default(),
-            objects.unwrap_or_default()
-        );
+        let value = format!("{device}{}{}", handles.unwrap_or_default(), objects.unwrap_or_default());
         writes.push(write(&origin, "rdma.max", value));
     }
     Ok(writes)
@@ -376,10 +268,7 @@ pub(super) fn rdma(devices: &HashMap<String, LinuxRdma>) -> Result<Vec<Write>> {
 
 /// A write that asks for nothing, should the kernel lack the file.
 pub(super) fn lenient(write: Write) -> Write {
-    Write {
-        tolerate: Tolerate::Missing,
-        ..write
-    }
+    Write { tolerate: Tolerate::Missing, ..write }
 }
 
 pub(super) fn lenient_if(is_lenient: bool, write: Write) -> Write {

@@ -10,19 +10,10 @@ use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxHugepageLimit, LinuxMemory}
 pub(super) fn memory(memory: &LinuxMemory) -> Result<Vec<Write>> {
     #[allow(deprecated, reason = "refused")]
     let refused = [
-        (
-            "/memory/kernel",
-            memory.kernel().is_some_and(|kernel| kernel > 0),
-        ),
-        (
-            "/memory/kernelTCP",
-            memory.kernel_tcp().is_some_and(|kernel_tcp| kernel_tcp > 0),
-        ),
+        ("/memory/kernel", memory.kernel().is_some_and(|kernel| kernel > 0)),
+        ("/memory/kernelTCP", memory.kernel_tcp().is_some_and(|kernel_tcp| kernel_tcp > 0)),
         ("/memory/swappiness", swappiness(memory)?.is_some()),
-        (
-            "/memory/disableOOMKiller",
-            memory.disable_oom_killer() == Some(true),
-        ),
+        ("/memory/disableOOMKiller", memory.disable_oom_killer() == Some(true)),
     ];
     if let Some((origin, _)) = refused.iter().find(|(_, asked)| *asked) {
         return Err(only_v1(origin));
@@ -32,32 +23,22 @@ pub(super) fn memory(memory: &LinuxMemory) -> Result<Vec<Write>> {
     let swap = |value: Limit| write("/memory/swap", "memory.swap.max", value);
     match (asked.swap, asked.limit) {
         // Kernels without swap accounting lack the file; "none" and "unlimited" ask nothing of it.
-        (None, Some(-1)) => writes.push(lenient(Write {
-            origin: "/linux/resources/memory/limit".into(),
-            ..swap(Limit(-1))
-        })),
+        (None, Some(-1)) => {
+            writes.push(lenient(Write { origin: "/linux/resources/memory/limit".into(), ..swap(Limit(-1)) }))
+        }
         (None, _) => {}
         (Some(-1), _) => writes.push(lenient(swap(Limit(-1)))),
         (Some(total), Some(-1)) => writes.push(swap(Limit(total))),
-        (Some(total), Some(limit)) => {
-            writes.push(lenient_if(total == limit, swap(Limit(total - limit))))
-        }
+        (Some(total), Some(limit)) => writes.push(lenient_if(total == limit, swap(Limit(total - limit)))),
         (Some(_), None) => {
-            return Err(invalid(
-                "/memory/swap",
-                "unable to set swap limit without memory limit",
-            ));
+            return Err(invalid("/memory/swap", "unable to set swap limit without memory limit"));
         }
     }
     if let Some(limit) = asked.limit {
         writes.push(write("/memory/limit", "memory.max", Limit(limit)));
     }
     if let Some(reservation) = asked.reservation {
-        writes.push(write(
-            "/memory/reservation",
-            "memory.low",
-            Limit(reservation),
-        ));
+        writes.push(write("/memory/reservation", "memory.low", Limit(reservation)));
     }
     Ok(writes)
 }
@@ -67,11 +48,7 @@ struct Limit(i64);
 
 impl std::fmt::Display for Limit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0 < 0 {
-            f.write_str("max")
-        } else {
-            self.0.fmt(f)
-        }
+        if self.0 < 0 { f.write_str("max") } else { self.0.fmt(f) }
     }
 }
 
@@ -84,23 +61,12 @@ pub(super) fn cpu(cpu: &LinuxCpu) -> Result<Vec<Write>> {
     let quota = cpu.quota().filter(|quota| *quota != 0);
     let period = cpu.period().filter(|period| *period != 0);
     if quota.is_some() || period.is_some() {
-        let origin = if quota.is_some() {
-            "/cpu/quota"
-        } else {
-            "/cpu/period"
-        };
-        let value = format!(
-            "{} {}",
-            Limit(quota.unwrap_or(-1)),
-            period.unwrap_or(100_000)
-        );
+        let origin = if quota.is_some() { "/cpu/quota" } else { "/cpu/period" };
+        let value = format!("{} {}", Limit(quota.unwrap_or(-1)), period.unwrap_or(100_000));
         writes.push(write(origin, "cpu.max", value));
     }
     if let Some(burst) = cpu.burst() {
-        writes.push(lenient_if(
-            burst == 0,
-            write("/cpu/burst", "cpu.max.burst", burst),
-        ));
+        writes.push(lenient_if(burst == 0, write("/cpu/burst", "cpu.max.burst", burst)));
     }
     if let Some(idle) = cpu.idle() {
         writes.push(lenient_if(idle == 0, write("/cpu/idle", "cpu.idle", idle)));
@@ -126,11 +92,7 @@ pub(crate) fn cpu_weight(shares: u64) -> u64 {
     #[allow(clippy::cast_precision_loss, reason = "at most 18 bits")]
     let log = (shares as f64).log2();
     let exponent = (log * log + 125.0 * log) / 612.0 - 7.0 / 34.0;
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "between 1 and 10000"
-    )]
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 10000")]
     let weight = 10_f64.powf(exponent).ceil() as u64;
     weight
 }
@@ -140,14 +102,8 @@ pub(super) fn block_io(block_io: &LinuxBlockIo) -> Result<Vec<Write>> {
     let mut writes = Vec::new();
     let mut weigh = |origin: &str, device: &str, weight: u16| {
         let converted = 1 + (u32::from(weight) - 10) * 9999 / 990;
-        let otherwise = Tolerate::Otherwise {
-            file: "io.weight".into(),
-            value: format!("{device}{converted}"),
-        };
-        writes.push(Write {
-            tolerate: otherwise,
-            ..write(origin, "io.bfq.weight", format!("{device}{weight}"))
-        });
+        let otherwise = Tolerate::Otherwise { file: "io.weight".into(), value: format!("{device}{converted}") };
+        writes.push(Write { tolerate: otherwise, ..write(origin, "io.bfq.weight", format!("{device}{weight}")) });
     };
     if let Some(weight) = weight("/blockIO/weight", block_io.weight())? {
         weigh("/blockIO/weight", "", weight);
@@ -158,27 +114,15 @@ pub(super) fn block_io(block_io: &LinuxBlockIo) -> Result<Vec<Write>> {
     for (i, device) in block_io.weight_device().iter().flatten().enumerate() {
         let origin = format!("/blockIO/weightDevice/{i}");
         if let Some(weight) = weight(&format!("{origin}/weight"), device.weight())? {
-            weigh(
-                &format!("{origin}/weight"),
-                &format!("{}:{} ", device.major(), device.minor()),
-                weight,
-            );
+            weigh(&format!("{origin}/weight"), &format!("{}:{} ", device.major(), device.minor()), weight);
         }
         if weight(&format!("{origin}/leafWeight"), device.leaf_weight())?.is_some() {
             return Err(only_v1(&format!("{origin}/leafWeight")));
         }
     }
     for (origin, name, device) in throttles(block_io) {
-        let rate = if device.rate() == 0 {
-            "max".to_owned()
-        } else {
-            device.rate().to_string()
-        };
-        writes.push(write(
-            &origin,
-            "io.max",
-            format!("{}:{} {name}={rate}", device.major(), device.minor()),
-        ));
+        let rate = if device.rate() == 0 { "max".to_owned() } else { device.rate().to_string() };
+        writes.push(write(&origin, "io.max", format!("{}:{} {name}={rate}", device.major(), device.minor())));
     }
     Ok(writes)
 }
