@@ -13,7 +13,7 @@ mod remove;
 #[allow(unsafe_code, reason = "bpf(2) and pidfd_send_signal(2), which rustix lacks or restricts")]
 mod sys;
 
-pub(crate) use create::{Created, chown, create};
+pub(crate) use create::{chown, create};
 pub(crate) use device_program::attach_device_program;
 pub(crate) use freezer::{freeze, is_frozen, thaw};
 pub(crate) use kill::kill_all;

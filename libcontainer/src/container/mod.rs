@@ -10,7 +10,6 @@ mod time;
 
 use crate::store::{CONFIG, Folder, Record};
 use crate::{Bundle, Error, ErrorKind, Result};
-use oci_spec::runtime::Process;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};

@@ -6,7 +6,7 @@ mod resources;
 pub(crate) mod v1;
 pub(crate) mod v2;
 
-pub(crate) use resources::{Write, writes};
+pub(crate) use resources::writes;
 
 use super::line::{Action, HostStep, Line, Origin};
 use crate::container::CgroupManager;
@@ -48,6 +48,9 @@ pub(crate) fn plan(spec: &Spec, facts: &HostFacts, id: &str, manager: CgroupMana
         CgroupManager::Systemd => {
             return Err(Error::new(ErrorKind::Unsupported, "the systemd cgroup driver is not supported yet"));
         }
+        CgroupManager::Disabled => {
+            return Ok(CgroupPlan { mount_view: mount_view(facts, &[]), ..CgroupPlan::default() });
+        }
     }
     let linux = spec.linux().as_ref();
     let path = linux.and_then(|linux| linux.cgroups_path().as_deref()).filter(|path| !path.as_os_str().is_empty());
@@ -68,7 +71,27 @@ pub(crate) fn plan(spec: &Spec, facts: &HostFacts, id: &str, manager: CgroupMana
     lines.extend(writes.into_iter().map(|write| write.line()));
     lines.extend(device_lines(resources.and_then(|resources| resources.devices().as_deref()), &groups, facts)?);
     lines.extend(ownership(spec, &groups));
-    Ok(CgroupPlan { lines, into_cgroup, tasks, groups })
+    let mount_view = mount_view(facts, &groups);
+    Ok(CgroupPlan { lines, into_cgroup, tasks, groups, mount_view })
+}
+
+/// The container's own group, or the caller's where it has none.
+fn mount_view(facts: &HostFacts, groups: &[Group]) -> Vec<PathBuf> {
+    let own = |hierarchy: &Hierarchy| hierarchy.mount.join(hierarchy.own.trim_start_matches('/'));
+    let shown = |hierarchy: &Hierarchy| {
+        let mut groups = groups.iter();
+        let group =
+            groups.find(|group| group.directory.starts_with(&hierarchy.mount) && group.unified == hierarchy.unified);
+        group.map_or_else(|| own(hierarchy), |group| group.directory.clone())
+    };
+    facts.hierarchies.iter().map(shown).collect()
+}
+
+/// Init moves itself into the cgroup v1 groups, whose descriptors fill the first slots.
+pub(super) fn join(tasks: &[PathBuf]) -> Result<Option<Line>> {
+    let count = super::Slots::after(tasks)?.take()?;
+    let step = super::line::InitStep::JoinCgroup { first: 0, count };
+    Ok((count > 0).then(|| super::init(step, Origin::LIFECYCLE)))
 }
 
 /// How a process gets into the groups: the directory for `CLONE_INTO_CGROUP` and the v1 `tasks` files.
