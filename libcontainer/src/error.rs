@@ -142,6 +142,6 @@ pub(crate) fn describe(errno: rustix::io::Errno) -> String {
     let words = text.split(" (os error").next().unwrap_or_default();
     let mut letters = words.chars();
     let lower = letters.next().map(|first| first.to_lowercase().collect::<String>() + letters.as_str());
-    // rustix prints an errno's name in its Debug form.
-    format!("{} ({errno:?})", lower.unwrap_or_default())
+    let name = nix::errno::Errno::from_raw(errno.raw_os_error());
+    format!("{} ({name:?})", lower.unwrap_or_default())
 }

@@ -27,6 +27,7 @@ mod nr {
     pub(super) const IOPRIO_SET: usize = 251;
     pub(super) const UNSHARE: usize = 272;
     pub(super) const SETNS: usize = 308;
+    pub(super) const PRLIMIT64: usize = 302;
     pub(super) const SCHED_SETATTR: usize = 314;
     pub(super) const SECCOMP: usize = 317;
     pub(super) const PIDFD_SEND_SIGNAL: usize = 424;
@@ -77,10 +78,12 @@ pub unsafe fn argument(stack: *const usize, index: usize) -> i32 {
     text.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// The descriptor that the host left open for us.
+/// The descriptor that the host left open for us, which the container's program must not get.
 pub fn adopt(number: i32) -> OwnedFd {
     // SAFETY: the host's side cleared close-on-exec on exactly this descriptor; nothing else in this process knows it.
-    unsafe { OwnedFd::from_raw_fd(number) }
+    let socket = unsafe { OwnedFd::from_raw_fd(number) };
+    let _ = rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC);
+    socket
 }
 
 /// `exit_group(2)`.
@@ -110,9 +113,11 @@ pub fn forget_stack() {
     const PAGE: usize = 4096;
     /// How deep the deepest step goes, generously.
     const DEPTH: usize = 24 * PAGE;
-    let here = core::hint::black_box(0u8);
-    // Two pages below this frame are left for the calls that are still to come.
-    let end = ((&raw const here) as usize & !(PAGE - 1)) - 2 * PAGE;
+    let pointer: usize;
+    // SAFETY: only reads the stack pointer. (A local's address would not do: in a large frame others lie below it.)
+    unsafe { asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
+    // A page is left for the calls that are still to come, and for the red zone.
+    let end = (pointer & !(PAGE - 1)) - PAGE;
     // SAFETY: below the stack pointer there is nothing that anybody still reads; what was never used yet is not mapped, and
     // the kernel says so without doing harm.
     let _ = unsafe { syscall(nr::MADVISE, [end - DEPTH, DEPTH, MADV_DONTNEED, 0, 0]) };
@@ -378,6 +383,13 @@ pub fn setdomainname(name: &CStr) -> Result<(), Errno> {
 pub fn sched_setaffinity(mask: &[u8]) -> Result<(), Errno> {
     // SAFETY: readable for the length given.
     unsafe { syscall(nr::SCHED_SETAFFINITY, [0, mask.len(), mask.as_ptr() as usize, 0, 0]) }.map(drop)
+}
+
+/// `prlimit(2)` of this process.
+pub fn setrlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
+    let limit = [soft, hard];
+    // SAFETY: the kernel reads one struct rlimit64 and writes none.
+    unsafe { syscall(nr::PRLIMIT64, [0, resource as usize, limit.as_ptr() as usize, 0, 0]) }.map(drop)
 }
 
 /// `struct sched_attr` up to and with `sched_period`.

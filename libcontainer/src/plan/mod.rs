@@ -252,6 +252,8 @@ fn identity(spec: &Spec, process: &Process, facts: &HostFacts) -> Result<Vec<Lin
     lines.push(capabilities::bounding(process));
     // As root, who may pass directories which the user of the process may not.
     lines.extend(process::chdir(process)?);
+    // Before the privilege to raise one is gone; late, as the small ones (RLIMIT_NOFILE, RLIMIT_AS) hit init too.
+    lines.extend(rlimits::lines(process, Namespaces::of(spec).has(namespaces::USER)));
     // Groups first: changing them takes CAP_SETGID, which is as good as gone after SetIds.
     lines.extend(user::groups(spec, process, facts)?);
     lines.push(user::ids(spec, process)?);
@@ -265,7 +267,7 @@ fn identity(spec: &Spec, process: &Process, facts: &HostFacts) -> Result<Vec<Lin
         lines.extend(seccomp::lines(spec)?);
     }
     // By the host, who may raise limits. Last, as the small ones (RLIMIT_NOFILE, RLIMIT_AS) would hit init.
-    lines.extend(rlimits::lines(process));
+    
     Ok(lines)
 }
 

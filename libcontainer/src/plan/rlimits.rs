@@ -1,16 +1,21 @@
 //! [rlimits](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#posix-process)
 #![forbid(unsafe_code)]
 
-use super::host;
-use super::line::{HostStep, Line};
+use super::line::{HostStep, InitStep, Line};
+use super::{host, init};
 use oci_spec::runtime::{PosixRlimitType, Process};
 
-pub(super) fn lines(process: &Process) -> Vec<Line> {
+/// By init, while it has the privilege to raise them. In a user namespace only the host has it.
+pub(super) fn lines(process: &Process, in_user_namespace: bool) -> Vec<Line> {
     (process.rlimits().iter().flatten().enumerate())
         .map(|(index, limit)| {
             let (resource, name) = (number(limit.typ()), limit.typ().to_string());
-            let step = HostStep::SetRlimit { resource, name, soft: limit.soft(), hard: limit.hard() };
-            host(step, format!("/process/rlimits/{index}"))
+            let (soft, hard) = (limit.soft(), limit.hard());
+            let origin = format!("/process/rlimits/{index}");
+            match in_user_namespace {
+                true => host(HostStep::SetRlimit { resource, name, soft, hard }, origin),
+                false => init(InitStep::SetRlimit { resource, soft, hard }, origin),
+            }
         })
         .collect()
 }

@@ -12,19 +12,25 @@ const PROPAGATION: &str = "/linux/rootfsPropagation";
 
 /// The root filesystem becomes a mount of its own, in a mount tree that tells the host nothing.
 pub(super) fn prepare(context: &Context) -> Result<Vec<Line>> {
-    let mut lines = Vec::new();
-    if context.namespaces.has(namespaces::MOUNT) {
-        let (propagation, origin) = match asked(context)? {
-            // An unbindable tree would not let the root filesystem be bound either; it becomes unbindable later.
-            Some(asked) if asked & UNBINDABLE != 0 => (PRIVATE | asked & REC, PROPAGATION),
-            Some(asked) => (asked, PROPAGATION),
-            // New mounts of the host still arrive, ours do not leave.
-            None => (SLAVE | REC, Origin::DEFAULT),
-        };
-        lines.push(init(InitStep::SetRootPropagation { propagation }, origin));
+    let path = || z(path(context)?, "/root/path");
+    let open = init(InitStep::OpenRootfs { path: path()? }, "/root/path");
+    if !context.namespaces.has(namespaces::MOUNT) {
+        return Ok(vec![open]);
     }
-    lines.push(init(InitStep::OpenRootfs { path: z(path(context)?, "/root/path")? }, "/root/path"));
-    Ok(lines)
+    let (propagation, origin) = match asked(context)? {
+        // pivot_root(2) refuses where the mount around is shared; the root itself keeps or gets what was asked for.
+        Some(asked) if asked & (SHARED | UNBINDABLE) != 0 => (SLAVE | REC, PROPAGATION),
+        Some(asked) => (asked | REC, PROPAGATION),
+        // New mounts of the host still arrive, ours do not leave.
+        None => (SLAVE | REC, Origin::DEFAULT),
+    };
+    let propagate = init(InitStep::SetRootPropagation { propagation }, origin);
+    let attach = init(InitStep::AttachRootfs { path: path()? }, "/root/path");
+    Ok(match asked(context)? {
+        // Cloned while the host's mount is still shared: the clone is a peer of it, and stays one.
+        Some(asked) if asked & SHARED != 0 => vec![open, propagate, attach],
+        _ => vec![propagate, open, attach],
+    })
 }
 
 /// Absolute, or relative to the bundle.

@@ -84,9 +84,11 @@ pub enum Step<S, B> {
     // ---- the root filesystem ------------------------------------------------------------------
     /// Change the propagation (`MS_*`) of the whole mount tree of the new mount namespace.
     SetRootPropagation { propagation: u32 },
-    /// Bind the root filesystem at `path` onto itself, so that it is a mount of its own, and open it:
-    /// every later target is resolved beneath this descriptor.
+    /// Clone the root filesystem at `path` as a detached mount: every later target is resolved beneath this
+    /// descriptor.
     OpenRootfs { path: S },
+    /// Attach it at the same place, so that it is a mount of its own in the container's mount namespace.
+    AttachRootfs { path: S },
     /// Build a filesystem detached (`fsopen`, `fsconfig`, `fsmount`) and attach it. `options` are `key`
     /// or `key=value`, each with its NUL. `attributes` and `propagation` apply to the new mount.
     Mount {
@@ -157,6 +159,8 @@ pub enum Step<S, B> {
     ChownStdio { uid: u32 },
     /// `umask(2)`.
     SetUmask { mask: u32 },
+    /// `setrlimit(2)` with the number of a resource, while there still is the privilege to raise one.
+    SetRlimit { resource: u32, soft: u64, hard: u64 },
     /// `sched_setattr(2)`.
     SetScheduler { policy: u32, flags: u64, nice: i32, priority: u32, runtime: u64, deadline: u64, period: u64 },
     /// `ioprio_set(2)` for this process.

@@ -49,6 +49,7 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
 
         Step::SetRootPropagation { propagation } => propagation::of_host_tree(propagation),
         Step::OpenRootfs { path } => open_rootfs::run(init, path.0),
+        Step::AttachRootfs { path } => open_rootfs::attach(init, path.0),
         Step::Mount { fstype, source, target, kind, options, attributes, propagation, copy_up } => {
             let mount = mount::Mount { fstype: fstype.0, source: source.0, options, attributes, copy_up };
             mount::run(init, &mount, target.0, kind, propagation)
@@ -104,6 +105,7 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
             init.umask = Mode::from_raw_mode(mask);
             Ok(())
         }
+        Step::SetRlimit { resource, soft, hard } => sys::setrlimit(resource, soft, hard).at(Call::Setrlimit),
         Step::SetScheduler { policy, flags, nice, priority, runtime, deadline, period } => {
             let size = 48;
             let attr = sys::SchedAttr { size, policy, flags, nice, priority, runtime, deadline, period };
