@@ -56,7 +56,7 @@ use step::Slot;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub(crate) lines: Vec<Line>,
-    /// What goes into the store: the groups that the first lines make.
+    /// The container's groups, for the store. None for an `exec`.
     pub(crate) cgroups: Vec<cgroup::Group>,
 }
 
@@ -80,9 +80,9 @@ pub struct PlanOptions {
 /// What the plan of an `exec` depends on besides the container's config.json and the process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ExecPlanOptions {
-    /// cgroup v1: where the container's init is now.
+    /// cgroup v1: the `tasks` files of the groups to join.
     pub(crate) tasks: Vec<PathBuf>,
-    /// cgroup v2: the same.
+    /// cgroup v2: the group to be born in.
     pub(crate) into_cgroup: Option<PathBuf>,
     /// So many descriptors from 3 on stay open in the process.
     pub(crate) preserve_fds: u32,
@@ -153,7 +153,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     // What the caller was pinned to is no concern of the container (its cpuset still holds).
     lines.push(cpu_affinity::all());
     // While single-threaded and still root on the host: writing `0` to `tasks` then waits for nobody.
-    lines.extend(cgroup::join(&cgroup.tasks)?);
+    lines.extend(join_cgroup(&cgroup.tasks)?);
     lines.extend(context.namespaces.enter(&context)?);
     lines.extend(process::keyring(options)?);
     if context.namespaces.is_new(namespaces::NETWORK) {
@@ -219,12 +219,13 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.extend(oom_score_adj::lines(Some(process)));
     // "initial" holds until the process is in the container's cgroup, "final" from there on (config.md).
     lines.push(cpu_affinity::initial(process)?);
-    lines.extend(cgroup::join(&options.tasks)?);
+    lines.extend(join_cgroup(&options.tasks)?);
     lines.extend(cpu_affinity::r#final(process)?);
     lines.extend(namespaces.enter_container(slot));
     lines.push(process::new_session());
     lines.extend(terminal::lines(Some(process), false)?);
     lines.extend(identity(spec, process, facts)?);
+    lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(process::exec(process, options.preserve_fds, 0)?);
     Ok(Plan { lines, cgroups: Vec::new() })
 }
@@ -267,6 +268,12 @@ fn identity(spec: &Spec, process: &Process, facts: &HostFacts) -> Result<Vec<Lin
     // By the host, who may raise limits. Last, as the small ones (RLIMIT_NOFILE, RLIMIT_AS) would hit init.
     lines.extend(rlimits::lines(process));
     Ok(lines)
+}
+
+/// Init moves itself, through the files that the clone line has opened.
+fn join_cgroup(tasks: &[PathBuf]) -> Result<Option<Line>> {
+    let count = Slots::after(tasks)?.take()?;
+    Ok((count > 0).then(|| init(InitStep::JoinCgroup { first: 0, count }, Origin::LIFECYCLE)))
 }
 
 /// A line of init.

@@ -288,32 +288,37 @@ impl Mounts {
 
     /// A view of the container's own groups.
     fn cgroup(&mut self, entry: &Entry, cgroup: &CgroupPlan) -> Result<()> {
-        let hierarchies = &entry.context.facts.hierarchies;
         if let Some((index, option)) = entry.options.data.first() {
             return Err(entry.wrong(&format!("/options/{index}"), format!("a cgroup mount has no option \"{option}\"")));
         }
-        let own: Vec<_> = hierarchies.iter().zip(&cgroup.mount_view).collect();
-        let v1: Vec<_> = own.iter().filter(|(hierarchy, _)| !hierarchy.unified).collect();
+        // A container without a group of its own (rootless, say) stays in the caller's.
+        let own = |hierarchy: &'_ Hierarchy| {
+            let group = cgroup.groups.iter().find(|group| group.directory.starts_with(&hierarchy.mount));
+            let caller = || hierarchy.mount.join(hierarchy.own.trim_start_matches('/'));
+            group.map_or_else(caller, |group| group.directory.clone())
+        };
+        let hierarchies = &entry.context.facts.hierarchies;
+        let v1: Vec<_> = hierarchies.iter().filter(|hierarchy| !hierarchy.unified).collect();
         if !v1.is_empty() {
-            return self.cgroup_v1(entry, &v1);
+            let own: Vec<_> = v1.into_iter().map(|hierarchy| (hierarchy, own(hierarchy))).collect();
+            return self.cgroup_v1(entry, &own);
         }
-        let Some((hierarchy, own)) = own.first() else {
+        let Some(hierarchy) = hierarchies.first() else {
             let message = "no cgroup hierarchy is mounted on this host";
             return Err(entry.wrong("", message).kind_of(ErrorKind::Unsupported));
         };
-        // Without a namespace the whole tree is what the mount would show, too.
-        let fallback = if entry.context.namespaces.has(namespaces::CGROUP) { own } else { &hierarchy.mount };
         let step = InitStep::MountCgroup2 {
             target: entry.target_z()?,
             attributes: all(&entry.options),
-            fallback: z(fallback, &entry.origin)?,
+            // Its own group and nothing above it, whatever a new mount would show (CVE-2023-25809).
+            fallback: z(own(hierarchy), &entry.origin)?,
         };
         self.lines.push(init(step, &*entry.origin));
         Ok(())
     }
 
     /// A tmpfs with a mount for each hierarchy, and a link for each controller that shares one: what every host has.
-    fn cgroup_v1(&mut self, entry: &Entry, own: &[&(&Hierarchy, &PathBuf)]) -> Result<()> {
+    fn cgroup_v1(&mut self, entry: &Entry, own: &[(&Hierarchy, PathBuf)]) -> Result<()> {
         let attributes = Attributes { set: all(&entry.options).set, clear: 0 };
         let origin = &*entry.origin;
         let tmpfs = InitStep::Mount {
@@ -515,10 +520,12 @@ mod tests {
             mount: mount.into(),
             own: "/self".into(),
             unified: false,
+            writable: true,
         };
         let v1 = HostFacts {
             hierarchies: vec![
                 hierarchy(&["cpu", "cpuacct"], "/sys/fs/cgroup/cpu,cpuacct"),
+                hierarchy(&["devices"], "/sys/fs/cgroup/devices"),
                 hierarchy(&["name=systemd"], "/sys/fs/cgroup/systemd"),
             ],
             ..facts()
@@ -528,10 +535,11 @@ mod tests {
             &format!(r#"{{"mounts": [{CGROUP}]}}"#),
             "/mounts/0",
             "init mount tmpfs on /sys/fs/cgroup nosuid mode=755
-             init bind-mount /sys/fs/cgroup/cpu,cpuacct/self on /sys/fs/cgroup/cpu,cpuacct ro,nosuid
+             init bind-mount /sys/fs/cgroup/cpu,cpuacct/self/web on /sys/fs/cgroup/cpu,cpuacct ro,nosuid
              init symlink /sys/fs/cgroup/cpu → cpu,cpuacct
              init symlink /sys/fs/cgroup/cpuacct → cpu,cpuacct
-             init bind-mount /sys/fs/cgroup/systemd/self on /sys/fs/cgroup/systemd ro,nosuid
+             init bind-mount /sys/fs/cgroup/devices/self/web on /sys/fs/cgroup/devices ro,nosuid
+             init bind-mount /sys/fs/cgroup/systemd/self/web on /sys/fs/cgroup/systemd ro,nosuid
              init remount /sys/fs/cgroup ro",
         );
         check_on(
@@ -544,6 +552,7 @@ mod tests {
              init mount cgroup on /sys/fs/cgroup/cpu,cpuacct ro,nosuid cpu,cpuacct
              init symlink /sys/fs/cgroup/cpu → cpu,cpuacct
              init symlink /sys/fs/cgroup/cpuacct → cpu,cpuacct
+             init mount cgroup on /sys/fs/cgroup/devices ro,nosuid devices
              init mount cgroup on /sys/fs/cgroup/systemd ro,nosuid none,name=systemd
              init remount /sys/fs/cgroup ro",
         );
@@ -555,8 +564,15 @@ mod tests {
             &facts(),
             &format!(r#"{{"mounts": [{CGROUP}]}}"#),
             "/mounts/0",
-            "init mount-cgroup2 /sys/fs/cgroup ro,nosuid or bind /sys/fs/cgroup",
+            "init mount-cgroup2 /sys/fs/cgroup ro,nosuid or bind /sys/fs/cgroup/web",
         );
-        check_on(&HostFacts { hierarchies: Vec::new(), ..facts() }, "{}", "/mounts/0", "");
+        check_on(
+            &facts(),
+            &format!(
+                r#"{{"mounts": [{CGROUP}], "linux": {{"namespaces": [{{"type": "mount"}}, {{"type": "cgroup"}}]}}}}"#
+            ),
+            "/mounts/0",
+            "init mount-cgroup2 /sys/fs/cgroup ro,nosuid or bind /sys/fs/cgroup/web",
+        );
     }
 }

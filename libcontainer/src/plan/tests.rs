@@ -12,6 +12,7 @@ pub(crate) fn facts() -> HostFacts {
         mount: "/sys/fs/cgroup".into(),
         own: "/".into(),
         unified: true,
+        writable: true,
     };
     HostFacts { privileged: true, hierarchies: vec![unified], ..Default::default() }
 }
