@@ -95,7 +95,7 @@ pub(crate) enum Tolerate {
 
 /// One range of a uid_map or gid_map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct IdMap {
+pub(crate) struct IdMap {
     pub container_id: u32,
     pub host_id: u32,
     pub size: u32,

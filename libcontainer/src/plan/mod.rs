@@ -153,7 +153,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     // What the caller was pinned to is no concern of the container (its cpuset still holds).
     lines.push(cpu_affinity::all());
     // While single-threaded and still root on the host: writing `0` to `tasks` then waits for nobody.
-    lines.extend(join_cgroup(&cgroup.tasks)?);
+    lines.extend(cgroup::join(&cgroup.tasks)?);
     lines.extend(context.namespaces.enter(&context)?);
     lines.extend(process::keyring(options)?);
     if context.namespaces.is_new(namespaces::NETWORK) {
@@ -208,20 +208,16 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     validate::process(process)?;
     let namespaces = Namespaces::of(spec);
     let mut slots = Slots::after(&options.tasks)?;
-    let slot = slots.take()?;
-    let mut lines = vec![
-        host(
-            HostStep::Clone { namespaces: 0, into_cgroup: options.into_cgroup.clone(), tasks: options.tasks.clone() },
-            Origin::LIFECYCLE,
-        ),
-        host(HostStep::OpenProcess, Origin::LIFECYCLE),
-    ];
+    let (into_cgroup, tasks) = (options.into_cgroup.clone(), options.tasks.clone());
+    let mut lines = vec![host(HostStep::Clone { namespaces: 0, into_cgroup, tasks }, Origin::LIFECYCLE)];
+    let entry = namespaces.enter_container(spec, &mut slots)?;
+    lines.extend(entry.opened);
     lines.extend(oom_score_adj::lines(Some(process)));
     // "initial" holds until the process is in the container's cgroup, "final" from there on (config.md).
     lines.push(cpu_affinity::initial(process)?);
-    lines.extend(join_cgroup(&options.tasks)?);
+    lines.extend(cgroup::join(&options.tasks)?);
     lines.extend(cpu_affinity::r#final(process)?);
-    lines.extend(namespaces.enter_container(slot));
+    lines.extend(entry.lines);
     lines.push(process::new_session());
     lines.extend(terminal::lines(Some(process), false)?);
     lines.extend(identity(spec, process, facts)?);
@@ -268,12 +264,6 @@ fn identity(spec: &Spec, process: &Process, facts: &HostFacts) -> Result<Vec<Lin
     // By the host, who may raise limits. Last, as the small ones (RLIMIT_NOFILE, RLIMIT_AS) would hit init.
     lines.extend(rlimits::lines(process));
     Ok(lines)
-}
-
-/// Init moves itself, through the files that the clone line has opened.
-fn join_cgroup(tasks: &[PathBuf]) -> Result<Option<Line>> {
-    let count = Slots::after(tasks)?.take()?;
-    Ok((count > 0).then(|| init(InitStep::JoinCgroup { first: 0, count }, Origin::LIFECYCLE)))
 }
 
 /// A line of init.

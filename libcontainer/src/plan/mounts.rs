@@ -288,22 +288,16 @@ impl Mounts {
 
     /// A view of the container's own groups.
     fn cgroup(&mut self, entry: &Entry, cgroup: &CgroupPlan) -> Result<()> {
+        let hierarchies = &entry.context.facts.hierarchies;
         if let Some((index, option)) = entry.options.data.first() {
             return Err(entry.wrong(&format!("/options/{index}"), format!("a cgroup mount has no option \"{option}\"")));
         }
-        // A container without a group of its own (rootless, say) stays in the caller's.
-        let own = |hierarchy: &'_ Hierarchy| {
-            let group = cgroup.groups.iter().find(|group| group.directory.starts_with(&hierarchy.mount));
-            let caller = || hierarchy.mount.join(hierarchy.own.trim_start_matches('/'));
-            group.map_or_else(caller, |group| group.directory.clone())
-        };
-        let hierarchies = &entry.context.facts.hierarchies;
-        let v1: Vec<_> = hierarchies.iter().filter(|hierarchy| !hierarchy.unified).collect();
+        let own: Vec<_> = hierarchies.iter().zip(&cgroup.mount_view).collect();
+        let v1: Vec<_> = own.iter().filter(|(hierarchy, _)| !hierarchy.unified).collect();
         if !v1.is_empty() {
-            let own: Vec<_> = v1.into_iter().map(|hierarchy| (hierarchy, own(hierarchy))).collect();
-            return self.cgroup_v1(entry, &own);
+            return self.cgroup_v1(entry, &v1);
         }
-        let Some(hierarchy) = hierarchies.first() else {
+        let Some((_, own)) = own.first() else {
             let message = "no cgroup hierarchy is mounted on this host";
             return Err(entry.wrong("", message).kind_of(ErrorKind::Unsupported));
         };
@@ -311,14 +305,14 @@ impl Mounts {
             target: entry.target_z()?,
             attributes: all(&entry.options),
             // Its own group and nothing above it, whatever a new mount would show (CVE-2023-25809).
-            fallback: z(own(hierarchy), &entry.origin)?,
+            fallback: z(own, &entry.origin)?,
         };
         self.lines.push(init(step, &*entry.origin));
         Ok(())
     }
 
     /// A tmpfs with a mount for each hierarchy, and a link for each controller that shares one: what every host has.
-    fn cgroup_v1(&mut self, entry: &Entry, own: &[(&Hierarchy, PathBuf)]) -> Result<()> {
+    fn cgroup_v1(&mut self, entry: &Entry, own: &[&(&Hierarchy, &PathBuf)]) -> Result<()> {
         let attributes = Attributes { set: all(&entry.options).set, clear: 0 };
         let origin = &*entry.origin;
         let tmpfs = InitStep::Mount {

@@ -1,4 +1,7 @@
 //! What the tests of every part of the plan share: a configuration in, the lines of one origin out.
+mod goldens;
+mod laws;
+
 use super::{ExecPlanOptions, Plan, PlanOptions, create, exec};
 use crate::Bundle;
 use crate::facts::{Hierarchy, HostFacts};
