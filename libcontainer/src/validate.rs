@@ -217,12 +217,11 @@ fn linux(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<()> {
             return Err(Error::config("/linux/intelRdt/closID", format!("invalid intelRdt.ClosID \"{id}\"")));
         }
     }
-    if let Some(seccomp) = linux.seccomp() {
-        let path = seccomp.listener_path().as_ref().is_some_and(|path| !path.as_os_str().is_empty());
-        let metadata = seccomp.listener_metadata().as_deref().is_some_and(|metadata| !metadata.is_empty());
-        if metadata && !path {
-            return Err(Error::config("/linux/seccomp/listenerMetadata", "given without listenerPath"));
-        }
+    if let Some(profile) = linux.seccomp() {
+        let wrong = |problem: crate::seccomp::Problem| {
+            Error::config(format!("/linux/seccomp{}", problem.pointer), problem.message)
+        };
+        crate::seccomp::check_listener(profile).map_err(wrong)?;
     }
     Ok(())
 }

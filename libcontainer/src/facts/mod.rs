@@ -8,6 +8,7 @@ use std::path::PathBuf;
 /// Yes/no answers and places that a plan depends on. Can be written to JSON and read back, so that a plan
 /// can be made for another host (`plimsoll plan --facts`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct HostFacts {
     /// Effective user and group of the caller.
@@ -17,6 +18,8 @@ pub struct HostFacts {
     pub privileged: bool,
     /// The caller is inside a user namespace (its uid_map is not the identity).
     pub in_user_namespace: bool,
+    /// setgroups(2) has been given up in that user namespace, for it and all below it (user_namespaces(7)).
+    pub setgroups_denied: bool,
     /// The cgroup hierarchies, each with the caller's own place in it.
     pub hierarchies: Vec<Hierarchy>,
 }

@@ -21,6 +21,8 @@ impl HostFacts {
             egid: rustix::process::getegid().as_raw(),
             privileged: capabilities.effective.contains(CapabilitySet::SYS_ADMIN),
             in_user_namespace,
+            // Never in the first one.
+            setgroups_denied: in_user_namespace && read("/proc/self/setgroups")?.trim_end() == "deny",
             hierarchies: hierarchies(&read("/proc/self/cgroup")?)?,
         })
     }
@@ -49,7 +51,7 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
         let magic = if unified { CGROUP2 } else { CGROUP };
         // Where every distribution has them; mountinfo grows with the host's mounts, so it is the second choice.
         let names: &[&str] =
-            if unified { &["", "unified"] } else { &[&*controllers, controllers.trim_start_matches("name=")] };
+            if unified { &["", "unified"] } else { &[controllers, controllers.trim_start_matches("name=")] };
         let usual = names.iter().map(|name| Path::new("/sys/fs/cgroup").join(name)).find(|path| is(path, magic));
         let mount = match usual {
             Some(path) => path,

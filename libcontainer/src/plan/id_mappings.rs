@@ -29,6 +29,9 @@ pub(super) fn is_mapped(maps: &[IdMap], id: u32) -> bool {
 /// An ordinary user may map his own group only after setgroups(2) has been given up (user_namespaces(7)); more
 /// groups are newgidmap(1)'s business, which decides for itself.
 pub(super) fn denies_setgroups(spec: &Spec, facts: &HostFacts) -> bool {
+    if facts.setgroups_denied {
+        return true;
+    }
     let (_, gid) = of(spec);
     let new = namespaces::Namespaces::of(spec).is_new(namespaces::USER);
     new && !facts.privileged && matches!(gid[..], [IdMap { host_id, size: 1, .. }] if host_id == facts.egid)
@@ -36,7 +39,8 @@ pub(super) fn denies_setgroups(spec: &Spec, facts: &HostFacts) -> bool {
 
 pub(super) fn line(spec: &Spec, facts: &HostFacts) -> Line {
     let (uid, gid) = of(spec);
-    host(HostStep::WriteIdMaps { uid, gid, deny_setgroups: denies_setgroups(spec, facts) }, "/linux/uidMappings")
+    let deny_setgroups = !facts.setgroups_denied && denies_setgroups(spec, facts);
+    host(HostStep::WriteIdMaps { uid, gid, deny_setgroups }, "/linux/uidMappings")
 }
 
 #[cfg(test)]
@@ -62,6 +66,15 @@ mod tests {
             "/linux/uidMappings",
             "host write-id-maps uid 0:1000:1 gid 0:1000:1 setgroups denied\n init become-root",
         );
+    }
+
+    #[test]
+    fn what_is_denied_already_is_left_alone() {
+        let facts =
+            HostFacts { privileged: true, in_user_namespace: true, setgroups_denied: true, ..Default::default() };
+        let maps = "host write-id-maps uid 0:1000:1 gid 0:1000:1\n init become-root";
+        check_on(&facts, MAPPED, "/linux/uidMappings", maps);
+        check_on(&facts, MAPPED, "/process/user", "init chown-stdio 0\n init set-ids 0:0");
     }
 
     #[test]

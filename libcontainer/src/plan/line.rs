@@ -95,7 +95,7 @@ pub(crate) enum Tolerate {
 
 /// One range of a uid_map or gid_map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct IdMap {
+pub(crate) struct IdMap {
     pub container_id: u32,
     pub host_id: u32,
     pub size: u32,
@@ -148,17 +148,23 @@ impl Line {
 
     /// What: `bind-mount`.
     pub fn step(&self) -> &'static str {
-        self.words(None, false).0
+        self.parts(None, false).0
     }
 
     /// With what: `/srv/data on /data ro`. Of an environment only the names, as it may hold secrets.
     pub fn detail(&self) -> String {
-        self.words(None, false).1
+        self.parts(None, false).1
     }
 
     /// Because of what.
     pub fn origin(&self) -> &str {
         &self.origin.0
+    }
+
+    /// `set-rlimit RLIMIT_CPU 1:2`: what was attempted, for an error.
+    pub(crate) fn words(&self) -> String {
+        let (step, detail) = self.parts(None, false);
+        if detail.is_empty() { step.to_owned() } else { format!("{step} {detail}") }
     }
 
     /// Whether the host sends a descriptor to init with this line.
@@ -173,11 +179,11 @@ impl Line {
     /// `init bind-mount /srv/data on /data`
     #[cfg(test)]
     pub(crate) fn brief(&self, slot: Option<usize>) -> String {
-        let (step, detail) = self.words(slot, false);
+        let (step, detail) = self.parts(slot, false);
         format!("{} {step} {detail}", self.actor()).trim_end().to_owned()
     }
 
-    fn words(&self, slot: Option<usize>, env: bool) -> (&'static str, String) {
+    fn parts(&self, slot: Option<usize>, env: bool) -> (&'static str, String) {
         let (name, mut detail) = match &self.action {
             Action::Host(step) => host_words(step),
             Action::Init(step) => init_words(step, env),
@@ -208,7 +214,7 @@ impl Plan {
     /// For people: number, actor, step, details, and on the right the origin. The values of an environment are
     /// shown only if `env` is set. Not stable.
     pub fn to_text(&self, env: bool) -> String {
-        let words: Vec<_> = self.with_slots().map(|(line, slot)| (line, line.words(slot, env))).collect();
+        let words: Vec<_> = self.with_slots().map(|(line, slot)| (line, line.parts(slot, env))).collect();
         let steps = words.iter().map(|(_, (step, _))| step.len()).max().unwrap_or(0);
         // One long line (an argument list, say) must not push every origin off the screen.
         let details = words.iter().map(|(_, (_, detail))| detail.chars().count()).filter(|width| *width <= 72).max();
@@ -223,7 +229,7 @@ impl Plan {
     /// For programs: an array of objects with `line`, `actor`, `step`, `detail` and `origin`.
     pub fn to_json(&self, env: bool) -> serde_json::Value {
         let object = |(number, (line, slot)): (usize, (&Line, Option<usize>))| {
-            let (step, detail) = line.words(slot, env);
+            let (step, detail) = line.parts(slot, env);
             let origin = line.origin();
             serde_json::json!({"line": number, "actor": line.actor(), "step": step, "detail": detail, "origin": origin})
         };
@@ -237,11 +243,9 @@ impl fmt::Display for Plan {
     }
 }
 
-/// `set-rlimit RLIMIT_CPU 1:2`, as it is named in an error.
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (step, detail) = self.words(None, false);
-        if detail.is_empty() { f.write_str(step) } else { write!(f, "{step} {detail}") }
+        f.write_str(&self.words())
     }
 }
 
@@ -251,8 +255,12 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             ("create-cgroup", joined(directories.iter().map(|path| path.display()), " "))
         }
         HostStep::WriteCgroup { file, value, tolerate } => {
-            let tolerate = if *tolerate == Tolerate::Missing { " if it is there" } else { "" };
-            ("write-cgroup", format!("{} {}{tolerate}", file.display(), quoted(value)))
+            let otherwise = match tolerate {
+                Tolerate::Nothing => String::new(),
+                Tolerate::Missing => " if it is there".to_owned(),
+                Tolerate::Otherwise { file, value } => format!(" or {} {}", file.display(), quoted(value)),
+            };
+            ("write-cgroup", format!("{} {}{otherwise}", file.display(), quoted(value)))
         }
         HostStep::AttachDeviceProgram { directory, program } => {
             ("attach-device-program", format!("{} instructions to {}", program.len() / 8, directory.display()))

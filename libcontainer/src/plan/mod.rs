@@ -56,7 +56,7 @@ use step::Slot;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     pub(crate) lines: Vec<Line>,
-    /// What goes into the store: the groups that the first lines make.
+    /// The container's groups, for the store. None for an `exec`.
     pub(crate) cgroups: Vec<cgroup::Group>,
 }
 
@@ -80,9 +80,9 @@ pub struct PlanOptions {
 /// What the plan of an `exec` depends on besides the container's config.json and the process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ExecPlanOptions {
-    /// cgroup v1: where the container's init is now.
+    /// cgroup v1: the `tasks` files of the groups to join.
     pub(crate) tasks: Vec<PathBuf>,
-    /// cgroup v2: the same.
+    /// cgroup v2: the group to be born in.
     pub(crate) into_cgroup: Option<PathBuf>,
     /// So many descriptors from 3 on stay open in the process.
     pub(crate) preserve_fds: u32,
@@ -208,23 +208,20 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     validate::process(process)?;
     let namespaces = Namespaces::of(spec);
     let mut slots = Slots::after(&options.tasks)?;
-    let slot = slots.take()?;
-    let mut lines = vec![
-        host(
-            HostStep::Clone { namespaces: 0, into_cgroup: options.into_cgroup.clone(), tasks: options.tasks.clone() },
-            Origin::LIFECYCLE,
-        ),
-        host(HostStep::OpenProcess, Origin::LIFECYCLE),
-    ];
+    let (into_cgroup, tasks) = (options.into_cgroup.clone(), options.tasks.clone());
+    let mut lines = vec![host(HostStep::Clone { namespaces: 0, into_cgroup, tasks }, Origin::LIFECYCLE)];
+    let entry = namespaces.enter_container(spec, &mut slots)?;
+    lines.extend(entry.opened);
     lines.extend(oom_score_adj::lines(Some(process)));
     // "initial" holds until the process is in the container's cgroup, "final" from there on (config.md).
     lines.push(cpu_affinity::initial(process)?);
     lines.extend(cgroup::join(&options.tasks)?);
     lines.extend(cpu_affinity::r#final(process)?);
-    lines.extend(namespaces.enter_container(slot));
+    lines.extend(entry.lines);
     lines.push(process::new_session());
     lines.extend(terminal::lines(Some(process), false)?);
     lines.extend(identity(spec, process, facts)?);
+    lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(process::exec(process, options.preserve_fds, 0)?);
     Ok(Plan { lines, cgroups: Vec::new() })
 }

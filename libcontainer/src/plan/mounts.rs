@@ -297,16 +297,15 @@ impl Mounts {
         if !v1.is_empty() {
             return self.cgroup_v1(entry, &v1);
         }
-        let Some((hierarchy, own)) = own.first() else {
+        let Some((_, own)) = own.first() else {
             let message = "no cgroup hierarchy is mounted on this host";
             return Err(entry.wrong("", message).kind_of(ErrorKind::Unsupported));
         };
-        // Without a namespace the whole tree is what the mount would show, too.
-        let fallback = if entry.context.namespaces.has(namespaces::CGROUP) { own } else { &hierarchy.mount };
         let step = InitStep::MountCgroup2 {
             target: entry.target_z()?,
             attributes: all(&entry.options),
-            fallback: z(fallback, &entry.origin)?,
+            // Its own group and nothing above it, whatever a new mount would show (CVE-2023-25809).
+            fallback: z(own, &entry.origin)?,
         };
         self.lines.push(init(step, &*entry.origin));
         Ok(())
@@ -515,10 +514,12 @@ mod tests {
             mount: mount.into(),
             own: "/self".into(),
             unified: false,
+            writable: true,
         };
         let v1 = HostFacts {
             hierarchies: vec![
                 hierarchy(&["cpu", "cpuacct"], "/sys/fs/cgroup/cpu,cpuacct"),
+                hierarchy(&["devices"], "/sys/fs/cgroup/devices"),
                 hierarchy(&["name=systemd"], "/sys/fs/cgroup/systemd"),
             ],
             ..facts()
@@ -528,10 +529,11 @@ mod tests {
             &format!(r#"{{"mounts": [{CGROUP}]}}"#),
             "/mounts/0",
             "init mount tmpfs on /sys/fs/cgroup nosuid mode=755
-             init bind-mount /sys/fs/cgroup/cpu,cpuacct/self on /sys/fs/cgroup/cpu,cpuacct ro,nosuid
+             init bind-mount /sys/fs/cgroup/cpu,cpuacct/self/web on /sys/fs/cgroup/cpu,cpuacct ro,nosuid
              init symlink /sys/fs/cgroup/cpu → cpu,cpuacct
              init symlink /sys/fs/cgroup/cpuacct → cpu,cpuacct
-             init bind-mount /sys/fs/cgroup/systemd/self on /sys/fs/cgroup/systemd ro,nosuid
+             init bind-mount /sys/fs/cgroup/devices/self/web on /sys/fs/cgroup/devices ro,nosuid
+             init bind-mount /sys/fs/cgroup/systemd/self/web on /sys/fs/cgroup/systemd ro,nosuid
              init remount /sys/fs/cgroup ro",
         );
         check_on(
@@ -544,6 +546,7 @@ mod tests {
              init mount cgroup on /sys/fs/cgroup/cpu,cpuacct ro,nosuid cpu,cpuacct
              init symlink /sys/fs/cgroup/cpu → cpu,cpuacct
              init symlink /sys/fs/cgroup/cpuacct → cpu,cpuacct
+             init mount cgroup on /sys/fs/cgroup/devices ro,nosuid devices
              init mount cgroup on /sys/fs/cgroup/systemd ro,nosuid none,name=systemd
              init remount /sys/fs/cgroup ro",
         );
@@ -555,8 +558,15 @@ mod tests {
             &facts(),
             &format!(r#"{{"mounts": [{CGROUP}]}}"#),
             "/mounts/0",
-            "init mount-cgroup2 /sys/fs/cgroup ro,nosuid or bind /sys/fs/cgroup",
+            "init mount-cgroup2 /sys/fs/cgroup ro,nosuid or bind /sys/fs/cgroup/web",
         );
-        check_on(&HostFacts { hierarchies: Vec::new(), ..facts() }, "{}", "/mounts/0", "");
+        check_on(
+            &facts(),
+            &format!(
+                r#"{{"mounts": [{CGROUP}], "linux": {{"namespaces": [{{"type": "mount"}}, {{"type": "cgroup"}}]}}}}"#
+            ),
+            "/mounts/0",
+            "init mount-cgroup2 /sys/fs/cgroup ro,nosuid or bind /sys/fs/cgroup/web",
+        );
     }
 }

@@ -3,11 +3,10 @@
 #![forbid(unsafe_code)]
 
 use super::line::{HostStep, InitStep, Line, Origin};
-use super::{Context, host, id_mappings, init, time_offsets, z};
+use super::{Context, Slots, host, id_mappings, init, time_offsets, z};
 use crate::Result;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use std::path::{Path, PathBuf};
-use step::Slot;
 
 pub(super) const MOUNT: u32 = LinuxNamespaceType::Mount as u32;
 pub(super) const CGROUP: u32 = LinuxNamespaceType::Cgroup as u32;
@@ -21,6 +20,12 @@ pub(super) struct Namespaces<'a> {
     new: u32,
     joined: Vec<Joined<'a>>,
     listed: Vec<u32>,
+}
+
+/// How an `exec` gets in: what the host opens for it, and what init does.
+pub(super) struct ContainerEntry {
+    pub(super) opened: Option<Line>,
+    pub(super) lines: Vec<Line>,
 }
 
 struct Joined<'a> {
@@ -119,7 +124,7 @@ impl<'a> Namespaces<'a> {
             lines.push(self.unshare(USER));
             lines.push(id_mappings::line(spec, facts));
             lines.extend(time.take().into_iter().flatten());
-            if id_mappings::is_mapped(&id_mappings::of(spec).0, 0) {
+            if self.has_root(spec) {
                 // Now, so that what the other namespaces hold (/dev/mqueue, say) belongs to the container's root.
                 lines.push(init(InitStep::BecomeRoot, "/linux/uidMappings"));
             }
@@ -146,21 +151,28 @@ impl<'a> Namespaces<'a> {
         Ok(lines)
     }
 
-    /// The lines that bring an `exec` into the container whose init is behind the pidfd in `slot`.
-    pub(super) fn enter_container(&self, slot: Slot) -> Vec<Line> {
+    /// The lines that bring an `exec` into the container.
+    pub(super) fn enter_container(&self, spec: &Spec, slots: &mut Slots) -> Result<ContainerEntry> {
         let all = self.joined.iter().fold(self.new, |all, joined| all | joined.namespace);
         // Before anything in the container can see it.
-        let mut lines = vec![undumpable()];
+        let mut entry = ContainerEntry { opened: None, lines: vec![undumpable()] };
         if all != 0 {
-            lines.push(init(InitStep::JoinProcess { slot, namespaces: all }, "/linux/namespaces"));
+            let slot = slots.take()?;
+            entry.opened = Some(host(HostStep::OpenProcess, "/linux/namespaces"));
+            entry.lines.push(init(InitStep::JoinProcess { slot, namespaces: all }, "/linux/namespaces"));
         }
-        if all & USER != 0 {
-            lines.push(init(InitStep::BecomeRoot, self.origin(USER)));
+        if self.has_root(spec) {
+            entry.lines.push(init(InitStep::BecomeRoot, self.origin(USER)));
         }
         if all & PID != 0 {
-            lines.push(init(InitStep::Fork { namespaces: 0 }, self.origin(PID)));
+            entry.lines.push(init(InitStep::Fork { namespaces: 0 }, self.origin(PID)));
         }
-        lines
+        Ok(entry)
+    }
+
+    /// The user namespace has somebody to become. Of one that is joined nothing else is known.
+    fn has_root(&self, spec: &Spec) -> bool {
+        self.has(USER) && (!self.is_new(USER) || id_mappings::is_mapped(&id_mappings::of(spec).0, 0))
     }
 
     fn join(&self, joined: &Joined) -> Result<Line> {

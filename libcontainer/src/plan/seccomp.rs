@@ -11,16 +11,67 @@ const ORIGIN: &str = "/linux/seccomp";
 
 pub(super) fn lines(spec: &Spec) -> Result<Vec<Line>> {
     let Some(profile) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else { return Ok(Vec::new()) };
-    let wrong = |problem: Problem| Error::config(format!("{ORIGIN}{}", problem.pointer), problem.message);
-    let program = compile(profile).map_err(wrong)?;
+    let problem = |problem: Problem| Error::config(format!("{ORIGIN}{}", problem.pointer), problem.message);
+    let program = compile(profile).map_err(problem)?;
     let mut lines = vec![init(InitStep::LoadSeccomp { flags: program.flags, filter: program.filter }, ORIGIN)];
     if program.listener {
         // At once: from the next call on somebody has to answer.
-        let path = profile.listener_path().clone().filter(|path| !path.as_os_str().is_empty());
-        let missing = || Error::config(format!("{ORIGIN}/listenerPath"), "seccomp listenerPath is not set");
+        // `validate` has seen to it that there is one.
+        // `validate` has seen to it that there is one.
+        let path = profile.listener_path().clone().unwrap_or_default();
         let metadata = profile.listener_metadata().clone().unwrap_or_default();
-        let step = HostStep::ForwardSeccompListener { path: path.ok_or_else(missing)?, metadata };
+        let step = HostStep::ForwardSeccompListener { path, metadata };
         lines.push(host(step, format!("{ORIGIN}/listenerPath")));
     }
     Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::tests::{plan_of, refused, spec_of, text_of};
+
+    fn config(no_new_privileges: bool, seccomp: &str) -> String {
+        format!(
+            r#"{{"process": {{"args": ["a"], "cwd": "/", "user": {{}}, "noNewPrivileges": {no_new_privileges}}},
+                "linux": {{"namespaces": [{{"type": "mount"}}], "seccomp": {seccomp}}}}}"#
+        )
+    }
+
+    const PROFILE: &str = r#"{"defaultAction": "SCMP_ACT_ALLOW", "flags": [], "listenerPath": "/run/agent.sock",
+        "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}"#;
+
+    /// The steps from the first that changes the user to the last before `start`, by their names.
+    fn steps(no_new_privileges: bool) -> Vec<&'static str> {
+        let plan = plan_of(&spec_of(&config(no_new_privileges, PROFILE)));
+        let names = plan.lines.iter().map(|line| line.step());
+        names.skip_while(|name| *name != "chown-stdio").take_while(|name| *name != "listen-for-start").collect()
+    }
+
+    #[test]
+    fn without_no_new_privs_the_filter_is_loaded_with_capabilities() {
+        assert_eq!(
+            steps(false)[..5],
+            ["chown-stdio", "load-seccomp", "forward-seccomp-listener", "drop-bounding-set", "chdir"]
+        );
+    }
+
+    #[test]
+    fn with_no_new_privs_the_filter_is_loaded_last() {
+        let steps = steps(true);
+        let last = ["resolve-program", "set-no-new-privs", "load-seccomp", "forward-seccomp-listener"];
+        assert_eq!(steps[steps.len() - 4..], last);
+    }
+
+    #[test]
+    fn a_mistake_in_the_profile_is_named() {
+        refused(
+            &config(
+                true,
+                r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}"#,
+            ),
+            "config.json: /linux/seccomp/listenerPath: seccomp listenerPath is not set",
+        );
+        let text = text_of(&plan_of(&spec_of(&config(true, PROFILE))), "/linux/seccomp");
+        assert!(text.ends_with("host forward-seccomp-listener /run/agent.sock"), "{text}");
+    }
 }

@@ -1,4 +1,7 @@
 //! What the tests of every part of the plan share: a configuration in, the lines of one origin out.
+mod goldens;
+mod laws;
+
 use super::{ExecPlanOptions, Plan, PlanOptions, create, exec};
 use crate::Bundle;
 use crate::facts::{Hierarchy, HostFacts};
@@ -12,6 +15,7 @@ pub(crate) fn facts() -> HostFacts {
         mount: "/sys/fs/cgroup".into(),
         own: "/".into(),
         unified: true,
+        writable: true,
     };
     HostFacts { privileged: true, hierarchies: vec![unified], ..Default::default() }
 }

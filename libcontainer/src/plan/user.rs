@@ -31,6 +31,7 @@ pub(super) fn groups(spec: &Spec, process: &Process, facts: &HostFacts) -> Resul
     for (index, gid) in gids.iter().enumerate() {
         mapped(spec, &id_mappings::of(spec).1, *gid, &format!("{origin}/{index}"))?;
     }
+    let origin = if gids.is_empty() { "/process/user" } else { origin };
     let gids = gids.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
     Ok(Some(init(InitStep::SetGroups { gids }, origin)))
 }

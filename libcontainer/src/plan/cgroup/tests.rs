@@ -539,7 +539,7 @@ fn an_ordinary_user_gets_groups_where_he_may_make_some() {
     assert_eq!(print(&plan.lines), "create-cgroup systemd/own/web");
 
     facts.hierarchies.iter_mut().for_each(|hierarchy| hierarchy.writable = false);
-    assert_eq!(made("{}", &facts).unwrap(), CgroupPlan::default());
+    assert!(has_no_group(&made("{}", &facts).unwrap()));
     let words = "rootless needs no limits + no cgrouppath when no permission is granted for cgroups";
     let error = made(r#"{"resources": {"pids": {"limit": 5}}}"#, &facts).unwrap_err();
     assert_eq!(error.to_string(), format!("config.json: /linux/resources/pids/limit: {words}"));
@@ -565,8 +565,13 @@ fn a_container_with_a_cgroup_namespace_and_a_writable_mount_gets_its_group() {
     assert_eq!(config("", r#"{"containerID": 0, "hostID": 100000, "size": 7}"#), "");
 }
 
+/// The caller's groups are shown then, and nothing is done.
+fn has_no_group(plan: &CgroupPlan) -> bool {
+    plan.lines.is_empty() && plan.into_cgroup.is_none() && plan.tasks.is_empty() && plan.groups.is_empty()
+}
+
 #[test]
 fn no_manager_no_groups() {
     let spec = spec(r#"{"resources": {"pids": {"limit": 5}}}"#);
-    assert_eq!(plan(&spec, &v1(), "web", CgroupManager::Disabled).unwrap(), CgroupPlan::default());
+    assert!(has_no_group(&plan(&spec, &v1(), "web", CgroupManager::Disabled).unwrap()));
 }

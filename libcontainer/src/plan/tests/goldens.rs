@@ -1,0 +1,32 @@
+//! `oci-bundles/NAME/plan.txt` is what `plimsoll plan` prints for the bundle beside it, on a host with the facts in
+//! `oci-bundles/NAME/facts.json` or `oci-bundles/facts.json`. `BLESS=1` writes it anew: read the difference.
+use crate::Bundle;
+use crate::facts::HostFacts;
+use crate::plan::{PlanOptions, create};
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn bundles_have_the_plans_beside_them() {
+    let bundles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../oci-bundles");
+    let mut seen = 0;
+    for entry in fs::read_dir(&bundles).unwrap() {
+        let directory = entry.unwrap().path();
+        let Ok(config) = fs::read(directory.join("config.json")) else { continue };
+        let name = directory.file_name().unwrap().to_str().unwrap();
+        let facts = fs::read(directory.join("facts.json")).or_else(|_| fs::read(bundles.join("facts.json")));
+        let facts: HostFacts = serde_json::from_slice(&facts.unwrap()).unwrap();
+        // Somewhere that is the same on every machine.
+        let bundle = Bundle::from_parts(Path::new("/oci-bundles").join(name), config).unwrap();
+        let options = PlanOptions { id: name.to_owned(), ..PlanOptions::default() };
+        let text = create(bundle.path(), bundle.spec(), &facts, &options).unwrap().to_text(false);
+        let golden = directory.join("plan.txt");
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&golden, &text).unwrap();
+        }
+        let expected = fs::read_to_string(&golden).unwrap_or_default();
+        assert!(text == expected, "{} differs; BLESS=1 writes it anew. Now it is\n{text}", golden.display());
+        seen += 1;
+    }
+    assert!(seen >= 6, "only {seen} bundles");
+}
