@@ -5,7 +5,7 @@ use crate::container::CgroupManager;
 use crate::plan::cgroup::plan;
 use crate::plan::line::{Action, HostStep};
 use crate::{ErrorKind, HostFacts};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxResources, Spec};
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -29,7 +29,7 @@ impl Lab {
             eprintln!("{name}: skipped: this host has no cgroup v1");
             return None;
         }
-        let parent = format!("plimsoll-unit-{}", std::process::id());
+        let parent = format!("plimsoll-unit-{}-{name}", std::process::id());
         let spec = format!(r#"{{"ociVersion": "1.3.0", "linux": {linux}}}"#);
         let mut spec: Spec = serde_json::from_str(&spec).unwrap();
         let mut linux = spec.linux().clone().unwrap();
@@ -97,21 +97,30 @@ impl Lab {
         child
     }
 
+    /// As a container does it: no controllers on v2, which could not then have processes on the way.
     fn nest(&self, below: &str) {
-        let directories: Vec<_> = self.groups.iter().map(|group| group.directory.join(below)).collect();
-        create(&directories).unwrap();
+        let v1 = self.groups.iter().filter(|group| !group.unified).map(|group| group.directory.join(below));
+        create(&v1.collect::<Vec<_>>()).unwrap();
+        for group in self.groups.iter().filter(|group| group.unified) {
+            let made = Command::new("mkdir").arg("-p").arg(group.directory.join(below)).status().unwrap();
+            assert!(made.success());
+        }
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            _ = kill_all(&self.groups, libc::SIGKILL).and_then(|_| remove(&self.groups));
+            self.parents.iter().for_each(|parent| _ = rustix::fs::rmdir(parent));
+            return;
+        }
         kill_all(&self.groups, libc::SIGKILL).unwrap();
         remove(&self.groups).unwrap();
         for parent in &self.parents {
-            // Other tests may still have groups there; the last one removes it.
-            _ = rustix::fs::rmdir(parent);
+            // Some tests do not use every hierarchy.
+            assert!(matches!(rustix::fs::rmdir(parent), Ok(()) | Err(Errno::NOENT)));
         }
-        assert!(self.groups.iter().all(|group| !group.directory.exists()));
     }
 }
 
@@ -367,4 +376,67 @@ fn a_device_program_takes_the_place_of_the_one_before() {
     // The verifier's words.
     let error = attach_device_program(directory, &[0x95, 0, 0, 0, 0, 0, 0, 0]).unwrap_err().to_string();
     assert!(error.contains("R0 !read_ok"), "{error}");
+}
+
+#[test]
+fn an_update_is_whole_or_nothing() {
+    let linux = r#"{"resources": {"memory": {"limit": 33554432, "swap": 67108864}, "pids": {"limit": 20},
+        "cpu": {"shares": 512, "quota": 50000, "period": 100000, "burst": 50000}}}"#;
+    let Some(lab) = Lab::new("update", linux) else { return };
+    let lab = lab.play();
+    let resources = |json: &str| serde_json::from_str::<LinuxResources>(json).unwrap();
+    let state = || {
+        let files = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"].map(|file| lab.read("memory", file));
+        let cpu = ["cpu.shares", "cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.cfs_burst_us", "cpu.idle"];
+        format!(
+            "{} {} {}",
+            files.join(" "),
+            cpu.map(|file| lab.read("cpu", file)).join(" "),
+            lab.read("pids", "pids.max")
+        )
+    };
+    // Up: memory may not pass memory+swap, which has to go first.
+    update(&lab.groups, &resources(r#"{"memory": {"limit": 134217728, "swap": 268435456}}"#)).unwrap();
+    assert_eq!(state(), "134217728 268435456 512 50000 100000 50000 0 20");
+    // Down: the other way round. A quota below the burst needs the burst lowered first.
+    let down = r#"{"memory": {"limit": 16777216, "swap": 16777216}, "cpu": {"quota": 20000, "burst": 0}, "pids": {"limit": -1}}"#;
+    update(&lab.groups, &resources(down)).unwrap();
+    assert_eq!(state(), "16777216 16777216 512 20000 100000 0 0 max");
+    // Out of range only for the kernel: nothing changes.
+    let before = state();
+    let half = r#"{"memory": {"limit": 33554432, "swap": 33554432}, "cpu": {"shares": 100, "period": 50000, "quota": 5}, "pids": {"limit": 3}}"#;
+    let error = update(&lab.groups, &resources(half)).unwrap_err().to_string();
+    assert!(error.contains("cpu.cfs_quota_us"), "{error}");
+    assert_eq!(state(), before);
+    // An idle group has no shares to set.
+    update(&lab.groups, &resources(r#"{"cpu": {"idle": 1}}"#)).unwrap();
+    update(&lab.groups, &resources(r#"{"cpu": {"shares": 300, "idle": 0}}"#)).unwrap();
+    assert_eq!(state(), "16777216 16777216 300 20000 100000 0 0 max");
+    update(&lab.groups, &resources(r#"{"memory": {"limit": -1}}"#)).unwrap();
+    assert!(state().starts_with("9223372036854771712 9223372036854771712 "));
+}
+
+#[test]
+fn running_out_of_memory_is_noticed_and_counted() {
+    let linux =
+        r#"{"resources": {"memory": {"limit": 8388608, "swap": 8388608}, "cpu": {"quota": 10000, "period": 100000}}}"#;
+    let Some(lab) = Lab::new("oom", linux) else { return };
+    let lab = lab.play();
+    let mut watch = OomWatch::new(&lab.groups).unwrap();
+    assert_eq!(watch.next().unwrap(), OomEvent::Nothing);
+    assert_eq!(oom_report(&lab.groups), None);
+    killed(lab.shell("", "a=$(head -c 200000000 /dev/zero | tr '\\0' x)"));
+    wait_until("the notification", || watch.next().unwrap() == OomEvent::OutOfMemory);
+    let report = oom_report(&lab.groups).unwrap();
+    assert_eq!((report.kills > 0, report.limit.as_str()), (true, "8388608"));
+    assert_eq!(report.peak, "8388608");
+
+    let stats = stats(&lab.groups);
+    assert_eq!((stats.memory.usage.limit, stats.memory.usage.max), (8_388_608, 8_388_608));
+    assert!(stats.memory.raw.contains_key("rss") && stats.memory.cache == stats.memory.raw["cache"]);
+    assert!(stats.cpu.usage.total > 0 && stats.cpu.usage.percpu.len() == stats.cpu.usage.percpu_user.len());
+    assert!(stats.cpu.throttling.throttled_periods > 0);
+    assert!(!stats.cpuset.cpus.is_empty() && stats.cpu.psi.is_some());
+    remove(&lab.groups).unwrap();
+    assert_eq!(watch.next().unwrap(), OomEvent::Gone);
 }
