@@ -419,7 +419,7 @@ fn an_update_is_whole_or_nothing() {
 #[test]
 fn running_out_of_memory_is_noticed_and_counted() {
     let linux =
-        r#"{"resources": {"memory": {"limit": 8388608, "swap": 8388608}, "cpu": {"quota": 10000, "period": 100000}}}"#;
+        r#"{"resources": {"memory": {"limit": 8388608, "swap": 8388608}, "cpu": {"quota": 20000, "period": 20000}}}"#;
     let Some(lab) = Lab::new("oom", linux) else { return };
     let lab = lab.play();
     let mut watch = OomWatch::new(&lab.groups).unwrap();
