@@ -5,7 +5,7 @@ use super::sys;
 use crate::{Error, Result};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// Loads `program` and attaches it to the group, in the place of what was attached there: at no moment are there
@@ -20,10 +20,10 @@ pub(crate) fn attach_device_program(directory: &Path, program: &[u8]) -> Result<
     let group = group.open_file(".", how).map_err(|errno| failed("openat", errno))?;
     let program = load(program)?;
     let open = |id: &u32| sys::program_by_id(*id).map_err(|errno| failed("BPF_PROG_GET_FD_BY_ID", errno));
-    let attached = sys::device_programs(&group).map_err(|errno| failed("BPF_PROG_QUERY", errno))?;
+    let attached = sys::device_programs(group.as_fd()).map_err(|errno| failed("BPF_PROG_QUERY", errno))?;
     let old: Vec<OwnedFd> = attached.iter().map(open).collect::<Result<_>>()?;
     if let [old] = &old[..] {
-        match sys::attach_device_program(&group, &program, Some(old)) {
+        match sys::attach_device_program(group.as_fd(), program.as_fd(), Some(old.as_fd())) {
             // A kernel that cannot replace, or somebody else's program attached for itself alone.
             Err(Errno::INVAL | Errno::PERM) => {}
             result => {
@@ -32,9 +32,10 @@ pub(crate) fn attach_device_program(directory: &Path, program: &[u8]) -> Result<
         }
     }
     // All attached programs have to allow an access, so the new one first: never too much, for a moment too little.
-    sys::attach_device_program(&group, &program, None).map_err(|errno| failed("BPF_PROG_ATTACH", errno))?;
+    sys::attach_device_program(group.as_fd(), program.as_fd(), None)
+        .map_err(|errno| failed("BPF_PROG_ATTACH", errno))?;
     for old in &old {
-        sys::detach_device_program(&group, old).map_err(|errno| failed("BPF_PROG_DETACH", errno))?;
+        sys::detach_device_program(group.as_fd(), old.as_fd()).map_err(|errno| failed("BPF_PROG_DETACH", errno))?;
     }
     Ok(())
 }

@@ -103,6 +103,13 @@ impl Directory {
         Ok(first)
     }
 
+    /// Names of the files in this group.
+    pub(super) fn files(&self) -> Result<Vec<String>, Errno> {
+        let listing = self.open_file(".", OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let name = |entry: rustix::fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+        Dir::new(listing)?.map(|entry| entry.map(name)).collect()
+    }
+
     fn each_child(&self, mut visit: impl FnMut(&CStr) -> bool) -> Result<(), Errno> {
         let listing = self.open_file(".", OFlags::RDONLY | OFlags::DIRECTORY)?;
         for entry in Dir::new(listing)? {

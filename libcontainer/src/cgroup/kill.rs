@@ -7,6 +7,7 @@ use crate::{Error, Result};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::HashSet;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// So many rounds find the children that processes fork while they are being signalled.
@@ -65,7 +66,7 @@ fn signal_each(top: &Directory, signal: i32) -> std::result::Result<bool, Errno>
             // A pid may have been given to a stranger before it was opened. If it is still in the group, it was not.
             let still: HashSet<i32> = gone_is_none(top.pids())?.unwrap_or_default().into_iter().collect();
             for (pid, pidfd) in opened {
-                match if still.contains(&pid) { sys::pidfd_send_signal(&pidfd, signal) } else { Ok(()) } {
+                match if still.contains(&pid) { sys::pidfd_send_signal(pidfd.as_fd(), signal) } else { Ok(()) } {
                     Ok(()) | Err(Errno::SRCH) => {}
                     Err(errno) => denied = Some(errno),
                 }
@@ -87,7 +88,7 @@ fn kill_frozen(groups: &[Group], top: &Directory) {
     _ = freezer::freeze_group(&frozen, version, Duration::from_secs(1));
     for pid in top.pids().unwrap_or_default() {
         if let Some(pidfd) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) {
-            _ = sys::pidfd_send_signal(&pidfd, libc::SIGKILL);
+            _ = sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
         }
     }
     _ = freezer::thaw_group(&frozen, version);

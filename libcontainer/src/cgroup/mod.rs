@@ -9,15 +9,21 @@ mod device_program;
 mod directory;
 mod freezer;
 mod kill;
+mod oom;
 mod remove;
+mod stats;
 #[allow(unsafe_code, reason = "bpf(2) and pidfd_send_signal(2), which rustix lacks or restricts")]
 mod sys;
+mod update;
 
 pub(crate) use create::{chown, create};
 pub(crate) use device_program::attach_device_program;
 pub(crate) use freezer::{freeze, is_frozen, thaw};
 pub(crate) use kill::kill_all;
+pub(crate) use oom::{OomEvent, OomReport, OomWatch, oom_report};
 pub(crate) use remove::remove;
+pub(crate) use stats::{Stats, stats};
+pub(crate) use update::update;
 
 use crate::plan::cgroup::Group;
 use crate::plan::line::Tolerate;

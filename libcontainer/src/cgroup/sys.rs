@@ -1,13 +1,13 @@
 //! The system calls that rustix lacks: the only unsafe code of the control groups.
 use rustix::io::Errno;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// pidfd_send_signal(2) with any signal: rustix knows only those with a name, and people send SIGRTMIN+3.
-pub(super) fn pidfd_send_signal(pidfd: impl AsFd, signal: i32) -> Result<(), Errno> {
-    let pidfd = pidfd.as_fd().as_raw_fd();
+pub(super) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
     // SAFETY: all arguments are numbers but the third, which is null and so not read.
-    let result =
-        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd, signal, std::ptr::null::<libc::siginfo_t>(), 0) };
+    let result = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0)
+    };
     if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
@@ -65,8 +65,8 @@ fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
-fn number(fd: impl AsFd) -> u32 {
-    u32::try_from(fd.as_fd().as_raw_fd()).unwrap_or(u32::MAX)
+fn number(fd: BorrowedFd<'_>) -> u32 {
+    u32::try_from(fd.as_raw_fd()).unwrap_or(u32::MAX)
 }
 
 /// Loads a device program; `log`, if not empty, gets the verifier's words.
@@ -89,7 +89,7 @@ pub(super) fn load_device_program(program: &[u8], log: &mut [u8]) -> Result<Owne
 }
 
 /// Ids of the device programs attached to a group itself.
-pub(super) fn device_programs(group: impl AsFd) -> Result<Vec<u32>, Errno> {
+pub(super) fn device_programs(group: BorrowedFd<'_>) -> Result<Vec<u32>, Errno> {
     // The kernel attaches at most 64 to one group.
     let mut ids = [0_u32; 64];
     let mut attr = Attr::new(&[(0, number(group)), (4, ATTACH_CGROUP_DEVICE), (24, 64)]).pointer(16, ids.as_mut_ptr());
@@ -107,7 +107,11 @@ pub(super) fn program_by_id(id: u32) -> Result<OwnedFd, Errno> {
 }
 
 /// Attaches a program beside those of other groups, or in the place of `old`.
-pub(super) fn attach_device_program(group: impl AsFd, program: impl AsFd, old: Option<&OwnedFd>) -> Result<(), Errno> {
+pub(super) fn attach_device_program(
+    group: BorrowedFd<'_>,
+    program: BorrowedFd<'_>,
+    old: Option<BorrowedFd<'_>>,
+) -> Result<(), Errno> {
     let flags = if old.is_some() { ALLOW_MULTI | REPLACE } else { ALLOW_MULTI };
     let old = old.map_or(0, number);
     let numbers = [(0, number(group)), (4, number(program)), (8, ATTACH_CGROUP_DEVICE), (12, flags), (16, old)];
@@ -116,7 +120,7 @@ pub(super) fn attach_device_program(group: impl AsFd, program: impl AsFd, old: O
 }
 
 /// Detaches one program. With ALLOW_MULTI in the flags the kernel says EINVAL.
-pub(super) fn detach_device_program(group: impl AsFd, program: impl AsFd) -> Result<(), Errno> {
+pub(super) fn detach_device_program(group: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), Errno> {
     let numbers = [(0, number(group)), (4, number(program)), (8, ATTACH_CGROUP_DEVICE)];
     // SAFETY: no pointers.
     unsafe { bpf(PROG_DETACH, &mut Attr::new(&numbers)) }.map(drop)
