@@ -105,7 +105,6 @@ fn devices_are_those_of_the_config_and_the_defaults() {
     let list = container.cgroup_file("devices", "devices.list");
     let rules: Vec<_> = list.lines().collect();
     for expected in [
-        "c 10:229 rw",
         "c 1:3 rwm",
         "c 1:5 rwm",
         "c 1:7 rwm",
@@ -119,6 +118,8 @@ fn devices_are_those_of_the_config_and_the_defaults() {
     ] {
         assert!(rules.contains(&expected), "{expected}:\n{list}");
     }
+    // Whether the `m` that every device has is said here once more is the runtime's choice.
+    assert!(rules.iter().any(|rule| rule.starts_with("c 10:229 rw")), "{list}");
     assert!(!rules.contains(&"a *:* rwm"), "{list}");
 }
 

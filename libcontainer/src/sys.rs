@@ -227,12 +227,6 @@ pub(crate) fn mount_setattr(mount: BorrowedFd<'_>, recursive: bool, attr: &Mount
     .map(drop)
 }
 
-/// `setns(2)`.
-pub(crate) fn setns(namespace: BorrowedFd<'_>, kind: u32) -> Result<(), Errno> {
-    // SAFETY: numbers only.
-    check(unsafe { libc::syscall(libc::SYS_setns, namespace.as_raw_fd(), kind) }).map(drop)
-}
-
 /// `prlimit(2)` of another process: sets `resource`.
 pub(crate) fn prlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
@@ -258,7 +252,14 @@ pub(crate) fn memfd(name: &CStr, executable: bool) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(c_int::try_from(fd).unwrap_or(-1)) })
 }
 
-/// The process's own priority over what `pidfd_send_signal(2)` does with it: sends `signal`.
+/// Whether descriptor `number` was inherited for others to inherit: what this process has opened itself is close-on-exec.
+pub(crate) fn is_inheritable(number: u32) -> Result<(), Errno> {
+    // SAFETY: numbers only; asking about a closed descriptor is EBADF.
+    let flags = check(unsafe { libc::syscall(libc::SYS_fcntl, number, libc::F_GETFD) })?;
+    if flags & c_long::from(libc::FD_CLOEXEC) == 0 { Ok(()) } else { Err(Errno::BADF) }
+}
+
+/// `pidfd_send_signal(2)`.
 pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
     // SAFETY: no siginfo is given.
     check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<u8>(), 0) })

@@ -196,7 +196,8 @@ fn linux(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<()> {
             return Err(Error::config(format!("/linux/{key}"), message));
         }
         if let Some(index) = paths.iter().position(|path| !path.starts_with('/')) {
-            return Err(Error::config(format!("/linux/{key}/{index}"), "the path must be absolute"));
+            let message = format!("the path {:?} must be absolute", paths[index]);
+            return Err(Error::config(format!("/linux/{key}/{index}"), message));
         }
     }
     for (index, device) in linux.devices().iter().flatten().enumerate() {

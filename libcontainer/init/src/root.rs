@@ -42,53 +42,95 @@ pub enum Make {
     File,
 }
 
-/// Opens `path` with `O_PATH`, making it and the directories above it if they are missing.
+/// Symbolic links that are followed before it is a loop, as the kernel counts (path_resolution(7)).
+const LINKS: usize = 40;
+
+/// Opens `path` with `O_PATH`, making it and the directories above it if they are missing. What a dangling symbolic
+/// link names is made where the container would look for it.
 pub fn open_or_make(root: BorrowedFd<'_>, path: &CStr, make: Make, resolve: ResolveFlags) -> Result<OwnedFd> {
     match open(root, path, OFlags::PATH, resolve) {
         Err(Errno::NOENT) => {}
         opened => return opened.at(Call::Openat2),
     }
-    let (parent, name) = parent(root, path)?;
-    let mut text = Text::new(name)?;
-    let name = text.c_str(name.len());
-    match make {
-        Make::Directory => make_directory(parent.as_fd(), name),
-        Make::File => make_file(parent.as_fd(), name),
+    let mut text = Text::new(path.to_bytes())?;
+    for _ in 0..LINKS {
+        let (parent, component) = parent_of(root, &mut text)?;
+        let mut name = Text::new(text.part(component))?;
+        let made = match make {
+            Make::Directory => make_directory(parent.as_fd(), name.as_c_str()),
+            Make::File => make_file(parent.as_fd(), name.as_c_str()),
+        };
+        let Err(fault) = made else { return made };
+        if !text.replace_link(parent.as_fd(), &mut name, component)? {
+            return Err(fault);
+        }
     }
+    Err(Fault::new(Call::Openat2, Errno::LOOP))
 }
 
-/// Opens the directory that `path` lies in, making what is missing, and gives the last component's name.
-/// A `path` without one (the root itself) is EBUSY: nothing is made or mounted there.
-pub fn parent<'p>(root: BorrowedFd<'_>, path: &'p CStr) -> Result<(OwnedFd, &'p [u8])> {
-    let bytes = path.to_bytes();
-    let mut components = bytes.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".");
-    let name = components.next_back().ok_or(Fault::new(Call::Openat2, Errno::BUSY))?;
-    if components.clone().chain([name]).any(|part| part == b"..") {
-        // What `..` means depends on symbolic links; `plan` has cleaned it away.
-        return Err(Fault::new(Call::Openat2, Errno::INVAL));
+/// Opens the directory that `path` lies in, making what is missing, and gives the last component's name, which is not
+/// followed. A `path` without one (the root itself) is EBUSY: nothing is made or mounted there.
+pub fn parent(root: BorrowedFd<'_>, path: &CStr) -> Result<(OwnedFd, Text)> {
+    let mut text = Text::new(path.to_bytes())?;
+    let (parent, name) = parent_of(root, &mut text)?;
+    Ok((parent, Text::new(text.part(name))?))
+}
+
+/// The same for a path that changes on the way, where it leads through a dangling symbolic link.
+fn parent_of(root: BorrowedFd<'_>, path: &mut Text) -> Result<(OwnedFd, (usize, usize))> {
+    for _ in 0..LINKS {
+        match walk(root, path)? {
+            Walk::Done(parent, name) => return Ok((parent, name)),
+            Walk::Link => {}
+        }
     }
+    Err(Fault::new(Call::Openat2, Errno::LOOP))
+}
+
+enum Walk {
+    Done(OwnedFd, (usize, usize)),
+    /// There was a dangling link, and the path now has its target instead.
+    Link,
+}
+
+fn walk(root: BorrowedFd<'_>, path: &mut Text) -> Result<Walk> {
     // As far as the path exists it is resolved as a whole, so that symbolic links on the way work as in the container.
     let mut at = open(root, c".", OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty()).at(Call::Openat2)?;
-    let mut prefix = Text::new(bytes)?;
     let mut fresh = false;
-    for component in components {
-        let end = offset(bytes, component) + component.len();
+    let mut component = path.component(0).ok_or(Fault::new(Call::Openat2, Errno::BUSY))?;
+    while let Some(next) = path.component(component.1) {
         let existing = if fresh {
             Err(Errno::NOENT)
         } else {
-            prefix.with_c_str(end, |path| open(root, path, OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty()))
+            path.with_c_str(component.1, |path| {
+                open(root, path, OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty())
+            })
         };
         at = match existing {
             Err(Errno::NOENT) => {
                 // From here on everything is new: one name below a descriptor, links not followed.
+                let mut name = Text::new(path.part(component))?;
+                if name.as_c_str() == c".." {
+                    // What `..` means depends on symbolic links; `plan` has cleaned it away.
+                    return Err(Fault::new(Call::Openat2, Errno::INVAL));
+                }
                 fresh = true;
-                let mut text = Text::new(component)?;
-                make_directory(at.as_fd(), text.c_str(component.len()))?
+                match make_directory(at.as_fd(), name.as_c_str()) {
+                    Err(fault) => {
+                        let link = path.replace_link(at.as_fd(), &mut name, component)?;
+                        return if link { Ok(Walk::Link) } else { Err(fault) };
+                    }
+                    made => made?,
+                }
             }
             existing => existing.at(Call::Openat2)?,
         };
+        component = next;
     }
-    Ok((at, name))
+    match path.part(component) {
+        b".." => Err(Fault::new(Call::Openat2, Errno::INVAL)),
+        _ => Ok(Walk::Done(at, component)),
+    }
 }
 
 fn make_directory(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
@@ -157,7 +199,45 @@ impl Text {
     /// The first `len` bytes as a string.
     pub fn c_str(&mut self, len: usize) -> &CStr {
         self.0[len] = 0;
-        CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
+        self.as_c_str()
+    }
+
+    /// Where the next component from `from` on begins and ends.
+    fn component(&self, from: usize) -> Option<(usize, usize)> {
+        let bytes = self.as_c_str().to_bytes();
+        let mut from = from;
+        loop {
+            let start = from + bytes.get(from..)?.iter().position(|byte| *byte != b'/')?;
+            let end = bytes[start..].iter().position(|byte| *byte == b'/').map_or(bytes.len(), |len| start + len);
+            match &bytes[start..end] {
+                b"." => from = end,
+                _ => return Some((start, end)),
+            }
+        }
+    }
+
+    fn part(&self, (start, end): (usize, usize)) -> &[u8] {
+        &self.0[start..end]
+    }
+
+    /// If the component at `(start, end)`, which is `name` below `parent`, is a symbolic link, puts its target in its place.
+    fn replace_link(&mut self, parent: BorrowedFd<'_>, name: &mut Text, (start, end): (usize, usize)) -> Result<bool> {
+        let mut buffer = [core::mem::MaybeUninit::uninit(); PATH_MAX];
+        let target = match rustix::fs::readlinkat_raw(parent, name.as_c_str(), &mut buffer) {
+            Err(Errno::INVAL | Errno::NOENT) => return Ok(false),
+            target => target.at(Call::Readlink)?.0,
+        };
+        let whole = self.as_c_str().to_bytes();
+        let before = if target.starts_with(b"/") { &[] } else { &whole[..start] };
+        let mut path = Text::empty();
+        let mut len = 0;
+        for part in [before, target, &whole[end..]] {
+            let room = path.0.get_mut(len..len + part.len()).filter(|_| len + part.len() < PATH_MAX);
+            room.ok_or(Fault::new(Call::Readlink, Errno::NAMETOOLONG))?.copy_from_slice(part);
+            len += part.len();
+        }
+        *self = path;
+        Ok(true)
     }
 
     /// The same for the length of a call; the rest is there again afterwards.
@@ -173,9 +253,4 @@ impl core::fmt::Debug for Text {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         CStr::from_bytes_until_nul(&self.0).fmt(f)
     }
-}
-
-/// Where `part`, a slice of `whole`, begins in it.
-fn offset(whole: &[u8], part: &[u8]) -> usize {
-    part.as_ptr() as usize - whole.as_ptr() as usize
 }

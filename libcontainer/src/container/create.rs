@@ -14,6 +14,7 @@ impl Store {
         crate::store::check_id(id)?;
         let spec = bundle.spec();
         check_console(spec, options)?;
+        launch::descriptors::check_preserved(options.preserve_fds.saturating_add(options.listen_fds))?;
         let facts = HostFacts::probe()?;
         let planned = PlanOptions {
             id: id.to_owned(),

@@ -20,6 +20,7 @@ impl Container {
         }
         let terminal = process.terminal().unwrap_or(false);
         super::check_console(terminal, options.console_socket.is_some(), options.own_console)?;
+        launch::descriptors::check_preserved(options.preserve_fds)?;
         let bundle = self.bundle()?;
         let mut planned = ExecPlanOptions { preserve_fds: options.preserve_fds, ..ExecPlanOptions::default() };
         (planned.tasks, planned.into_cgroup) = self.exec_cgroup(&options.cgroups)?;

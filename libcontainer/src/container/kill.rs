@@ -28,7 +28,9 @@ impl Container {
         }
         if signal == libc::SIGKILL {
             // On cgroup v1 even SIGKILL waits for the thaw.
-            cgroup::thaw(&self.record.cgroups)?;
+            if cgroup::is_frozen(&self.record.cgroups) {
+                cgroup::thaw(&self.record.cgroups)?;
+            }
         }
         Ok(())
     }

@@ -144,9 +144,6 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     // The group and its limits are there before the first process is.
     lines.extend(cgroup.lines);
     lines.push(context.namespaces.clone_line(cgroup.into_cgroup, &cgroup.tasks));
-    // Sources that root of the container may not reach, and id-mapped ones, while we still are who we are. Here,
-    // so that their descriptors reach init with the plan and cost no round trip.
-    lines.extend(mounts.opened);
 
     // Lowering it takes CAP_SYS_RESOURCE on the host; and whatever is killed from here on is killed as the container.
     lines.extend(oom_score_adj::lines(process));
@@ -184,8 +181,9 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(mounts.finally);
     lines.extend(root::finish(&context)?);
 
+    let mut filter = seccomp::lines(spec)?;
     if let Some(process) = process {
-        lines.extend(identity(spec, process, facts)?);
+        lines.extend(identity(spec, process, facts, &mut filter)?);
     }
     // Adjacent, so that they cost one round trip: what `start` needs, then the word that the container exists.
     let (state, send_state) = hooks::start_state(spec, &mut slots)?.unzip();
@@ -197,7 +195,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.push(init(InitStep::AwaitStart { slot }, Origin::LIFECYCLE));
     lines.extend(hooks::start_container(spec, state)?);
     if let Some(process) = process {
-        lines.extend(process::exec(process, options.preserve_fds, options.listen_fds)?);
+        lines.extend(process::exec(process, options.preserve_fds, options.listen_fds, filter)?);
     }
     Ok(Plan { lines, cgroups: cgroup.groups })
 }
@@ -220,14 +218,16 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.extend(entry.lines);
     lines.push(process::new_session());
     lines.extend(terminal::lines(Some(process), false)?);
-    lines.extend(identity(spec, process, facts)?);
+    let mut filter = seccomp::lines(spec)?;
+    lines.extend(identity(spec, process, facts, &mut filter)?);
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
-    lines.extend(process::exec(process, options.preserve_fds, 0)?);
+    lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);
     Ok(Plan { lines, cgroups: Vec::new() })
 }
 
-/// Who the process is and what it may do: the same for `create` and `exec`.
-fn identity(spec: &Spec, process: &Process, facts: &HostFacts) -> Result<Vec<Line>> {
+/// Who the process is and what it may do: the same for `create` and `exec`. Takes the `filter` if it has to be loaded here;
+/// else it is loaded last of all.
+fn identity(spec: &Spec, process: &Process, facts: &HostFacts, filter: &mut Vec<Line>) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     // These four may need CAP_SYS_NICE or CAP_SYS_ADMIN.
     lines.extend(scheduler::lines(process)?);
@@ -243,7 +243,7 @@ fn identity(spec: &Spec, process: &Process, facts: &HostFacts) -> Result<Vec<Lin
     // Without no_new_privs, loading a filter takes CAP_SYS_ADMIN (seccomp(2)).
     let no_new_privileges = no_new_privileges::is_set(process);
     if !no_new_privileges {
-        lines.extend(seccomp::lines(spec)?);
+        lines.append(filter);
     }
     // Takes CAP_SETPCAP, so it comes before the capabilities.
     lines.push(capabilities::bounding(process));
@@ -258,13 +258,11 @@ fn identity(spec: &Spec, process: &Process, facts: &HostFacts) -> Result<Vec<Lin
     // Both look at files as the user of the process.
     lines.extend(process::home(process));
     lines.extend(process::resolve(process)?);
-    // As late as possible: every call of ours after this has to pass the filter.
     lines.extend(no_new_privileges::lines(process));
-    if no_new_privileges {
-        lines.extend(seccomp::lines(spec)?);
+    // The listener goes to its agent before anybody is told that the process exists.
+    if seccomp::has_listener(filter) {
+        lines.append(filter);
     }
-    // By the host, who may raise limits. Last, as the small ones (RLIMIT_NOFILE, RLIMIT_AS) would hit init.
-    
     Ok(lines)
 }
 

@@ -13,16 +13,15 @@ use step::{Attributes, Source, Target};
 
 /// The lines of all mounts, by when they are due.
 pub(super) struct Mounts {
-    /// What the host opens.
-    pub(super) opened: Vec<Line>,
-    /// The mounts, in the order of config.json.
+    /// The mounts, in the order of config.json. A source that the host opens is opened just before: a descriptor is
+    /// open no longer than it has to be, however many mounts there are.
     pub(super) lines: Vec<Line>,
     /// What has to wait until everything is in its place.
     pub(super) finally: Vec<Line>,
 }
 
 pub(super) fn plan(context: &Context, cgroup: &CgroupPlan, slots: &mut Slots) -> Result<Mounts> {
-    let mut mounts = Mounts { opened: Vec::new(), lines: Vec::new(), finally: Vec::new() };
+    let mut mounts = Mounts { lines: Vec::new(), finally: Vec::new() };
     for (index, mount) in context.spec.mounts().iter().flatten().enumerate() {
         let entry = Entry::new(context, mount, format!("/mounts/{index}"))?;
         if entry.options.remount {
@@ -246,7 +245,7 @@ impl Mounts {
             id_map.is_some() || (entry.context.facts.privileged && entry.context.namespaces.has(namespaces::USER));
         let source = if by_host && !options.copy_symlink {
             let slot = slots.take()?;
-            self.opened.push(host(HostStep::OpenMount { source: path, recursive, id_map }, &*entry.origin));
+            self.lines.push(host(HostStep::OpenMount { source: path, recursive, id_map }, &*entry.origin));
             Source::Slot(slot)
         } else {
             Source::Path(z(path, &format!("{}/source", entry.origin))?)

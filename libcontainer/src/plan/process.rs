@@ -106,14 +106,16 @@ pub(super) fn resolve(process: &Process) -> Result<Option<Line>> {
     Ok(Some(init(InitStep::ResolveProgram { name: z(name, origin)?, search: z(search, origin)? }, origin)))
 }
 
-pub(super) fn exec(process: &Process, preserve_fds: u32, listen_fds: u32) -> Result<[Line; 2]> {
+pub(super) fn exec(process: &Process, preserve_fds: u32, listen_fds: u32, filter: Vec<Line>) -> Result<Vec<Line>> {
     let argv = block(args(process)?, "/process/args")?;
     let env = block(environment(Some(process), listen_fds), "/process/env")?;
-    Ok([
-        // Nothing of the host may be open when the program is (CVE-2024-21626).
-        init(InitStep::CloseDescriptors { preserve: preserve_fds.saturating_add(listen_fds) }, Origin::DEFAULT),
-        init(InitStep::Exec { argv, env }, "/process/args"),
-    ])
+    // Nothing of the host may be open when the program is (CVE-2024-21626).
+    let close = InitStep::CloseDescriptors { preserve: preserve_fds.saturating_add(listen_fds) };
+    let mut lines = vec![init(close, Origin::DEFAULT)];
+    // Last, so that of our own calls only execve has to pass it.
+    lines.extend(filter);
+    lines.push(init(InitStep::Exec { argv, env }, "/process/args"));
+    Ok(lines)
 }
 
 #[cfg(test)]

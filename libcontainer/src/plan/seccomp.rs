@@ -1,13 +1,18 @@
 //! [Seccomp](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#seccomp)
 #![forbid(unsafe_code)]
 
-use super::line::{HostStep, InitStep, Line};
+use super::line::{Action, HostStep, InitStep, Line};
 use super::{host, init};
 use crate::seccomp::{Problem, compile};
 use crate::{Error, Result};
 use oci_spec::runtime::Spec;
 
 const ORIGIN: &str = "/linux/seccomp";
+
+/// Whether somebody else answers calls for the process.
+pub(super) fn has_listener(lines: &[Line]) -> bool {
+    lines.iter().any(|line| matches!(line.action, Action::Host(HostStep::ForwardSeccompListener { .. })))
+}
 
 pub(super) fn lines(spec: &Spec) -> Result<Vec<Line>> {
     let Some(profile) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else { return Ok(Vec::new()) };

@@ -1,13 +1,12 @@
 //! Bind mounts: a clone of the source, detached, attached to a descriptor.
 use super::mount::{open_target, set_attributes};
 use super::propagation;
-use crate::fault::{At, Detail, Fault, Result};
+use crate::fault::{At, Result};
 use crate::root::{self, Make};
 use crate::{Init, sys};
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType};
-use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 use step::{Attributes, Call, Source, Target, ZStr};
 
@@ -78,9 +77,4 @@ pub(super) fn set_propagation(mount: BorrowedFd<'_>, propagation: u32) -> Result
     }
     let flags = propagation::recursive_flag(propagation) | sys::AT_EMPTY_PATH;
     sys::mount_setattr(mount, c"", flags, &propagation::attr(propagation)).at(Call::MountSetattr)
-}
-
-/// `tmpcopyup`: fill a new tmpfs with what it is going to cover.
-pub(super) fn copy_up(_detail: &mut Detail, _from: BorrowedFd<'_>, _to: BorrowedFd<'_>) -> Result {
-    Err(Fault::new(Call::Mount, Errno::OPNOTSUPP))
 }

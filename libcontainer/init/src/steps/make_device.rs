@@ -2,7 +2,7 @@
 use super::bind_mount::{attach, clone_tree};
 use crate::Init;
 use crate::fault::{At, Fault, Result};
-use crate::root::{self, Make, Text};
+use crate::root::{self, Make};
 use core::ffi::CStr;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, ResolveFlags, Uid};
 use rustix::io::Errno;
@@ -21,8 +21,7 @@ pub(super) struct Device {
 
 pub(super) fn run(init: &Init, path: &CStr, device: &Device) -> Result {
     let (parent, name) = root::parent(init.root()?, path)?;
-    let mut text = Text::new(name)?;
-    let name = text.c_str(name.len());
+    let name = name.as_c_str();
     let kind = FileType::from_raw_mode(device.kind);
     let number = rustix::fs::makedev(device.major, device.minor);
     match rustix::fs::mknodat(&parent, name, kind, Mode::from_raw_mode(device.mode), number) {

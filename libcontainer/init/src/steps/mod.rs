@@ -4,6 +4,7 @@ mod bind_mount;
 mod capabilities;
 mod chdir;
 mod close_descriptors;
+mod copy_up;
 pub mod default_home;
 mod enter;
 mod exec;

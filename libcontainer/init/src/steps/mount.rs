@@ -28,7 +28,7 @@ pub(super) fn run(init: &mut Init, mount: &Mount<'_>, target: &CStr, kind: Targe
     let target = open_target(init, target, kind, Make::Directory, mount.fstype == c"proc")?;
     let built = build(&mut init.detail, mount, &target)?;
     if mount.copy_up {
-        super::bind_mount::copy_up(&mut init.detail, target.as_fd(), built.as_fd())?;
+        super::copy_up::run(&target, &built)?;
     }
     attach(&built, &target)?;
     bind_mount::set_propagation(built.as_fd(), propagation)

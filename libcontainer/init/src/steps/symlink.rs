@@ -9,8 +9,7 @@ use step::Call;
 
 pub(super) fn run(init: &Init, target: &CStr, path: &CStr, replace: bool) -> Result {
     let (parent, name) = root::parent(init.root()?, path)?;
-    let mut text = Text::new(name)?;
-    let name = text.c_str(name.len());
+    let name = name.as_c_str();
     match rustix::fs::symlinkat(target, &parent, name) {
         Err(Errno::EXIST) if replace => {
             rustix::fs::unlinkat(&parent, name, AtFlags::empty()).at(Call::Unlink)?;
