@@ -240,9 +240,6 @@ struct Console {
 
 impl Console {
     fn new(master: OwnedFd) -> Result<Console, Failure> {
-        let mut attributes = tcgetattr(&master).map_err(|errno| Failure::call("tcgetattr", errno))?;
-        attributes.output_flags.remove(OutputFlags::ONLCR);
-        tcsetattr(&master, SetArg::TCSANOW, &attributes).map_err(|errno| Failure::call("tcsetattr", errno))?;
         // Its own open file description, unlike standard input and output: nobody else is surprised.
         rustix::io::ioctl_fionbio(&master, true).map_err(|errno| Failure::io("ioctl(FIONBIO)", &errno.into()))?;
         Ok(Console { master, hung_up: false, input: Buffer::new(), output: Buffer::new() })
