@@ -13,11 +13,11 @@ pub mod steps;
 pub mod sys;
 
 use core::sync::atomic::{AtomicI32, AtomicU16, Ordering::Relaxed};
-use fault::{At, Detail, Fault, Result};
+use fault::{Detail, Fault, Result};
 use host::Slots;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
-use rustix::io::{Errno, FdFlags};
+use rustix::io::Errno;
 use step::{Call, FromInit, Step, ZStr};
 
 /// A step as it is read from the host's bytes.
@@ -79,9 +79,6 @@ impl Init {
     }
 
     fn run(&mut self) -> Result {
-        // It came open across execve(2) and must not go on so: the program would hold it, and the host, which learns of
-        // a successful execve by its end, would wait until the program has ended.
-        rustix::io::fcntl_setfd(&self.host, FdFlags::CLOEXEC).at(Call::Fcntl)?;
         let plan = host::receive_plan(self.host.as_fd(), &mut self.slots)?;
         let mut rest = plan;
         while !rest.is_empty() {
