@@ -6,7 +6,7 @@ mod resources;
 pub(crate) mod v1;
 pub(crate) mod v2;
 
-pub(crate) use resources::writes;
+pub(crate) use resources::{Write, writes};
 
 use super::line::{Action, HostStep, Line, Origin};
 use crate::container::CgroupManager;
