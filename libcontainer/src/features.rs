@@ -2,6 +2,7 @@
 //!
 //! See [features.md](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/features.md). Engines decide by it: an
 //! entry that promises what is then refused is worse than a missing one.
+use crate::plan::mount_options;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ const SELINUX: bool = true;
 const INTEL_RDT: bool = false;
 const NET_DEVICES: bool = false;
 const RDMA: bool = true;
+const SECCOMP_NOTIFY: bool = false;
 const SYSTEMD: bool = false;
 const CHECKPOINT: bool = false;
 
@@ -25,7 +27,7 @@ pub struct Features {
     pub oci_version_min: &'static str,
     pub oci_version_max: &'static str,
     pub hooks: &'static [&'static str],
-    pub mount_options: &'static [&'static str],
+    pub mount_options: Vec<String>,
     pub linux: Linux,
     pub annotations: BTreeMap<&'static str, String>,
     /// A name, or with a dot at the end a prefix, of annotations that make the runtime act on the host.
@@ -64,7 +66,7 @@ pub struct Cgroup {
 #[non_exhaustive]
 pub struct Seccomp {
     pub enabled: bool,
-    pub actions: &'static [&'static str],
+    pub actions: Vec<&'static str>,
     pub operators: &'static [&'static str],
     pub archs: &'static [&'static str],
     pub known_flags: Vec<&'static str>,
@@ -102,25 +104,23 @@ pub struct MountExtensions {
 impl Features {
     /// Asks the kernel about seccomp flags; everything else is known without looking.
     pub fn of_this_host() -> Features {
+        let takes = SECCOMP_FLAGS.iter().filter(|(_, bits)| kernel_takes(*bits)).map(|(name, _)| *name);
         Features {
             oci_version_min: "1.0.0",
             oci_version_max: OCI_VERSION,
             hooks: &["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
-            mount_options: MOUNT_OPTIONS,
+            mount_options: mount_options::names(),
             linux: Linux {
                 namespaces: &["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
                 capabilities: CAPABILITIES,
                 cgroup: Cgroup { v1: true, v2: true, systemd: SYSTEMD, systemd_user: SYSTEMD, rdma: RDMA },
                 seccomp: Seccomp {
                     enabled: true,
-                    actions: SECCOMP_ACTIONS,
+                    actions: known(SECCOMP_ACTIONS.iter().copied()),
                     operators: SECCOMP_OPERATORS,
                     archs: SECCOMP_ARCHS,
-                    known_flags: SECCOMP_FLAGS.iter().map(|(name, _)| *name).collect(),
-                    supported_flags: (SECCOMP_FLAGS.iter())
-                        .filter(|(_, bits)| kernel_takes(*bits))
-                        .map(|(name, _)| *name)
-                        .collect(),
+                    known_flags: known(SECCOMP_FLAGS.iter().map(|(name, _)| *name)),
+                    supported_flags: known(takes),
                 },
                 apparmor: Enabled { enabled: APPARMOR },
                 selinux: Enabled { enabled: SELINUX },
@@ -140,6 +140,12 @@ impl Features {
             },
         }
     }
+}
+
+/// Less what only matters to a listener, as long as there can be none.
+fn known(names: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
+    let of_listener = |name: &str| matches!(name, "SCMP_ACT_NOTIFY" | "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV");
+    names.filter(|name| SECCOMP_NOTIFY || !of_listener(name)).collect()
 }
 
 /// Whether seccomp(2) knows these flags. A filter at address 0 cannot be read, so that nothing is ever loaded: EFAULT
@@ -211,70 +217,6 @@ const MEMORY_POLICY_MODES: &[&str] = &[
 
 const MEMORY_POLICY_FLAGS: &[&str] = &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
 
-/// The table of config.md, "Linux mount options", as runc reports it. (idmap and ridmap are `mountExtensions`.)
-const MOUNT_OPTIONS: &[&str] = &[
-    "async",
-    "atime",
-    "bind",
-    "defaults",
-    "dev",
-    "diratime",
-    "dirsync",
-    "exec",
-    "iversion",
-    "lazytime",
-    "loud",
-    "mand",
-    "noatime",
-    "nodev",
-    "nodiratime",
-    "noexec",
-    "noiversion",
-    "nolazytime",
-    "nomand",
-    "norelatime",
-    "nostrictatime",
-    "nosuid",
-    "nosymfollow",
-    "private",
-    "ratime",
-    "rbind",
-    "rdev",
-    "rdiratime",
-    "relatime",
-    "remount",
-    "rexec",
-    "rnoatime",
-    "rnodev",
-    "rnodiratime",
-    "rnoexec",
-    "rnorelatime",
-    "rnostrictatime",
-    "rnosuid",
-    "rnosymfollow",
-    "ro",
-    "rprivate",
-    "rrelatime",
-    "rro",
-    "rrw",
-    "rshared",
-    "rslave",
-    "rstrictatime",
-    "rsuid",
-    "rsymfollow",
-    "runbindable",
-    "rw",
-    "shared",
-    "silent",
-    "slave",
-    "strictatime",
-    "suid",
-    "symfollow",
-    "sync",
-    "tmpcopyup",
-    "unbindable",
-];
-
 /// By number.
 const CAPABILITIES: &[&str] = &[
     "CAP_CHOWN",
@@ -334,7 +276,7 @@ mod tests {
 
     #[test]
     fn lists_are_sorted_and_free_of_duplicates() {
-        for list in [MOUNT_OPTIONS, SECCOMP_ACTIONS, SECCOMP_OPERATORS, SECCOMP_ARCHS, MEMORY_POLICY_MODES] {
+        for list in [SECCOMP_ACTIONS, SECCOMP_OPERATORS, SECCOMP_ARCHS, MEMORY_POLICY_MODES] {
             assert!(list.is_sorted_by(|a, b| a < b), "{list:?}");
         }
     }

@@ -3,7 +3,7 @@
 use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::foreground::{self, Foreground};
-use libcontainer::oci_spec::runtime::{Capability, LinuxCapabilities, Process};
+use libcontainer::oci_spec::runtime::{BoxBuilder, Capability, LinuxCapabilities, Process};
 use libcontainer::{Bundle, Container, ExecOptions};
 
 /// A failure of the runtime, told apart from every status of a command.
@@ -15,7 +15,7 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
 
 fn exec(invocation: &Invocation) -> Result<u8, Failure> {
     let container = invocation.store()?.load(invocation.id()?)?;
-    let process = process(invocation, &container)?;
+    let mut process = process(invocation, &container)?;
     let mut options = options(invocation)?;
     if invocation.is_set("detach") {
         container.exec(&process, &options)?;
@@ -25,6 +25,10 @@ fn exec(invocation: &Invocation) -> Result<u8, Failure> {
     foreground::refuse_socket(options.console_socket.as_deref())?;
     options.own_console = has_terminal;
     let mut foreground = Foreground::prepare(has_terminal, false)?;
+    if let (None, Some((rows, columns))) = (process.console_size(), foreground.size()) {
+        // The command runs at once: it must not see a terminal without a size first.
+        process.set_console_size(BoxBuilder::default().height(rows).width(columns).build().ok());
+    }
     let mut child = container.exec(&process, &options)?;
     let status = foreground.attach(child.take_console()).and_then(|()| foreground.wait(&child));
     if status.is_err() {

@@ -58,6 +58,12 @@ impl Foreground {
         Ok(())
     }
 
+    /// Rows and columns of our terminal.
+    pub(crate) fn size(&self) -> Option<(u16, u16)> {
+        let size = tcgetwinsize(&self.ours.as_ref()?.terminal).ok()?;
+        Some((size.ws_row, size.ws_col))
+    }
+
     /// Waits for the process; its exit status, or 128 + signal.
     pub(crate) fn wait(&mut self, child: &Child) -> Result<u8, Failure> {
         let mut ended = None;
@@ -82,33 +88,27 @@ impl Foreground {
 
     fn poll(&self, child: &Child) -> Result<Ready, Failure> {
         let (stdin, stdout) = (io::stdin(), io::stdout());
-        let mut fds =
-            vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN), PollFd::new(child.pidfd(), PollFlags::POLLIN)];
+        let mut wanted = vec![(self.signals.as_fd(), PollFlags::POLLIN), (child.pidfd(), PollFlags::POLLIN)];
         let mut timeout = PollTimeout::NONE;
         if let Some(console) = &self.console {
-            let [input, output, master] = console.interests();
-            fds.push(PollFd::new(stdin.as_fd(), input));
-            fds.push(PollFd::new(stdout.as_fd(), output));
-            // A master that nobody has open on the other side is always ready, which is no news: somebody may open it
-            // again, so look from time to time.
-            match console.hung_up {
-                true => timeout = PollTimeout::from(100_u8),
-                false => fds.push(PollFd::new(console.master.as_fd(), master)),
+            let [input, output, mut master] = console.interests();
+            if console.hung_up {
+                // Always ready, which is no news. Somebody may open the other side again, so look from time to time.
+                (master, timeout) = (PollFlags::empty(), PollTimeout::from(100_u8));
             }
+            wanted.extend([(stdin.as_fd(), input), (stdout.as_fd(), output), (console.master.as_fd(), master)]);
         }
+        // What nothing is wanted of stays out: poll(2) would report a hang-up again and again.
+        let asked = wanted.iter().filter(|(_, flags)| !flags.is_empty());
+        let mut fds = asked.map(|(fd, flags)| PollFd::new(*fd, *flags)).collect::<Vec<_>>();
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(Failure::call("poll", errno)),
         }
-        let wants = |index: usize| fds.get(index).is_some_and(|fd| !fd.events().is_empty());
-        let is_ready = |index: usize| fds.get(index).is_some_and(|fd| fd.any().unwrap_or(false));
-        Ok(Ready {
-            signals: is_ready(0),
-            child: is_ready(1),
-            stdin: wants(2) && is_ready(2),
-            stdout: wants(3) && is_ready(3),
-            master: fds.len() < 5 || is_ready(4),
-        })
+        let mut answers = fds.iter().map(|fd| fd.any().unwrap_or(false));
+        let mut ready = wanted.iter().map(|(_, flags)| !flags.is_empty() && answers.next().unwrap_or(false));
+        let mut next = || ready.next().unwrap_or(false);
+        Ok(Ready { signals: next(), child: next(), stdin: next(), stdout: next(), master: next() })
     }
 
     /// Handles what signals have come; the exit status, if it was the child's end that was reaped.
@@ -124,8 +124,9 @@ impl Foreground {
                 _ if signal.ssi_pid == std::process::id() => {}
                 _ => {
                     if number == libc::SIGCONT {
-                        // While we were stopped the shell had the terminal.
-                        self.ours.as_mut().map(OurTerminal::make_raw).transpose()?;
+                        // While we were stopped the shell had the terminal; or it has gone for good (SIGHUP comes with
+                        // SIGCONT), and then there is nothing to set.
+                        let _ = self.ours.as_mut().map(OurTerminal::make_raw);
                         self.resize();
                     }
                     log::debug!("passing signal {number} on to {}", child.pid());
@@ -239,9 +240,6 @@ struct Console {
 
 impl Console {
     fn new(master: OwnedFd) -> Result<Console, Failure> {
-        let mut attributes = tcgetattr(&master).map_err(|errno| Failure::call("tcgetattr", errno))?;
-        attributes.output_flags.remove(OutputFlags::ONLCR);
-        tcsetattr(&master, SetArg::TCSANOW, &attributes).map_err(|errno| Failure::call("tcsetattr", errno))?;
         // Its own open file description, unlike standard input and output: nobody else is surprised.
         rustix::io::ioctl_fionbio(&master, true).map_err(|errno| Failure::io("ioctl(FIONBIO)", &errno.into()))?;
         Ok(Console { master, hung_up: false, input: Buffer::new(), output: Buffer::new() })
@@ -262,7 +260,7 @@ impl Console {
         if ready.stdin {
             self.input.fill(io::stdin());
         }
-        if ready.master {
+        if ready.master || self.hung_up {
             if self.input.has_some() && self.input.empty_into(&self.master).is_err() {
                 // Nobody there to read it.
                 self.input.clear();

@@ -193,7 +193,10 @@ impl Launch<'_, '_, '_> {
                 let master = rider.take().ok_or_else(lost)?;
                 match self.host.console_socket {
                     Some(path) => descriptors::send(path, master.as_fd(), b"/dev/ptmx", "send the console")?,
-                    None => self.console = Some(master),
+                    None => {
+                        leave_line_ends_alone(&master)?;
+                        self.console = Some(master);
+                    }
                 }
                 Ok(None)
             }
@@ -273,6 +276,16 @@ fn encode(lines: &[Line], first: usize) -> Result<Vec<u8>> {
 
 /// The socket in the store that `start` connects to.
 pub(crate) const START_SOCKET: &str = "start.sock";
+
+/// Who takes the master itself shows it on a terminal of its own, which already makes `\r\n` of `\n`, or in a file, which
+/// wants neither. While init waits for this line nothing has been written yet.
+fn leave_line_ends_alone(master: &OwnedFd) -> Result<()> {
+    use rustix::termios::{OptionalActions, OutputModes, tcgetattr, tcsetattr};
+    let fail = |errno| Error::system("set up the console", "ioctl(TCSETS)", errno);
+    let mut attributes = tcgetattr(master).map_err(fail)?;
+    attributes.output_modes.remove(OutputModes::ONLCR);
+    tcsetattr(master, OptionalActions::Now, &attributes).map_err(fail)
+}
 
 fn listen(state: BorrowedFd<'_>) -> Result<OwnedFd> {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};

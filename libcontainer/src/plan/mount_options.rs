@@ -108,7 +108,6 @@ const TABLE: &[(&str, Effect)] = &[
 ];
 
 /// Every option that is known by name, sorted: for `features`.
-#[allow(dead_code)] // `features` comes with its own branch.
 pub(crate) fn names() -> Vec<String> {
     let recursive = TABLE.iter().filter(|(_, effect)| is_attribute(*effect)).map(|(name, _)| format!("r{name}"));
     let mut names: Vec<_> = TABLE.iter().map(|(name, _)| (*name).to_owned()).chain(recursive).collect();

@@ -41,6 +41,7 @@ _plimsoll() {
         --cgroup) mapfile -t COMPREPLY < <(true); return ;;
         --exec) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --facts) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
+        --id) mapfile -t COMPREPLY < <(true); return ;;
         --lsm-profile) mapfile -t COMPREPLY < <(true); return ;;
         --lsm-mount-context) mapfile -t COMPREPLY < <(true); return ;;
         --resources) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
@@ -71,7 +72,7 @@ _plimsoll() {
         kill) flags="--all --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         list) flags="--format --quiet --help" ;;
         pause) flags=" --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
-        plan) flags="--bundle --format --exec --facts --show-facts --help" ;;
+        plan) flags="--bundle --format --exec --facts --show-facts --show-env --id --no-pivot --no-new-keyring --preserve-fds --help" ;;
         ps) flags="--format --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         restore) flags="--console-socket --image-path --work-path --parent-path --tcp-established --tcp-close --ext-unix-sk --shell-job --file-locks --manage-cgroups-mode --network-lock --bundle --detach --pid-file --no-subreaper --no-pivot --empty-ns --auto-dedup --lazy-pages --lsm-profile --lsm-mount-context --help" ;;
         resume) flags=" --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;

@@ -129,7 +129,12 @@ _plimsoll() {
         '--format[how to print (default\: text)]:choice:(text json)' \
         '--exec[plan `exec --process FILE` instead of `create`]:file:_files' \
         '--facts[plan for the host that this file describes (default\: this one)]:file:_files' \
-        '--show-facts[print this host'\''s facts, for --facts]' \
+        '--show-facts[print the host'\''s facts instead, for --facts]' \
+        '--show-env[print the values of the environment, which may be secrets]' \
+        '--id[the container'\''s id, which names its cgroup (default\: ID)]:value: ' \
+        '--no-pivot[no pivot_root(2)\: for a root filesystem on a ramdisk]' \
+        '--no-new-keyring[keep the caller'\''s session keyring]' \
+        '--preserve-fds[pass on N descriptors, from 3 on ($LISTEN_FDS come first)]:value: ' \
         '1: :' '*:argument:_files' ;;
         ps)
         _arguments \
