@@ -20,8 +20,18 @@ pub struct Container {
     pub id: String,
     pub dir: PathBuf,
     pub config: Value,
+    pub runtime: &'static Runtime,
     /// Who calls the runtime, if not root.
     pub user: Option<u32>,
+}
+
+/// What a deleted container may not leave.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    pub state: Vec<PathBuf>,
+    pub cgroups: Vec<PathBuf>,
+    pub processes: Vec<i32>,
+    pub mounts: Vec<String>,
 }
 
 impl Default for Container {
@@ -36,12 +46,16 @@ impl Container {
     /// # Panics
     /// As everything here: if the machine cannot even do this.
     pub fn new() -> Container {
+        Container::of(runtime())
+    }
+
+    pub fn of(runtime: &'static Runtime) -> Container {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let id = format!("plimsoll-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(&id);
         make_root(&dir.join("rootfs"));
         let config = serde_json::from_str(DEFAULT).expect("JSON");
-        let container = Container { config, user: None, dir, id };
+        let container = Container { config, runtime, user: None, dir, id };
         let path = container.cgroup();
         container.set("/linux/cgroupsPath", json!(path))
     }
@@ -54,13 +68,19 @@ impl Container {
         let mounts = container.config["mounts"].as_array_mut().expect("an array");
         mounts.retain(|mount| !mount["destination"].as_str().unwrap_or_default().starts_with("/sys"));
         let options = json!(["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]);
-        mounts.iter_mut().filter(|mount| mount["type"] == "devpts").for_each(|mount| mount["options"] = options.clone());
+        mounts
+            .iter_mut()
+            .filter(|mount| mount["type"] == "devpts")
+            .for_each(|mount| mount["options"] = options.clone());
         mounts.push(json!({"destination": "/sys", "type": "none", "source": "/sys", "options": ["rbind", "nosuid", "noexec", "nodev", "ro"]}));
         container.user = Some(user);
         for path in [&container.dir, &container.rootfs()] {
             chown(path, Some(user), Some(user)).expect("we are root");
         }
-        container.set("/linux/uidMappings", map(user)).set("/linux/gidMappings", map(user)).set("/linux/namespaces", json!(namespaces))
+        container
+            .set("/linux/uidMappings", map(user))
+            .set("/linux/gidMappings", map(user))
+            .set("/linux/namespaces", json!(namespaces))
     }
 
     // What config.json says.
@@ -119,7 +139,10 @@ impl Container {
 
     #[must_use]
     pub fn without_namespace(mut self, kind: &str) -> Container {
-        self.config["linux"]["namespaces"].as_array_mut().expect("an array").retain(|namespace| namespace["type"] != kind);
+        self.config["linux"]["namespaces"]
+            .as_array_mut()
+            .expect("an array")
+            .retain(|namespace| namespace["type"] != kind);
         self
     }
 
@@ -156,7 +179,12 @@ impl Container {
     /// `RUNTIME --root … args`
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.runtime_for_user().command();
-        command.arg("--root").arg(self.dir.join("state")).args(args).stdin(Stdio::null()).env("PLIMSOLL_TEST", &self.id);
+        command
+            .arg("--root")
+            .arg(self.dir.join("state"))
+            .args(args)
+            .stdin(Stdio::null())
+            .env("PLIMSOLL_TEST", &self.id);
         if let Some(user) = self.user {
             become_user(&mut command, user);
             command.env("HOME", &self.dir).env("XDG_RUNTIME_DIR", &self.dir).current_dir(&self.dir);
@@ -262,14 +290,20 @@ impl Container {
 
     // What is left.
 
-    /// State, cgroups, processes and mounts of this container, in words. Nothing, after `delete`.
-    pub fn left_behind(&self) -> Vec<String> {
-        let state = fs::read_dir(self.dir.join("state")).into_iter().flatten().flatten().map(|entry| entry.path());
-        let cgroups = cgroup::directories(&self.cgroup());
+    pub fn left_behind(&self) -> Leftovers {
+        let state = fs::read_dir(self.dir.join("state")).into_iter().flatten().flatten();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let mounts = mounts.lines().filter(|line| line.contains(&self.id)).map(|line| format!("mount {line}"));
-        let paths = state.chain(cgroups).map(|path| path.display().to_string());
-        paths.chain(mounts).chain(self.processes().into_iter().map(|pid| format!("process {pid}"))).collect()
+        Leftovers {
+            state: state.map(|entry| entry.path()).collect(),
+            cgroups: cgroup::directories(&self.cgroup()),
+            processes: self.processes(),
+            mounts: mounts.lines().filter(|line| line.contains(&self.id)).map(str::to_owned).collect(),
+        }
+    }
+
+    #[track_caller]
+    pub fn assert_nothing_left(&self) {
+        assert_eq!(self.left_behind(), Leftovers::default());
     }
 
     /// Everyone in its cgroup, in its root filesystem, or with our mark in the environment. Not the dead:
@@ -281,7 +315,8 @@ impl Container {
             let text = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
             String::from_utf8_lossy(&text).contains(words)
         };
-        let ours = |pid: i32| ["cgroup", "environ", "cmdline", "mountinfo"].iter().any(|file| says(pid, file, &self.id));
+        let ours =
+            |pid: i32| ["cgroup", "environ", "cmdline", "mountinfo"].iter().any(|file| says(pid, file, &self.id));
         pids.filter(|pid| ours(*pid) && !says(*pid, "status", "State:\tZ")).collect()
     }
 
@@ -294,8 +329,8 @@ impl Container {
             fs::copy(&runtime().path, &path).expect("a copy");
             Runtime::named(&path.to_string_lossy())
         });
-        let private = self.user.is_some() && !runtime().path.starts_with("/usr");
-        if private { &REACHABLE } else { runtime() }
+        let private = self.user.is_some() && !self.runtime.path.starts_with("/usr");
+        if private { &REACHABLE } else { self.runtime }
     }
 }
 

@@ -65,7 +65,12 @@ pub fn attempt(command: &mut Command) -> io::Result<Output> {
     let (mut stdout, mut stderr) = (scratch()?, scratch()?);
     let child = command.stdout(stdout.try_clone()?).stderr(stderr.try_clone()?).spawn()?;
     let status = end(child)?;
-    Ok(Output { command: format!("{command:?}"), status, stdout: contents(&mut stdout)?, stderr: contents(&mut stderr)? })
+    Ok(Output {
+        command: format!("{command:?}"),
+        status,
+        stdout: contents(&mut stdout)?,
+        stderr: contents(&mut stderr)?,
+    })
 }
 
 /// # Panics

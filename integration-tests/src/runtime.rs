@@ -27,11 +27,15 @@ impl Runtime {
     /// # Panics
     /// If there is no such program.
     pub fn named(name: &str) -> Runtime {
-        let path = find(name).unwrap_or_else(|| panic!("no runtime `{name}`: build it first, or set RUNTIME to a path"));
+        Runtime::find(name).unwrap_or_else(|| panic!("no runtime `{name}`: build it first, or set RUNTIME to a path"))
+    }
+
+    pub fn find(name: &str) -> Option<Runtime> {
+        let path = find(name)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let said = Command::new(&path).arg("--version").output().map(|output| output.stdout).unwrap_or_default();
         let version = String::from_utf8_lossy(&said).lines().next().unwrap_or_default().to_owned();
-        Runtime { name, path, version }
+        Some(Runtime { name, path, version })
     }
 
     pub fn is(&self, name: &str) -> bool {
@@ -75,6 +79,9 @@ fn find(name: &str) -> Option<PathBuf> {
     let newest = built.filter_map(|path| Some((path.metadata().ok()?.modified().ok()?, path))).max();
     newest.map(|(_, path)| path).or_else(|| {
         let dirs = std::env::var_os("PATH")?;
-        std::env::split_paths(&dirs).chain([Path::new("/usr/sbin").into()]).map(|dir| dir.join(name)).find(|path| path.is_file())
+        std::env::split_paths(&dirs)
+            .chain([Path::new("/usr/sbin").into()])
+            .map(|dir| dir.join(name))
+            .find(|path| path.is_file())
     })
 }

@@ -131,8 +131,8 @@ impl ConsoleSocket {
         let mut name = [0; 4096];
         let mut space = nix::cmsg_space!([libc::c_int; 1]);
         let mut buffers = [IoSliceMut::new(&mut name)];
-        let message =
-            recvmsg::<()>(stream.as_raw_fd(), &mut buffers, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC).expect("a message");
+        let message = recvmsg::<()>(stream.as_raw_fd(), &mut buffers, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)
+            .expect("a message");
         let descriptor = message.cmsgs().expect("whole").find_map(|message| match message {
             ControlMessageOwned::ScmRights(descriptors) => descriptors.first().copied(),
             _ => None,

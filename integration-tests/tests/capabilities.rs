@@ -61,7 +61,12 @@ fn an_ordinary_user_gets_none_that_are_not_ambient() {
 #[test]
 fn an_unknown_capability_is_no_reason_to_fail() {
     let names = json!(["CAP_KILL", "CAP_OF_THE_FUTURE"]);
-    check(&container().set("/process/capabilities", json!({"bounding": names, "permitted": names, "effective": names})).run(), [0, KILL, KILL, KILL, 0]);
+    check(
+        &container()
+            .set("/process/capabilities", json!({"bounding": names, "permitted": names, "effective": names}))
+            .run(),
+        [0, KILL, KILL, KILL, 0],
+    );
 }
 
 #[test]

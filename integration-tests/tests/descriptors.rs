@@ -6,7 +6,6 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-
 /// Puts a file where the runtime finds it.
 fn give(command: &mut Command, file: File, number: i32) {
     // SAFETY: dup2(2) and fcntl(2) between fork and exec; the file lives in the closure.
@@ -54,7 +53,8 @@ fn a_created_container_waits_with_nothing_of_the_host() {
     let open = std::fs::read_dir(format!("/proc/{}/fd", container.pid())).expect("a process").flatten();
     let targets = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
     // Its own program in memory, a socket or pipe to wait on; standard streams are what the caller gave.
-    let host = |path: &std::path::Path| path.starts_with("/sys") || path.starts_with("/run") || path.starts_with("/usr");
+    let host =
+        |path: &std::path::Path| path.starts_with("/sys") || path.starts_with("/run") || path.starts_with("/usr");
     assert_eq!(targets.filter(|path| host(path)).collect::<Vec<_>>(), Vec::<std::path::PathBuf>::new());
 }
 
@@ -74,5 +74,5 @@ fn preserving_what_is_not_open_is_an_error() {
     }
     let container = Container::new().args(&["true"]);
     container.launch(&["create", "--preserve-fds", "200"]).fails("preserved-fd");
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }

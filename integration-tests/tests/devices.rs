@@ -15,16 +15,19 @@ fn with_device(device: Value, access: &str) -> Container {
 
 #[test]
 fn the_default_devices_are_there() {
-    let nodes = [("null", "1:3"), ("zero", "1:5"), ("full", "1:7"), ("random", "1:8"), ("urandom", "1:9"), ("tty", "5:0")];
+    let nodes =
+        [("null", "1:3"), ("zero", "1:5"), ("full", "1:7"), ("random", "1:8"), ("urandom", "1:9"), ("tty", "5:0")];
     let paths: Vec<_> = nodes.iter().map(|(name, _)| format!("/dev/{name}")).collect();
     let seen = Container::new().shell(&format!("stat -c '%n %t:%T %a %F' {}", paths.join(" "))).run();
-    let expected: Vec<_> = nodes.iter().map(|(name, number)| format!("/dev/{name} {number} 666 character special file")).collect();
+    let expected: Vec<_> =
+        nodes.iter().map(|(name, number)| format!("/dev/{name} {number} 666 character special file")).collect();
     assert_eq!(seen.ok(), expected.join("\n"));
 }
 
 #[test]
 fn the_default_links_are_there() {
-    let seen = Container::new().shell("cd /dev && for name in fd stdin stdout stderr ptmx; do readlink $name; done").run();
+    let seen =
+        Container::new().shell("cd /dev && for name in fd stdin stdout stderr ptmx; do readlink $name; done").run();
     assert_eq!(seen.ok(), "/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx");
 }
 
@@ -41,9 +44,11 @@ fn without_a_terminal_there_is_no_console() {
 
 #[test]
 fn a_configured_device_has_its_type_number_mode_and_owner() {
-    let device = json!({"path": "/dev/kettle", "type": "c", "major": 10, "minor": 229, "fileMode": 0o640, "uid": 7, "gid": 8});
+    let device =
+        json!({"path": "/dev/kettle", "type": "c", "major": 10, "minor": 229, "fileMode": 0o640, "uid": 7, "gid": 8});
     check(with_device(device, "rw"), "/dev/kettle", "character special file a:e5 640 7:8");
-    let device = json!({"path": "/dev/deep/disk", "type": "b", "major": 8, "minor": 0, "fileMode": 0o600, "uid": 0, "gid": 0});
+    let device =
+        json!({"path": "/dev/deep/disk", "type": "b", "major": 8, "minor": 0, "fileMode": 0o600, "uid": 0, "gid": 0});
     check(with_device(device, "r"), "/dev/deep/disk", "block special file 8:0 600 0:0");
 }
 

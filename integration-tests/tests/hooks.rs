@@ -52,7 +52,8 @@ fn they_are_told_the_state() {
     let pid = container.pid();
     container.start().ok();
     container.call(&["delete", "--force", &container.id]).ok();
-    let expected = [("prestart", "creating"), ("createRuntime", "creating"), ("poststart", "running"), ("poststop", "stopped")];
+    let expected =
+        [("prestart", "creating"), ("createRuntime", "creating"), ("poststart", "running"), ("poststop", "stopped")];
     let journal = journal(&container);
     assert_eq!(journal.len(), expected.len());
     for ((kind, state), (_, status)) in journal.iter().zip(expected) {
@@ -68,7 +69,8 @@ fn they_are_told_the_state() {
 fn create_container_hooks_run_before_pivot_root_and_start_container_hooks_after() {
     let container = Container::new().set("/root/readonly", json!(false));
     let rootfs = container.rootfs();
-    let create = json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("echo create >{}/etc/journal", rootfs.display())]}]);
+    let create =
+        json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("echo create >{}/etc/journal", rootfs.display())]}]);
     let start = json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo start >>/etc/journal"]}]);
     let container = container.set("/hooks/createContainer", create).set("/hooks/startContainer", start);
     assert_eq!(container.args(&["cat", "/etc/journal"]).run().ok(), "create\nstart");
@@ -79,7 +81,7 @@ fn one_that_fails_before_start_undoes_everything() {
     for kind in ["prestart", "createRuntime", "createContainer"] {
         let container = Container::new().set(&format!("/hooks/{kind}"), json!([{"path": "/bin/false"}]));
         container.create().fails("hook #0");
-        assert_eq!(container.left_behind(), [""; 0], "{kind}");
+        container.assert_nothing_left();
     }
 }
 
@@ -88,7 +90,7 @@ fn one_that_takes_too_long_fails() {
     let hook = json!([{"path": "/bin/sleep", "args": ["sleep", "100"], "timeout": 1}]);
     let container = Container::new().set("/hooks/createRuntime", hook);
     container.create().fails("hook #0");
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]

@@ -4,11 +4,6 @@ use plimsoll_integration_tests::{Container, known_deviation, runtime, wait_until
 use serde_json::{Value, json};
 use std::fs;
 
-#[track_caller]
-fn nothing_left(container: &Container) {
-    assert_eq!(container.left_behind(), [""; 0]);
-}
-
 #[test]
 fn create_prepares_and_start_runs() {
     let container = Container::new().shell("touch /dev/shm/ran; sleep 1000").created();
@@ -18,14 +13,14 @@ fn create_prepares_and_start_runs() {
     container.kill("KILL").ok();
     container.wait_for("stopped");
     container.delete().ok();
-    nothing_left(&container);
+    container.assert_nothing_left();
 }
 
 #[test]
 fn run_leaves_nothing() {
     let container = Container::new().args(&["true"]);
     container.run().ok();
-    nothing_left(&container);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -101,7 +96,7 @@ fn an_id_is_taken_until_it_is_deleted() {
 fn a_created_container_can_be_deleted() {
     let container = Container::new().created();
     container.delete().ok();
-    nothing_left(&container);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -110,7 +105,7 @@ fn a_running_container_is_not_deleted_without_force() {
     container.delete().fails(&format!("cannot delete container {} that is not stopped: running", container.id));
     assert_eq!(container.status(), "running");
     container.call(&["delete", "--force", &container.id]).ok();
-    nothing_left(&container);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -160,8 +155,11 @@ fn run_passes_signals_on() {
     let script = "trap 'exit 5' USR1; echo ready; while :; do sleep 0.05; done";
     let container = Container::new().shell(script);
     let said = container.dir.join("said");
-    let child = container.launcher(&["run"]).stdout(fs::File::create_new(&said).expect("new")).spawn().expect("it starts");
-    wait_until("the handler is set", || fs::read_to_string(&said).is_ok_and(|text| text.contains("ready")).then_some(()));
+    let child =
+        container.launcher(&["run"]).stdout(fs::File::create_new(&said).expect("new")).spawn().expect("it starts");
+    wait_until("the handler is set", || {
+        fs::read_to_string(&said).is_ok_and(|text| text.contains("ready")).then_some(())
+    });
     let pid = nix::unistd::Pid::from_raw(child.id().try_into().expect("a pid"));
     nix::sys::signal::kill(pid, nix::sys::signal::SIGUSR1).expect("our own child");
     assert_eq!(plimsoll_integration_tests::output::wait(child, "run"), 5);
@@ -183,7 +181,7 @@ fn a_created_container_can_be_killed() {
     container.kill("KILL").ok();
     container.wait_for("stopped");
     container.delete().ok();
-    nothing_left(&container);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -221,7 +219,7 @@ fn run_with_keep_leaves_it_to_be_deleted() {
     container.launch(&["run", "--keep"]).exits(7);
     assert_eq!(container.status(), "stopped");
     container.delete().ok();
-    nothing_left(&container);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -246,7 +244,8 @@ fn list_shows_what_there_is() {
 #[test]
 fn ps_shows_its_processes() {
     let container = Container::new().running();
-    let pids: Value = serde_json::from_str(container.call(&["ps", "--format", "json", &container.id]).ok()).expect("JSON");
+    let pids: Value =
+        serde_json::from_str(container.call(&["ps", "--format", "json", &container.id]).ok()).expect("JSON");
     assert_eq!(pids, json!([container.pid()]));
     assert!(container.call(&["ps", &container.id]).ok().contains(&container.pid().to_string()));
 }
@@ -258,7 +257,10 @@ fn ps_passes_its_arguments_on() {
     }
     let container = Container::new().running();
     let seen = container.call(&["ps", &container.id, "-eo", "pid,comm"]);
-    assert_eq!(seen.ok().split_whitespace().collect::<Vec<_>>(), ["PID", "COMMAND", &container.pid().to_string(), "sleep"]);
+    assert_eq!(
+        seen.ok().split_whitespace().collect::<Vec<_>>(),
+        ["PID", "COMMAND", &container.pid().to_string(), "sleep"]
+    );
 }
 
 #[test]
@@ -287,16 +289,18 @@ fn a_paused_container_is_deleted_with_force_only() {
     container.call(&["pause", &container.id]).ok();
     assert_ne!(container.delete().status, 0);
     container.call(&["delete", "--force", &container.id]).ok();
-    nothing_left(&container);
+    container.assert_nothing_left();
 }
 
 #[test]
 fn kill_reaches_all_of_a_container_without_a_pid_namespace() {
     let container = Container::new().without_namespace("pid").shell("sleep 1000 & sleep 1000 & wait").created();
     container.start().ok();
-    wait_until("there are three of them", || (container.cgroup_file("pids", "cgroup.procs").lines().count() == 3).then_some(()));
+    wait_until("there are three of them", || {
+        (container.cgroup_file("pids", "cgroup.procs").lines().count() == 3).then_some(())
+    });
     container.call(&["delete", "--force", &container.id]).ok();
-    nothing_left(&container);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -335,7 +339,8 @@ fn spec_writes_a_config_once() {
     fs::create_dir(&bundle).expect("our own");
     let spec = || container.call(&["spec", "--bundle", &bundle.to_string_lossy()]);
     spec().ok();
-    let config: Value = serde_json::from_str(&fs::read_to_string(bundle.join("config.json")).expect("written")).expect("JSON");
+    let config: Value =
+        serde_json::from_str(&fs::read_to_string(bundle.join("config.json")).expect("written")).expect("JSON");
     assert_eq!(config["process"]["args"], json!(["sh"]));
     assert_eq!(config["root"], json!({"path": "rootfs", "readonly": true}));
     spec().fails("exists");
@@ -346,7 +351,8 @@ fn the_config_that_spec_writes_runs() {
     let mut container = Container::new();
     let cgroup = container.cgroup();
     container.call(&["spec", "--bundle", &container.dir.to_string_lossy()]).ok();
-    container.config = serde_json::from_str(&fs::read_to_string(container.dir.join("config.json")).expect("written")).expect("JSON");
+    container.config =
+        serde_json::from_str(&fs::read_to_string(container.dir.join("config.json")).expect("written")).expect("JSON");
     let container = container.set("/process/terminal", json!(false)).set("/linux/cgroupsPath", json!(cgroup));
     assert_eq!(container.args(&["echo", "afloat"]).run().ok(), "afloat");
 }

@@ -89,7 +89,10 @@ fn tmpfs_options_reach_the_filesystem() {
         "destination": "/scratch", "type": "tmpfs", "source": "tmpfs",
         "options": ["nosuid", "nodev", "noexec", "noatime", "size=1m", "mode=0700", "uid=7", "gid=8", "nr_inodes=99"],
     }));
-    assert_has(&mount, &["nosuid", "nodev", "noexec", "noatime", "size=1024k", "mode=700", "uid=7", "gid=8", "nr_inodes=99"]);
+    assert_has(
+        &mount,
+        &["nosuid", "nodev", "noexec", "noatime", "size=1024k", "mode=700", "uid=7", "gid=8", "nr_inodes=99"],
+    );
 }
 
 #[test]
@@ -159,7 +162,8 @@ fn parent_and_child() -> (&'static str, String) {
 fn rbind_takes_what_is_mounted_below_and_bind_does_not() {
     let (parent, child) = parent_and_child();
     for (option, expected) in [("rbind", true), ("bind", false)] {
-        let container = Container::new().set("/root/readonly", json!(false)).mount(bind(parent.as_ref(), "/mnt", &[option]));
+        let container =
+            Container::new().set("/root/readonly", json!(false)).mount(bind(parent.as_ref(), "/mnt", &[option]));
         let output = container.args(&["cat", "/proc/self/mountinfo"]).run();
         assert_eq!(mount_at(output.ok(), &format!("/mnt/{child}")).is_some(), expected, "{option}");
     }
@@ -242,5 +246,5 @@ fn tmpcopyup_takes_what_was_there() {
 fn a_missing_bind_source_is_an_error_that_names_it() {
     let container = Container::new().mount(bind("/nowhere/at/all".as_ref(), "/mnt", &["bind"]));
     container.create().fails("/nowhere/at/all").says("o such file or directory");
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }

@@ -1,6 +1,6 @@
 //! linux.readonlyPaths: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#readonly-paths>
-use plimsoll_integration_tests::{Container, known_deviation};
 use plimsoll_integration_tests::see::mount_at;
+use plimsoll_integration_tests::{Container, known_deviation};
 use serde_json::json;
 use std::fs;
 

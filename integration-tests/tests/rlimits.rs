@@ -8,7 +8,8 @@ fn with(rlimits: serde_json::Value) -> Container {
 
 #[test]
 fn soft_and_hard_are_set() {
-    let limits = json!([{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]);
+    let limits =
+        json!([{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]);
     let seen = with(limits).shell("grep -E 'open files|core file' /proc/self/limits | tr -s ' '").run();
     assert!(seen.ok().contains("open files 100 200 files"), "{seen:?}");
     assert!(seen.ok().contains("core file size 0 0 bytes"), "{seen:?}");

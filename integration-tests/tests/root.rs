@@ -41,7 +41,7 @@ fn its_path_may_be_absolute() {
 fn a_missing_one_is_an_error() {
     let container = Container::new().set("/root/path", json!("nowhere"));
     container.create().fails("nowhere");
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -61,6 +61,9 @@ fn propagation_is_as_asked_for() {
         let seen = container.args(&["cat", "/proc/self/mountinfo"]).run();
         let root = mount_at(seen.ok(), "/").expect("a root");
         let found = root.propagation.iter().find(|kind| !kind.starts_with("master"));
-        assert!(found.map_or(expected.is_empty(), |kind| !expected.is_empty() && kind.starts_with(expected)), "{asked}: {root:?}");
+        assert!(
+            found.map_or(expected.is_empty(), |kind| !expected.is_empty() && kind.starts_with(expected)),
+            "{asked}: {root:?}"
+        );
     }
 }

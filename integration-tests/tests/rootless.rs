@@ -24,7 +24,8 @@ fn user() -> u32 {
 /// The first sub-id of the account in /etc/subuid or /etc/subgid.
 fn first_of(file: &str) -> u32 {
     let text = fs::read_to_string(file).expect(file);
-    let line = text.lines().find_map(|line| line.strip_prefix(NAME)?.strip_prefix(':')?.split(':').next()?.parse().ok());
+    let line =
+        text.lines().find_map(|line| line.strip_prefix(NAME)?.strip_prefix(':')?.split(':').next()?.parse().ok());
     line.expect("useradd gives a range")
 }
 
@@ -33,7 +34,7 @@ fn run_works() {
     let container = Container::rootless(user()).shell("id -u; cat /proc/self/uid_map | tr -s ' '; hostname; echo $$");
     let seen = container.run();
     assert_eq!(seen.ok(), format!("0\n 0 {} 1\nvessel\n1", user()));
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -44,28 +45,30 @@ fn the_whole_lifecycle_works() {
     container.kill("KILL").ok();
     container.wait_for("stopped");
     container.delete().ok();
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]
 fn sub_ids_are_mapped_by_newuidmap() {
-    let range = |own: u32, first: u32| {
-        json!([{"containerID": 0, "hostID": own, "size": 1}, {"containerID": 1, "hostID": first, "size": 1000}])
-    };
+    let range = |own: u32, first: u32| json!([{"containerID": 0, "hostID": own, "size": 1}, {"containerID": 1, "hostID": first, "size": 1000}]);
     let container = Container::rootless(user());
     let container = container.set("/linux/uidMappings", range(user(), first_of("/etc/subuid")));
     let container = container.set("/linux/gidMappings", range(user(), first_of("/etc/subgid")));
-    let seen = container.set("/process/user", json!({"uid": 5, "gid": 6})).shell("id -u; id -g; cat /proc/self/uid_map | tr -s ' '").run();
+    let seen = container
+        .set("/process/user", json!({"uid": 5, "gid": 6}))
+        .shell("id -u; id -g; cat /proc/self/uid_map | tr -s ' '")
+        .run();
     assert_eq!(seen.ok(), format!("5\n6\n 0 {} 1\n 1 {} 1000", user(), first_of("/etc/subuid")));
 }
 
 #[test]
 fn a_range_that_is_not_ours_is_refused() {
     let container = Container::rootless(user());
-    let stranger = json!([{"containerID": 0, "hostID": user(), "size": 1}, {"containerID": 1, "hostID": 1, "size": 10}]);
+    let stranger =
+        json!([{"containerID": 0, "hostID": user(), "size": 1}, {"containerID": 1, "hostID": 1, "size": 10}]);
     let container = container.set("/linux/uidMappings", stranger);
     container.create().fails("newuidmap");
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -87,6 +90,8 @@ fn the_config_that_spec_writes_runs() {
 
 #[test]
 fn nothing_but_its_own_files_can_be_written() {
-    let seen = Container::rootless(user()).shell("echo 1 >/proc/sys/kernel/panic; mkdir /sys/fs/cgroup/pids/x; mkdir /sys/fs/cgroup/x").run();
+    let seen = Container::rootless(user())
+        .shell("echo 1 >/proc/sys/kernel/panic; mkdir /sys/fs/cgroup/pids/x; mkdir /sys/fs/cgroup/x")
+        .run();
     assert_ne!(seen.status, 0, "{seen:?}");
 }

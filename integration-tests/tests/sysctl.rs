@@ -8,7 +8,12 @@ fn setting(name: &str, value: &str) -> Container {
 
 #[test]
 fn those_of_a_new_namespace_are_set() {
-    let names = [("net.ipv4.ip_forward", "1"), ("kernel.shmmni", "1234"), ("fs.mqueue.msg_max", "11"), ("kernel.msgmax", "9000")];
+    let names = [
+        ("net.ipv4.ip_forward", "1"),
+        ("kernel.shmmni", "1234"),
+        ("fs.mqueue.msg_max", "11"),
+        ("kernel.msgmax", "9000"),
+    ];
     for (name, value) in names {
         let path = format!("/proc/sys/{}", name.replace('.', "/"));
         assert_eq!(setting(name, value).args(&["cat", &path]).run().ok(), value, "{name}");
@@ -23,11 +28,14 @@ fn a_name_may_be_written_with_slashes() {
 
 #[test]
 fn those_of_the_host_are_refused() {
-    let namespaceless = [setting("net.ipv4.ip_forward", "1").without_namespace("network"), setting("kernel.shmmni", "9").without_namespace("ipc")];
+    let namespaceless = [
+        setting("net.ipv4.ip_forward", "1").without_namespace("network"),
+        setting("kernel.shmmni", "9").without_namespace("ipc"),
+    ];
     for container in [setting("kernel.panic", "1"), setting("vm.swappiness", "1")].into_iter().chain(namespaceless) {
         let (name, _) = container.config["linux"]["sysctl"].as_object().and_then(|all| all.iter().next()).expect("one");
         container.create().fails(name);
-        assert_eq!(container.left_behind(), [""; 0]);
+        container.assert_nothing_left();
     }
 }
 
@@ -35,5 +43,5 @@ fn those_of_the_host_are_refused() {
 fn one_that_does_not_exist_is_an_error() {
     let container = setting("net.no.such.thing", "1");
     container.create().fails("o such file or directory");
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }

@@ -54,7 +54,8 @@ fn a_name_that_looks_like_a_number_is_not_looked_up() {
 fn home_is_that_of_the_user_unless_it_is_set() {
     let container = || {
         let container = Container::new().set("/process/user", json!({"uid": 1000, "gid": 1000})).shell("echo $HOME");
-        std::fs::write(container.rootfs().join("etc/passwd"), "sailor:x:1000:1000::/home/sailor:/bin/sh\n").expect("our own");
+        std::fs::write(container.rootfs().join("etc/passwd"), "sailor:x:1000:1000::/home/sailor:/bin/sh\n")
+            .expect("our own");
         container
     };
     assert_eq!(container().run().ok(), "/home/sailor");
