@@ -21,7 +21,7 @@ const HOST_MOUNTS: usize = 1000;
 
 fn main() {
     let (rounds, mounts) = options();
-    cgroup::enter_v1_only().expect("root, to make a mount namespace");
+    cgroup::enter_empty_v2().expect("root, to make a mount namespace");
     set_child_subreaper(true).expect("a subreaper");
     let bench = Bench::new();
     println!("{} rounds, medians, one bundle, interleaved\n", rounds);
