@@ -21,7 +21,7 @@ pub struct Container {
     pub id: String,
     pub dir: PathBuf,
     pub config: Value,
-    pub runtime: &'static Runtime,
+    pub runtime: Runtime,
     /// Who calls the runtime, if not root.
     pub user: Option<u32>,
 }
@@ -47,10 +47,10 @@ impl Container {
     /// # Panics
     /// As everything here: if the machine cannot even do this.
     pub fn new() -> Container {
-        Container::of(runtime())
+        Container::of(runtime().clone())
     }
 
-    pub fn of(runtime: &'static Runtime) -> Container {
+    pub fn of(runtime: Runtime) -> Container {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let id = format!("plimsoll-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(&id);
@@ -75,6 +75,12 @@ impl Container {
             .for_each(|mount| mount["options"] = options.clone());
         mounts.push(json!({"destination": "/sys", "type": "none", "source": "/sys", "options": ["rbind", "nosuid", "noexec", "nodev", "ro"]}));
         container.user = Some(user);
+        if !container.runtime.path.starts_with("/usr") {
+            // An ordinary user cannot reach below /root, where a clone may be.
+            let copy = container.dir.join(&container.runtime.name);
+            fs::copy(&container.runtime.path, &copy).expect("a copy");
+            container.runtime.path = copy;
+        }
         for path in [&container.dir, &container.rootfs()] {
             chown(path, Some(user), Some(user)).expect("we are root");
         }
@@ -179,7 +185,7 @@ impl Container {
 
     /// `RUNTIME --root … args`
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.runtime_for_user().command();
+        let mut command = self.runtime.command();
         command
             .arg("--root")
             .arg(self.dir.join("state"))
@@ -319,19 +325,6 @@ impl Container {
         let ours =
             |pid: i32| ["cgroup", "environ", "cmdline", "mountinfo"].iter().any(|file| says(pid, file, &self.id));
         pids.filter(|pid| ours(*pid) && !says(*pid, "status", "State:\tZ")).collect()
-    }
-
-    /// An ordinary user cannot reach below /root, where a clone may be.
-    fn runtime_for_user(&self) -> &'static Runtime {
-        static REACHABLE: LazyLock<Runtime> = LazyLock::new(|| {
-            let dir = std::env::temp_dir().join(format!("plimsoll-test-{}-runtime", std::process::id()));
-            fs::create_dir_all(&dir).expect("a temporary directory");
-            let path = dir.join(&runtime().name);
-            fs::copy(&runtime().path, &path).expect("a copy");
-            Runtime::named(&path.to_string_lossy())
-        });
-        let private = self.user.is_some() && !self.runtime.path.starts_with("/usr");
-        if private { &REACHABLE } else { self.runtime }
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Runtime {
     /// `plimsoll`, `runc`, `crun`: the last part of the path.
     pub name: String,

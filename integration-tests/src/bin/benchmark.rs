@@ -71,7 +71,7 @@ impl Bench {
     fn new() -> Bench {
         let runtimes: Vec<_> = ["plimsoll", "runc", "crun"].into_iter().filter_map(Runtime::find).collect();
         let runtimes = runtimes.leak();
-        let container = Container::of(runtimes.first().expect("a runtime")).args(&["/bin/true"]);
+        let container = Container::of(runtimes.first().expect("a runtime").clone()).args(&["/bin/true"]);
         container.write_config();
         let state = container.dir.join("states");
         let floor = Contender { name: "floor", path: build_floor(&container.dir), runtime: None, state: state.clone() };
@@ -106,7 +106,7 @@ impl Bench {
     fn exec(&self, rounds: usize) -> Row {
         // Cgroups of their own: all of them run at once.
         let sleeping = |who: &Contender| {
-            let container = Container::of(who.runtime?).args(&["sleep", "1000"]);
+            let container = Container::of(who.runtime?.clone()).args(&["sleep", "1000"]);
             container.write_config();
             time(who.call(&["run", "--detach", "--bundle"]).arg(&container.dir).arg(&container.id));
             Some(container)
