@@ -1,6 +1,5 @@
 //! The hierarchies of this machine.
-use nix::errno::Errno;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
@@ -11,7 +10,7 @@ use std::time::Duration;
 pub const ROOT: &str = "/sys/fs/cgroup";
 const UNIFIED: &str = "/sys/fs/cgroup/unified";
 
-/// Into a mount namespace of our own, without the v2 hierarchy.
+/// Into a mount namespace of our own, where a tmpfs hides the v2 hierarchy.
 ///
 /// crun 1.8 refuses a hybrid layout while the v2 hierarchy has controllers, and on such build machines it has
 /// hugetlb. Nothing of the host is changed.
@@ -20,11 +19,11 @@ const UNIFIED: &str = "/sys/fs/cgroup/unified";
 /// Those of unshare(2) and mount(2); not root, say.
 pub fn enter_v1_only() -> nix::Result<()> {
     private_mounts()?;
-    umount2(UNIFIED, MntFlags::MNT_DETACH).or_else(|errno| (errno == Errno::EINVAL).then_some(()).ok_or(errno))
+    hide_v2()
 }
 
 /// The same, but v2 stays and loses its controller to a v1 hierarchy. While anyone is there, that is so for the
-/// whole host; if v2 cgroups use the controller it is not to be had, and v2 goes instead.
+/// whole host; if v2 cgroups use the controller it is not to be had, and v2 is hidden instead.
 ///
 /// # Errors
 /// Those of unshare(2) and mount(2); not root, say.
@@ -34,8 +33,15 @@ pub fn enter_empty_v2() -> nix::Result<()> {
     if controllers.trim().is_empty() {
         return Ok(());
     }
-    mount(Some("hugetlb"), "/mnt", Some("cgroup"), MsFlags::empty(), Some("hugetlb"))
-        .or_else(|_| umount2(UNIFIED, MntFlags::MNT_DETACH))
+    mount(Some("hugetlb"), "/mnt", Some("cgroup"), MsFlags::empty(), Some("hugetlb")).or_else(|_| hide_v2())
+}
+
+/// Not unmounted: crun makes its directory there all the same, which would be in a tmpfs of the host.
+fn hide_v2() -> nix::Result<()> {
+    if !Path::new(UNIFIED).is_dir() {
+        return Ok(());
+    }
+    mount(Some("tmpfs"), UNIFIED, Some("tmpfs"), MsFlags::empty(), None::<&str>)
 }
 
 fn private_mounts() -> nix::Result<()> {

@@ -66,8 +66,9 @@ unsafe extern "C" fn main(_count: c_int, arguments: *const *const c_char) -> c_i
         let rootfs = CStr::from_ptr(*arguments.add(1));
         let cgroup = CStr::from_ptr(*arguments.add(2)).to_string_lossy();
         let directories = HIERARCHIES.map(|name| format!("/sys/fs/cgroup/{name}{cgroup}"));
-        let unified = format!("/sys/fs/cgroup/unified{cgroup}");
-        for directory in directories.iter().chain([&unified]) {
+        let hybrid = libc::access(c"/sys/fs/cgroup/unified/cgroup.procs".as_ptr(), libc::F_OK) == 0;
+        let unified = hybrid.then(|| format!("/sys/fs/cgroup/unified{cgroup}"));
+        for directory in directories.iter().chain(&unified) {
             check("mkdir", libc::mkdir(text(directory).as_ptr(), 0o755));
         }
         // A cpuset without cpus and memory takes no process.
@@ -83,7 +84,7 @@ unsafe extern "C" fn main(_count: c_int, arguments: *const *const c_char) -> c_i
             write(&format!("{}/devices.allow", directories[4]), rule.as_bytes());
         }
         let tasks = directories.each_ref().map(|directory| open(&format!("{directory}/tasks"), libc::O_WRONLY));
-        let into = open(&unified, libc::O_PATH | libc::O_DIRECTORY);
+        let into = unified.as_deref().map(|path| open(path, libc::O_PATH | libc::O_DIRECTORY));
         let child = clone_into(into);
         if child == 0 {
             contain(rootfs, &directories, &tasks);
@@ -92,22 +93,25 @@ unsafe extern "C" fn main(_count: c_int, arguments: *const *const c_char) -> c_i
         }
         let mut status = 0;
         check("waitpid", libc::waitpid(child, &raw mut status, 0));
-        for directory in directories.iter().chain([&unified]) {
+        for directory in directories.iter().chain(&unified) {
             check("rmdir", libc::rmdir(text(directory).as_ptr()));
         }
         libc::WEXITSTATUS(status)
     }
 }
 
-/// clone3(2) into all five namespaces and the v2 cgroup.
-unsafe fn clone_into(cgroup: c_int) -> c_int {
+/// clone3(2) into all five namespaces and the v2 cgroup, if there is one.
+unsafe fn clone_into(cgroup: Option<c_int>) -> c_int {
     let namespaces =
         libc::CLONE_NEWPID | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWNS;
     // flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup
     let mut arguments = [0_u64; 11];
-    arguments[0] = u64::from(namespaces.unsigned_abs()) | 0x2_0000_0000; // CLONE_INTO_CGROUP
+    arguments[0] = u64::from(namespaces.unsigned_abs());
     arguments[4] = u64::from(libc::SIGCHLD.unsigned_abs());
-    arguments[10] = u64::from(cgroup.unsigned_abs());
+    if let Some(cgroup) = cgroup {
+        arguments[0] |= 0x2_0000_0000; // CLONE_INTO_CGROUP
+        arguments[10] = u64::from(cgroup.unsigned_abs());
+    }
     // SAFETY: without CLONE_VM the child has a copy of everything and there is only this thread.
     let child = unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size_of_val(&arguments)) };
     check("clone3", c_int::try_from(child).unwrap_or(-1))
