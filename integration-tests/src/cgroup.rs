@@ -8,25 +8,49 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 pub const ROOT: &str = "/sys/fs/cgroup";
+const UNIFIED: &str = "/sys/fs/cgroup/unified";
 
-/// In a mount namespace of our own, with the hugetlb controller mounted as v1.
+/// Into a mount namespace of our own, where a tmpfs hides the v2 hierarchy.
 ///
-/// crun 1.8 refuses a hybrid layout while the v2 hierarchy has controllers, and on such build machines
-/// hugetlb is the one it has. Nothing else of the host is changed.
+/// crun 1.8 refuses a hybrid layout while the v2 hierarchy has controllers, and on such build machines it has
+/// hugetlb. Nothing of the host is changed.
 ///
 /// # Errors
 /// Those of unshare(2) and mount(2); not root, say.
 pub fn enter_v1_only() -> nix::Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS)?;
-    let none = None::<&str>;
-    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
-    if fs::read_to_string("/sys/fs/cgroup/unified/cgroup.controllers").is_ok_and(|all| all.trim() == "hugetlb") {
-        mount(Some("hugetlb"), "/mnt", Some("cgroup"), MsFlags::empty(), Some("hugetlb"))?;
-    }
-    Ok(())
+    private_mounts()?;
+    hide_v2()
 }
 
-/// Such a mount namespace, made once: a thread enters it and only the descriptor stays.
+/// The same, but v2 stays and loses its controller to a v1 hierarchy. While anyone is there, that is so for the
+/// whole host; if v2 cgroups use the controller it is not to be had, and v2 is hidden instead.
+///
+/// # Errors
+/// Those of unshare(2) and mount(2); not root, say.
+pub fn enter_empty_v2() -> nix::Result<()> {
+    let controllers = fs::read_to_string(format!("{UNIFIED}/cgroup.controllers")).unwrap_or_default();
+    private_mounts()?;
+    if controllers.trim().is_empty() {
+        return Ok(());
+    }
+    mount(Some("hugetlb"), "/mnt", Some("cgroup"), MsFlags::empty(), Some("hugetlb")).or_else(|_| hide_v2())
+}
+
+/// Not unmounted: crun makes its directory there all the same, which would be in a tmpfs of the host.
+fn hide_v2() -> nix::Result<()> {
+    if !Path::new(UNIFIED).is_dir() {
+        return Ok(());
+    }
+    mount(Some("tmpfs"), UNIFIED, Some("tmpfs"), MsFlags::empty(), None::<&str>)
+}
+
+fn private_mounts() -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
+}
+
+/// A namespace as [`enter_v1_only`] makes it, made once: a thread enters it and only the descriptor stays.
 pub fn v1_only() -> &'static OwnedFd {
     static NAMESPACE: LazyLock<OwnedFd> = LazyLock::new(|| {
         let enter = || {

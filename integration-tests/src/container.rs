@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
@@ -20,8 +21,18 @@ pub struct Container {
     pub id: String,
     pub dir: PathBuf,
     pub config: Value,
+    pub runtime: Runtime,
     /// Who calls the runtime, if not root.
     pub user: Option<u32>,
+}
+
+/// What a deleted container may not leave.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    pub state: Vec<PathBuf>,
+    pub cgroups: Vec<PathBuf>,
+    pub processes: Vec<i32>,
+    pub mounts: Vec<String>,
 }
 
 impl Default for Container {
@@ -36,12 +47,16 @@ impl Container {
     /// # Panics
     /// As everything here: if the machine cannot even do this.
     pub fn new() -> Container {
+        Container::of(runtime().clone())
+    }
+
+    pub fn of(runtime: Runtime) -> Container {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let id = format!("plimsoll-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = std::env::temp_dir().join(&id);
         make_root(&dir.join("rootfs"));
         let config = serde_json::from_str(DEFAULT).expect("JSON");
-        let container = Container { config, user: None, dir, id };
+        let container = Container { config, runtime, user: None, dir, id };
         let path = container.cgroup();
         container.set("/linux/cgroupsPath", json!(path))
     }
@@ -60,6 +75,12 @@ impl Container {
             .for_each(|mount| mount["options"] = options.clone());
         mounts.push(json!({"destination": "/sys", "type": "none", "source": "/sys", "options": ["rbind", "nosuid", "noexec", "nodev", "ro"]}));
         container.user = Some(user);
+        if !container.runtime.path.starts_with("/usr") {
+            // An ordinary user cannot reach below /root, where a clone may be.
+            let copy = container.dir.join(&container.runtime.name);
+            fs::copy(&container.runtime.path, &copy).expect("a copy");
+            container.runtime.path = copy;
+        }
         for path in [&container.dir, &container.rootfs()] {
             chown(path, Some(user), Some(user)).expect("we are root");
         }
@@ -164,7 +185,7 @@ impl Container {
 
     /// `RUNTIME --root … args`
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.runtime_for_user().command();
+        let mut command = self.runtime.command();
         command
             .arg("--root")
             .arg(self.dir.join("state"))
@@ -276,14 +297,20 @@ impl Container {
 
     // What is left.
 
-    /// State, cgroups, processes and mounts of this container, in words. Nothing, after `delete`.
-    pub fn left_behind(&self) -> Vec<String> {
-        let state = fs::read_dir(self.dir.join("state")).into_iter().flatten().flatten().map(|entry| entry.path());
-        let cgroups = cgroup::directories(&self.cgroup());
+    pub fn left_behind(&self) -> Leftovers {
+        let state = fs::read_dir(self.dir.join("state")).into_iter().flatten().flatten();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let mounts = mounts.lines().filter(|line| line.contains(&self.id)).map(|line| format!("mount {line}"));
-        let paths = state.chain(cgroups).map(|path| path.display().to_string());
-        paths.chain(mounts).chain(self.processes().into_iter().map(|pid| format!("process {pid}"))).collect()
+        Leftovers {
+            state: state.map(|entry| entry.path()).collect(),
+            cgroups: cgroup::directories(&self.cgroup()),
+            processes: self.processes(),
+            mounts: mounts.lines().filter(|line| line.contains(&self.id)).map(str::to_owned).collect(),
+        }
+    }
+
+    #[track_caller]
+    pub fn assert_nothing_left(&self) {
+        assert_eq!(self.left_behind(), Leftovers::default());
     }
 
     /// Everyone in its cgroup, in its root filesystem, or with our mark in the environment. Not the dead:
@@ -298,19 +325,6 @@ impl Container {
         let ours =
             |pid: i32| ["cgroup", "environ", "cmdline", "mountinfo"].iter().any(|file| says(pid, file, &self.id));
         pids.filter(|pid| ours(*pid) && !says(*pid, "status", "State:\tZ")).collect()
-    }
-
-    /// An ordinary user cannot reach below /root, where a clone may be.
-    fn runtime_for_user(&self) -> &'static Runtime {
-        static REACHABLE: LazyLock<Runtime> = LazyLock::new(|| {
-            let dir = std::env::temp_dir().join(format!("plimsoll-test-{}-runtime", std::process::id()));
-            fs::create_dir_all(&dir).expect("a temporary directory");
-            let path = dir.join(&runtime().name);
-            fs::copy(&runtime().path, &path).expect("a copy");
-            Runtime::named(&path.to_string_lossy())
-        });
-        let private = self.user.is_some() && !runtime().path.starts_with("/usr");
-        if private { &REACHABLE } else { runtime() }
     }
 }
 
@@ -328,7 +342,7 @@ fn become_user(command: &mut Command, user: u32) {
 impl Drop for Container {
     fn drop(&mut self) {
         // Not a place to panic: a test may be doing so already.
-        let _ = output::attempt(&mut self.command(&["delete", "--force", &self.id]));
+        let _ = catch_unwind(AssertUnwindSafe(|| self.call(&["delete", "--force", &self.id])));
         cgroup::remove(&format!("/{}", self.id));
         let _ = fs::remove_dir_all(&self.dir);
     }

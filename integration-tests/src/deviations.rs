@@ -64,6 +64,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     (CRUN, "rootless::the_config_that_spec_writes_runs", "writes no mappings"),
     (CRUN, "seccomp::a_call_newer_than_the_profile_is_enosys_and_not_eperm", "is EPERM"),
     (CRUN, "terminal::a_socket_without_a_terminal_is_refused", "ignores it"),
+    (CRUN, "terminal::a_change_of_size_is_passed_on", "loses it"),
     (CRUN, "terminal::the_size_is_that_of_the_callers", "none until it changes"),
     (CRUN, "user::exec_as_a_uid_alone_keeps_the_group", "group 0"),
     (CRUN, "user::exec_is_the_containers_user_or_another", "root, unless a flag says so"),

@@ -11,7 +11,7 @@
 //! `RUNTIME=plimsoll|runc|crun|/a/path` chooses who is tested. The tests are tested themselves on runc and crun;
 //! where those are known to do something else, [`deviations`] says so, and why.
 //!
-//! * [`runtime`]: who is tested, and how it must be called on this machine
+//! * [`mod@runtime`]: who is tested, and how it must be called on this machine
 //! * [`container`]: a bundle in a temporary directory, the container that runs from it, and what is left of them
 //! * [`output`]: what a call said, and what was expected
 //! * [`see`]: reading what a payload printed: `/proc/self/{status,mountinfo}`

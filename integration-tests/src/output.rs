@@ -61,7 +61,7 @@ pub fn finish(command: &mut Command) -> Output {
 ///
 /// # Errors
 /// If it cannot be started, or does not end within the deadline.
-pub fn attempt(command: &mut Command) -> io::Result<Output> {
+fn attempt(command: &mut Command) -> io::Result<Output> {
     let (mut stdout, mut stderr) = (scratch()?, scratch()?);
     let child = command.stdout(stdout.try_clone()?).stderr(stderr.try_clone()?).spawn()?;
     let status = end(child)?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Runtime {
     /// `plimsoll`, `runc`, `crun`: the last part of the path.
     pub name: String,
@@ -27,12 +27,15 @@ impl Runtime {
     /// # Panics
     /// If there is no such program.
     pub fn named(name: &str) -> Runtime {
-        let path =
-            find(name).unwrap_or_else(|| panic!("no runtime `{name}`: build it first, or set RUNTIME to a path"));
+        Runtime::find(name).unwrap_or_else(|| panic!("no runtime `{name}`: build it first, or set RUNTIME to a path"))
+    }
+
+    pub fn find(name: &str) -> Option<Runtime> {
+        let path = find(name)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let said = Command::new(&path).arg("--version").output().map(|output| output.stdout).unwrap_or_default();
         let version = String::from_utf8_lossy(&said).lines().next().unwrap_or_default().to_owned();
-        Runtime { name, path, version }
+        Some(Runtime { name, path, version })
     }
 
     pub fn is(&self, name: &str) -> bool {

@@ -38,7 +38,7 @@ fn cve_2019_5736_nor_when_it_is_the_program_to_run() {
     let container = Container::new().args(&["/proc/self/exe", "--version"]);
     container.run();
     assert!(fs::read(&runtime().path).expect("the runtime") == before);
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn cve_2024_21626_no_cwd_on_the_host() {
         let container = container.shell("ls ../../../../etc/hostname ../../../../../../etc/hostname 2>/dev/null; pwd");
         let seen = container.run();
         assert!(seen.status != 0 && seen.stdout.is_empty(), "{number}: {seen:?}");
-        assert_eq!(container.left_behind(), [""; 0]);
+        container.assert_nothing_left();
     }
 }
 
@@ -79,7 +79,7 @@ fn cve_2023_27561_a_symlink_as_proc_or_sys_is_refused() {
         fs::create_dir(container.rootfs().join("tmp/fake")).expect("our own");
         symlink("/tmp/fake", &path).expect("our own");
         container.create().fails(&format!("/{name}"));
-        assert_eq!(container.left_behind(), [""; 0]);
+        container.assert_nothing_left();
     }
 }
 
@@ -96,7 +96,7 @@ fn cve_2019_16884_nothing_but_proc_is_mounted_on_proc() {
     for destination in ["/proc", "/proc/self"] {
         container = container.set("/mounts/7", bind(destination));
         container.create().fails("/proc");
-        assert_eq!(container.left_behind(), [""; 0]);
+        container.assert_nothing_left();
     }
 }
 

@@ -74,5 +74,5 @@ fn preserving_what_is_not_open_is_an_error() {
     }
     let container = Container::new().args(&["true"]);
     container.launch(&["create", "--preserve-fds", "200"]).fails("preserved-fd");
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }

@@ -9,7 +9,7 @@ fn check(container: &Container, words: &str) {
     let output = container.create();
     output.fails(words);
     assert!(output.stdout.is_empty(), "{output:?}");
-    assert_eq!(container.left_behind(), [""; 0], "{output:?}");
+    container.assert_nothing_left();
 }
 
 #[track_caller]
@@ -61,7 +61,7 @@ fn no_json_at_all() {
         fs::write(container.dir.join("config.json"), text).expect("our own");
         let output = container.call(&["create", "--bundle", &container.dir.to_string_lossy(), &container.id]);
         output.fails("");
-        assert_eq!(container.left_behind(), [""; 0], "{text}");
+        container.assert_nothing_left();
     }
 }
 
@@ -70,7 +70,7 @@ fn no_config_at_all() {
     let container = Container::new();
     let output = container.call(&["create", "--bundle", &container.dir.to_string_lossy(), &container.id]);
     output.fails("JSON specification file config.json not found");
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn an_id_that_is_a_path() {
         for command in ["create", "run"] {
             container.call(&[command, "--bundle", &container.dir.to_string_lossy(), id]).fails(words);
         }
-        assert_eq!(container.left_behind(), [""; 0], "{id:?}");
+        container.assert_nothing_left();
     }
     assert!(!container.dir.join("escape").exists());
 }

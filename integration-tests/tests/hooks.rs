@@ -81,7 +81,7 @@ fn one_that_fails_before_start_undoes_everything() {
     for kind in ["prestart", "createRuntime", "createContainer"] {
         let container = Container::new().set(&format!("/hooks/{kind}"), json!([{"path": "/bin/false"}]));
         container.create().fails("hook #0");
-        assert_eq!(container.left_behind(), [""; 0], "{kind}");
+        container.assert_nothing_left();
     }
 }
 
@@ -90,7 +90,7 @@ fn one_that_takes_too_long_fails() {
     let hook = json!([{"path": "/bin/sleep", "args": ["sleep", "100"], "timeout": 1}]);
     let container = Container::new().set("/hooks/createRuntime", hook);
     container.create().fails("hook #0");
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn the_hosts_name_does_not_change() {
 fn without_a_uts_namespace_it_is_refused() {
     let container = Container::new().without_namespace("uts");
     container.create().fails("unable to set hostname without a private UTS namespace");
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]

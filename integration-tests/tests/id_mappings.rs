@@ -59,7 +59,7 @@ fn an_unmapped_user_is_an_error() {
     let container = mapped().set("/process/user/uid", json!(70_000));
     let seen = container.run();
     assert_ne!(seen.status, 0);
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]

@@ -4,11 +4,6 @@ use plimsoll_integration_tests::{Container, known_deviation, runtime, wait_until
 use serde_json::{Value, json};
 use std::fs;
 
-#[track_caller]
-fn nothing_left(container: &Container) {
-    assert_eq!(container.left_behind(), [""; 0]);
-}
-
 #[test]
 fn create_prepares_and_start_runs() {
     let container = Container::new().shell("touch /dev/shm/ran; sleep 1000").created();
@@ -18,14 +13,14 @@ fn create_prepares_and_start_runs() {
     container.kill("KILL").ok();
     container.wait_for("stopped");
     container.delete().ok();
-    nothing_left(&container);
+    container.assert_nothing_left();
 }
 
 #[test]
 fn run_leaves_nothing() {
     let container = Container::new().args(&["true"]);
     container.run().ok();
-    nothing_left(&container);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -48,8 +43,9 @@ fn state_says_who_it_is() {
     assert_eq!(state["annotations"]["org.example.port"], "Bristol");
     assert!(state["ociVersion"].as_str().is_some_and(|version| version.starts_with("1.")), "{state}");
     assert!(state["created"].as_str().is_some_and(|time| time.len() >= 20 && time.ends_with('Z')), "{state}");
-    let command = fs::read_to_string(format!("/proc/{}/cmdline", state["pid"])).expect("a process");
-    assert_eq!(command, "sleep\x001000\0");
+    // `start` may return before execve does.
+    let command = || fs::read_to_string(format!("/proc/{}/cmdline", state["pid"])).expect("a process");
+    wait_until("its pid is that of the program", || (command() == "sleep\x001000\0").then_some(()));
 }
 
 #[test]
@@ -101,7 +97,7 @@ fn an_id_is_taken_until_it_is_deleted() {
 fn a_created_container_can_be_deleted() {
     let container = Container::new().created();
     container.delete().ok();
-    nothing_left(&container);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -110,7 +106,7 @@ fn a_running_container_is_not_deleted_without_force() {
     container.delete().fails(&format!("cannot delete container {} that is not stopped: running", container.id));
     assert_eq!(container.status(), "running");
     container.call(&["delete", "--force", &container.id]).ok();
-    nothing_left(&container);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -186,7 +182,7 @@ fn a_created_container_can_be_killed() {
     container.kill("KILL").ok();
     container.wait_for("stopped");
     container.delete().ok();
-    nothing_left(&container);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -224,7 +220,7 @@ fn run_with_keep_leaves_it_to_be_deleted() {
     container.launch(&["run", "--keep"]).exits(7);
     assert_eq!(container.status(), "stopped");
     container.delete().ok();
-    nothing_left(&container);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -294,7 +290,7 @@ fn a_paused_container_is_deleted_with_force_only() {
     container.call(&["pause", &container.id]).ok();
     assert_ne!(container.delete().status, 0);
     container.call(&["delete", "--force", &container.id]).ok();
-    nothing_left(&container);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -305,7 +301,7 @@ fn kill_reaches_all_of_a_container_without_a_pid_namespace() {
         (container.cgroup_file("pids", "cgroup.procs").lines().count() == 3).then_some(())
     });
     container.call(&["delete", "--force", &container.id]).ok();
-    nothing_left(&container);
+    container.assert_nothing_left();
 }
 
 #[test]

@@ -246,5 +246,5 @@ fn tmpcopyup_takes_what_was_there() {
 fn a_missing_bind_source_is_an_error_that_names_it() {
     let container = Container::new().mount(bind("/nowhere/at/all".as_ref(), "/mnt", &["bind"]));
     container.create().fails("/nowhere/at/all").says("o such file or directory");
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }

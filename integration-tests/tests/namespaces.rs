@@ -124,5 +124,5 @@ fn a_type_twice_is_refused() {
 fn a_path_of_another_type_is_refused() {
     let container = Container::new().namespace("ipc", Some("/proc/self/ns/uts"));
     assert_ne!(container.create().status, 0);
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }

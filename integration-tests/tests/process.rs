@@ -66,7 +66,7 @@ fn refused(program: &str, words: &str) {
     let container = Container::new().args(&[program]);
     fs::write(container.rootfs().join("etc/plain"), "no program").expect("our own");
     container.create().fails(words).says(program);
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]

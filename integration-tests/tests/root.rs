@@ -41,7 +41,7 @@ fn its_path_may_be_absolute() {
 fn a_missing_one_is_an_error() {
     let container = Container::new().set("/root/path", json!("nowhere"));
     container.create().fails("nowhere");
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]

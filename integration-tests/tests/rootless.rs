@@ -34,7 +34,7 @@ fn run_works() {
     let container = Container::rootless(user()).shell("id -u; cat /proc/self/uid_map | tr -s ' '; hostname; echo $$");
     let seen = container.run();
     assert_eq!(seen.ok(), format!("0\n 0 {} 1\nvessel\n1", user()));
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn the_whole_lifecycle_works() {
     container.kill("KILL").ok();
     container.wait_for("stopped");
     container.delete().ok();
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_range_that_is_not_ours_is_refused() {
         json!([{"containerID": 0, "hostID": user(), "size": 1}, {"containerID": 1, "hostID": 1, "size": 10}]);
     let container = container.set("/linux/uidMappings", stranger);
     container.create().fails("newuidmap");
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]

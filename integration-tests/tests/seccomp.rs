@@ -208,7 +208,7 @@ fn exec_is_filtered_too() {
 fn an_unknown_action_is_an_error() {
     let container = with(json!([{"names": ["mkdir"], "action": "SCMP_ACT_FORGIVE"}]));
     container.create().fails("SCMP_ACT_FORGIVE");
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn those_of_the_host_are_refused() {
     for container in [setting("kernel.panic", "1"), setting("vm.swappiness", "1")].into_iter().chain(namespaceless) {
         let (name, _) = container.config["linux"]["sysctl"].as_object().and_then(|all| all.iter().next()).expect("one");
         container.create().fails(name);
-        assert_eq!(container.left_behind(), [""; 0]);
+        container.assert_nothing_left();
     }
 }
 
@@ -43,5 +43,5 @@ fn those_of_the_host_are_refused() {
 fn one_that_does_not_exist_is_an_error() {
     let container = setting("net.no.such.thing", "1");
     container.create().fails("o such file or directory");
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
