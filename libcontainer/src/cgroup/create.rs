@@ -14,11 +14,6 @@ pub(crate) struct Created {
 }
 
 impl Created {
-    /// Whether `directory` was not there before.
-    pub(crate) fn contains(&self, directory: &Path) -> bool {
-        self.made.iter().any(|made| made == directory)
-    }
-
     /// Removes them, as far as they are still empty.
     pub(crate) fn undo(self) {
         for directory in self.made.iter().rev() {

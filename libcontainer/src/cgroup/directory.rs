@@ -19,12 +19,6 @@ pub(super) enum Version {
 #[derive(Debug)]
 pub(super) struct Directory(OwnedFd);
 
-impl From<Directory> for OwnedFd {
-    fn from(directory: Directory) -> OwnedFd {
-        directory.0
-    }
-}
-
 impl AsFd for Directory {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

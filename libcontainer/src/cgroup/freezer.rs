@@ -1,6 +1,6 @@
 //! Stopping every process of a container at once.
 #![forbid(unsafe_code)]
-use super::directory::{Directory, Version};
+use super::directory::{Directory, Version, gone_is_none};
 use super::{PATIENCE, holder};
 use crate::plan::cgroup::Group;
 use crate::{Error, ErrorKind, Result};
@@ -122,10 +122,16 @@ pub(super) fn wait_for(descriptors: &mut [PollFd<'_>], patience: Duration) {
     _ = poll(descriptors, timeout.as_ref());
 }
 
-/// Lets the container run again. A group that it has frozen itself, below its own, stays as it is.
+/// Lets the container run again. A group that it has frozen itself, below its own, stays as it is. Without a group
+/// there is nothing to thaw.
 pub(crate) fn thaw(groups: &[Group]) -> Result<()> {
-    let (group, version) = open(groups, "thaw the container")?;
-    thaw_group(&group, version).map_err(|(call, errno)| Error::system("thaw the container", call, errno))
+    let Some((group, version)) = freezer(groups) else { return Ok(()) };
+    let thawed = match gone_is_none(Directory::open(&group.directory)) {
+        Ok(Some(group)) => thaw_group(&group, version),
+        Ok(None) => Ok(()),
+        Err(errno) => Err(("openat", errno)),
+    };
+    thawed.map_err(|(call, errno)| Error::system("thaw the container", call, errno))
 }
 
 pub(super) fn thaw_group(group: &Directory, version: Version) -> std::result::Result<(), Failure> {

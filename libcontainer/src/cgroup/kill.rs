@@ -1,9 +1,9 @@
 //! Signals for every process of a container.
 #![forbid(unsafe_code)]
 use super::directory::{Directory, Version, gone_is_none};
-use super::{freezer, members, sys};
+use super::{freezer, members};
 use crate::plan::cgroup::Group;
-use crate::{Error, Result};
+use crate::{Error, Result, sys};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::HashSet;

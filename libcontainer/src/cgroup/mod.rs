@@ -4,25 +4,31 @@
 //! below its own as deep as it likes and may rename or remove them at any time, so whatever walks down takes a
 //! group that is gone for an empty one, and never follows a path that it has not just read.
 #![deny(unsafe_code)]
+#[allow(unsafe_code, reason = "bpf(2), which rustix lacks")]
+mod bpf;
 mod create;
 mod device_program;
 mod directory;
 mod freezer;
 mod kill;
+#[allow(dead_code, reason = "`events` is still to be written")]
 mod oom;
 mod remove;
+#[allow(dead_code, reason = "`events` is still to be written")]
 mod stats;
-#[allow(unsafe_code, reason = "bpf(2) and pidfd_send_signal(2), which rustix lacks or restricts")]
-mod sys;
+#[allow(dead_code, reason = "`update` is still to be written")]
 mod update;
 
 pub(crate) use create::{chown, create};
 pub(crate) use device_program::attach_device_program;
 pub(crate) use freezer::{freeze, is_frozen, thaw};
 pub(crate) use kill::kill_all;
+#[allow(unused_imports, reason = "as above")]
 pub(crate) use oom::{OomEvent, OomReport, OomWatch, oom_report};
 pub(crate) use remove::remove;
+#[allow(unused_imports, reason = "as above")]
 pub(crate) use stats::{Stats, stats};
+#[allow(unused_imports, reason = "as above")]
 pub(crate) use update::update;
 
 use crate::plan::cgroup::Group;
@@ -30,8 +36,7 @@ use crate::plan::line::Tolerate;
 use crate::{Error, Result};
 use directory::Directory;
 use rustix::io::Errno;
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// How long a group may take to freeze or to become empty.
@@ -76,23 +81,6 @@ fn hint(group: &Directory, name: &str, value: &str, errno: Errno) -> String {
         (Errno::NODEV, "io.max" | "io.weight" | "io.bfq.weight") => "there is no such block device".to_owned(),
         _ => String::new(),
     }
-}
-
-/// The v1 `tasks` files for init to join, in the order of the plan.
-pub(crate) fn open_tasks(tasks: &[PathBuf]) -> Result<Vec<OwnedFd>> {
-    let open = |file: &PathBuf| {
-        let (parent, name) = split(file);
-        let opened = Directory::open(parent).and_then(|group| group.open_file(name, rustix::fs::OFlags::WRONLY));
-        opened
-            .map_err(|errno| Error::system("join the container's cgroup", format!("openat({})", file.display()), errno))
-    };
-    tasks.iter().map(open).collect()
-}
-
-/// The v2 directory that a process is to be born in.
-pub(crate) fn open_directory(directory: &Path) -> Result<OwnedFd> {
-    let call = || format!("openat({})", directory.display());
-    Ok(Directory::open(directory).map_err(|errno| Error::system("open the container's cgroup", call(), errno))?.into())
 }
 
 /// Every process in the groups, nested ones too, by its pid in the caller's pid namespace.

@@ -7,7 +7,7 @@ use crate::plan::line::Tolerate;
 use crate::{Error, ErrorKind, Result};
 use oci_spec::runtime::LinuxResources;
 use rustix::io::Errno;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A value that has been replaced.
 struct Replaced {
@@ -81,7 +81,7 @@ fn restore(mut replaced: Vec<Replaced>) {
 }
 
 /// Writes `value` unless it is there already, and says how to undo that.
-fn replace(file: &PathBuf, value: &str, tolerate: &Tolerate) -> Result<Option<Replaced>> {
+fn replace(file: &Path, value: &str, tolerate: &Tolerate) -> Result<Option<Replaced>> {
     let (parent, name) = split(file);
     let group = Directory::open(parent).map_err(|errno| failure(file, value, "openat", errno))?;
     let old = group.read(name).ok().map(|text| old_value(name, &text, value));
@@ -89,7 +89,7 @@ fn replace(file: &PathBuf, value: &str, tolerate: &Tolerate) -> Result<Option<Re
         return Ok(None);
     }
     match (group.write(name, value), tolerate) {
-        (Ok(()), _) => Ok(old.map(|value| Replaced { file: file.clone(), value })),
+        (Ok(()), _) => Ok(old.map(|value| Replaced { file: file.to_owned(), value })),
         (Err((_, Errno::NOENT)), Tolerate::Missing) => Ok(None),
         (Err((_, Errno::NOENT)), Tolerate::Otherwise { file, value }) => replace(file, value, &Tolerate::Nothing),
         (Err((call, errno)), _) => Err(failure(file, value, call, errno).detail(hint(&group, name, value, errno))),

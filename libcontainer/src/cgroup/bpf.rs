@@ -1,15 +1,6 @@
-//! The system calls that rustix lacks: the only unsafe code of the control groups.
+//! bpf(2): the only unsafe code of the control groups.
 use rustix::io::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-
-/// pidfd_send_signal(2) with any signal: rustix knows only those with a name, and people send SIGRTMIN+3.
-pub(super) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
-    // SAFETY: all arguments are numbers but the third, which is null and so not read.
-    let result = unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<libc::siginfo_t>(), 0)
-    };
-    if result == 0 { Ok(()) } else { Err(last_errno()) }
-}
 
 /// `union bpf_attr`, whole: kernels 6.17 to 7.1 write the revision of a query to offset 56 whatever size they
 /// were told. No kernel minds more bytes than it knows as long as they are zero.
