@@ -150,7 +150,7 @@ fn a_value_that_the_kernel_refuses_is_an_error() {
     }
     let container = Container::new().set("/linux/resources/cpu", json!({"cpus": "4095"}));
     container.create().fails("cpuset.cpus");
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }
 
 #[test]
@@ -170,5 +170,5 @@ fn nested_cgroups_made_inside_go_as_well() {
     let nested = format!("{}/freezer{}/a/b", cgroup::ROOT, container.cgroup());
     fs::create_dir_all(&nested).expect("a cgroup");
     container.call(&["delete", "--force", &container.id]).ok();
-    assert_eq!(container.left_behind(), [""; 0]);
+    container.assert_nothing_left();
 }

@@ -368,3 +368,91 @@ fn hooks(spec: &Spec) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::tests::{check, refused, refused_process};
+
+    #[test]
+    fn the_version_has_to_be_one_that_is_known() {
+        for (version, message) in [
+            ("", "\"\" is no version (semver.org)"),
+            ("1.0", "\"1.0\" is no version (semver.org)"),
+            ("2.0.0", "version 2.0.0 is not supported, 1.x is"),
+        ] {
+            refused(&format!(r#"{{"ociVersion": "{version}"}}"#), &format!("config.json: /ociVersion: {message}"));
+        }
+        check(r#"{"ociVersion": "1.0.2-dev+build"}"#, "/ociVersion", "");
+    }
+
+    #[test]
+    fn a_process_needs_a_program_and_a_place() {
+        refused_process(r#""args": []"#, "/process/args: args must not be empty");
+        refused_process(r#""cwd": """#, "/process/cwd: Cwd property must not be empty");
+        refused_process(r#""cwd": "tmp""#, "/process/cwd: Cwd must be an absolute path");
+        refused_process(r#""env": ["A=1", "secret"]"#, "/process/env/1: invalid environment variable: not NAME=value");
+        refused_process(r#""user": {"uid": 4294967295}"#, "/process/user/uid: 4294967295 is no id");
+        refused_process(r#""user": {"umask": 512}"#, "/process/user/umask: 512 (01000) is no umask");
+        refused_process(r#""oomScoreAdj": 1001"#, "/process/oomScoreAdj: 1001 is not between -1000 and 1000");
+        refused(r#"{"root": {"path": ""}}"#, "config.json: /root/path: root.path must not be empty");
+    }
+
+    #[test]
+    fn namespaces_are_listed_once_and_by_absolute_paths() {
+        refused(
+            r#"{"linux": {"namespaces": [{"type": "pid"}, {"type": "uts"}, {"type": "pid"}]}}"#,
+            "config.json: /linux/namespaces/2: malformed spec file: duplicated ns pid",
+        );
+        refused(
+            r#"{"linux": {"namespaces": [{"type": "uts", "path": "ns/uts"}]}}"#,
+            "config.json: /linux/namespaces/0/path: the path of a namespace must be absolute",
+        );
+        refused(
+            r#"{"linux": {"namespaces": [], "maskedPaths": ["/proc/kcore"]}}"#,
+            "config.json: /linux/maskedPaths: unable to restrict sys entries without a private MNT namespace",
+        );
+    }
+
+    #[test]
+    fn a_sysctl_belongs_to_a_namespace_of_the_containers_own() {
+        let refused = |namespace: &str, key: &str, message: &str| {
+            let config =
+                format!(r#"{{"linux": {{"namespaces": [{{"type": "{namespace}"}}], "sysctl": {{"{key}": "1"}}}}}}"#);
+            let origin = format!("/linux/sysctl/{}", key.replace('/', "~1"));
+            refused(&config, &format!("config.json: {origin}: {message}"));
+        };
+        refused("mount", "kernel.shmmax", r#"sysctl "kernel.shmmax" is not in a separate kernel namespace"#);
+        refused(
+            "mount",
+            "net.ipv4.ip_forward",
+            r#"sysctl "net.ipv4.ip_forward" not allowed in host network namespace"#,
+        );
+        refused("ipc", "kernel.panic", r#"sysctl "kernel.panic" is not in a separate kernel namespace"#);
+        refused("network", "net/../kernel/panic", r#""net/../kernel/panic" is no sysctl"#);
+        refused(
+            "uts",
+            "kernel.hostname",
+            r#"sysctl "kernel.hostname" is not allowed as it conflicts with the OCI "hostname" field"#,
+        );
+    }
+
+    #[test]
+    fn id_maps_have_a_size() {
+        refused(
+            r#"{"linux": {"namespaces": [{"type": "user"}], "uidMappings": [{"containerID": 0, "hostID": 4294967295, "size": 2}]}}"#,
+            "config.json: /linux/uidMappings/0: the range is empty or too large",
+        );
+    }
+
+    #[test]
+    fn hooks_are_absolute_and_may_take_some_time() {
+        refused(
+            r#"{"hooks": {"poststop": [{"path": "/a"}, {"path": "b"}]}}"#,
+            "config.json: /hooks/poststop/1/path: the path of a hook must be absolute",
+        );
+        refused(
+            r#"{"hooks": {"prestart": [{"path": "/a", "timeout": 0}]}}"#,
+            "config.json: /hooks/prestart/0/timeout: a timeout must be more than 0, not 0",
+        );
+    }
+}

@@ -346,7 +346,9 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         SetRootPropagation { propagation } => ("set-root-propagation", propagation_name(*propagation)),
         OpenRootfs { path } => ("open-rootfs", path.to_string()),
         AttachRootfs { path } => ("attach-rootfs", path.to_string()),
-        SetRlimit { resource, soft, hard } => ("set-rlimit", format!("{resource} {soft}:{hard}")),
+        SetRlimit { resource, soft, hard } => {
+            ("set-rlimit", format!("{} {}:{}", super::rlimits::name(*resource), limit(*soft), limit(*hard)))
+        }
         Mount { fstype, target, kind, options, attributes, propagation, copy_up, .. } => {
             let mut detail = format!("{fstype} on {target}{}", target_kind(*kind));
             push(&mut detail, &attribute_names(*attributes));

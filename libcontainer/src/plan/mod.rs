@@ -33,7 +33,7 @@ mod selinux;
 mod sysctl;
 mod terminal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod time_offsets;
 mod user;
 
