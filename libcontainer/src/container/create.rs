@@ -36,6 +36,7 @@ impl Store {
             annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
             cgroup_manager: options.cgroup_manager,
             cgroups: plan.cgroups.clone(),
+            intel_rdt: plan.intel_rdt.clone(),
             private_pid_namespace: has_private_pid_namespace(spec),
             init: None,
         };
@@ -92,6 +93,10 @@ fn launch(
     let launched = launch::play(lines, &mut host);
     if !host.made_cgroups {
         record.cgroups.clear();
+    }
+    if launched.is_err() {
+        // Undone already, as far as they were made; one that was there before is somebody else's.
+        record.intel_rdt.clear();
     }
     let launched = launched?;
     Ok(Child { pid: launched.pid, pidfd: launched.pidfd, console: launched.console })

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 /// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of linux/magic.h.
 const CGROUP: i64 = 0x0027_e0eb;
 const CGROUP2: i64 = 0x6367_7270;
+/// `RDTGROUP_SUPER_MAGIC`
+const RESCTRL: i64 = 0x0765_5821;
 
 impl HostFacts {
     /// The facts of this process on this host.
@@ -25,6 +27,7 @@ impl HostFacts {
             // Never in the first one.
             setgroups_denied: in_user_namespace && read("/proc/self/setgroups")?.trim_end() == "deny",
             hierarchies: hierarchies(&read("/proc/self/cgroup")?)?,
+            resctrl: Some(PathBuf::from("/sys/fs/resctrl")).filter(|path| is(path, RESCTRL)),
         })
     }
 }
