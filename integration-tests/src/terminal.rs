@@ -22,6 +22,12 @@ pub struct Terminal {
     text: String,
 }
 
+impl std::os::fd::AsFd for Terminal {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.master.as_fd()
+    }
+}
+
 impl Terminal {
     pub fn from_master(master: OwnedFd) -> Terminal {
         let master = File::from(master);

@@ -6,6 +6,7 @@ mod descriptors;
 mod devices;
 mod errors;
 mod exec;
+mod foreground;
 mod hooks;
 mod hostname;
 mod id_mappings;

@@ -60,9 +60,9 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
                     Some(text) => text,
                     None => mounts.insert(read("/proc/self/mountinfo")?),
                 };
-                match mount_of(text, controllers) {
+                match mount_of(text, controllers).filter(|path| is(path, magic)) {
                     Some(path) => path,
-                    // A hierarchy that is not mounted is none that we can use.
+                    // A hierarchy that is not mounted, or is mounted over, is none that we can use.
                     None => continue,
                 }
             }
