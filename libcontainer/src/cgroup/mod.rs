@@ -11,24 +11,18 @@ mod device_program;
 mod directory;
 mod freezer;
 mod kill;
-#[allow(dead_code, reason = "`events` is still to be written")]
 mod oom;
 mod remove;
-#[allow(dead_code, reason = "`events` is still to be written")]
 mod stats;
-#[allow(dead_code, reason = "`update` is still to be written")]
 mod update;
 
 pub(crate) use create::{chown, create};
 pub(crate) use device_program::attach_device_program;
 pub(crate) use freezer::{freeze, is_frozen, thaw};
 pub(crate) use kill::kill_all;
-#[allow(unused_imports, reason = "as above")]
-pub(crate) use oom::{OomEvent, OomReport, OomWatch, oom_report};
+pub(crate) use oom::{OomEvent, OomWatch, oom_report};
 pub(crate) use remove::remove;
-#[allow(unused_imports, reason = "as above")]
 pub(crate) use stats::{Stats, stats};
-#[allow(unused_imports, reason = "as above")]
 pub(crate) use update::update;
 
 use crate::plan::cgroup::Group;

@@ -2,10 +2,12 @@
 //! where the container's groups are, and what is written to them before the clone.
 #![forbid(unsafe_code)]
 mod devices;
+mod merge;
 mod resources;
 pub(crate) mod v1;
 pub(crate) mod v2;
 
+pub(crate) use merge::merge;
 pub(crate) use resources::{Write, writes};
 
 use super::line::{Action, HostStep, Line, Origin};
