@@ -181,7 +181,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(mounts.finally);
     lines.extend(root::finish(&context)?);
 
-    let mut filter = seccomp::lines(spec)?;
+    let mut filter = seccomp::lines(spec, process)?;
     if let Some(process) = process {
         lines.extend(identity(spec, process, facts, &mut filter)?);
     }
@@ -218,7 +218,7 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.extend(entry.lines);
     lines.push(process::new_session());
     lines.extend(terminal::lines(Some(process), false)?);
-    let mut filter = seccomp::lines(spec)?;
+    let mut filter = seccomp::lines(spec, Some(process))?;
     lines.extend(identity(spec, process, facts, &mut filter)?);
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);
@@ -240,11 +240,6 @@ fn identity(spec: &Spec, process: &Process, facts: &HostFacts, filter: &mut Vec<
     lines.extend(selinux::lines(process)?);
     lines.push(user::chown_stdio(process));
 
-    // Without no_new_privs, loading a filter takes CAP_SYS_ADMIN (seccomp(2)).
-    let no_new_privileges = no_new_privileges::is_set(process);
-    if !no_new_privileges {
-        lines.append(filter);
-    }
     // Takes CAP_SETPCAP, so it comes before the capabilities.
     lines.push(capabilities::bounding(process));
     // As root, who may pass directories which the user of the process may not.
@@ -254,7 +249,12 @@ fn identity(spec: &Spec, process: &Process, facts: &HostFacts, filter: &mut Vec<
     // Groups first: changing them takes CAP_SETGID, which is as good as gone after SetIds.
     lines.extend(user::groups(spec, process, facts)?);
     lines.push(user::ids(spec, process)?);
-    lines.push(capabilities::sets(process)?);
+    // The filter comes as late as can be, so that of our own calls hardly any has to pass it.
+    lines.push(if filter.is_empty() || no_new_privileges::is_set(process) {
+        capabilities::sets(process)?
+    } else {
+        capabilities::sets_but_for_the_filter(process)?
+    });
     // Both look at files as the user of the process.
     lines.extend(process::home(process));
     lines.extend(process::resolve(process)?);
