@@ -38,6 +38,9 @@ pub(crate) struct Record {
     pub(crate) cgroup_manager: CgroupManager,
     #[serde(default)]
     pub(crate) cgroups: Vec<Group>,
+    /// Groups of resctrl to remove with the container.
+    #[serde(default)]
+    pub(crate) intel_rdt: Vec<PathBuf>,
     /// Signals to init end everything only if it is pid 1 of a namespace of its own.
     pub(crate) private_pid_namespace: bool,
     /// Absent while the container is being made.

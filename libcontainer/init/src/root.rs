@@ -94,6 +94,17 @@ enum Walk {
 }
 
 fn walk(root: BorrowedFd<'_>, path: &mut Text) -> Result<Walk> {
+    // Usually the directory is there.
+    let whole = path.as_c_str().to_bytes();
+    if let Some(slash) = whole.iter().rposition(|byte| *byte == b'/').filter(|slash| *slash > 0) {
+        let name = (slash + 1, whole.len());
+        let usual = !matches!(path.part(name), b"" | b"." | b"..");
+        let parent =
+            path.with_c_str(slash, |path| open(root, path, OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty()));
+        if let (true, Ok(parent)) = (usual, parent) {
+            return Ok(Walk::Done(parent, name));
+        }
+    }
     // As far as the path exists it is resolved as a whole, so that symbolic links on the way work as in the container.
     let mut at = open(root, c".", OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::empty()).at(Call::Openat2)?;
     let mut fresh = false;

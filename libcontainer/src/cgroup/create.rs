@@ -1,6 +1,7 @@
 //! Making the container's groups.
 #![forbid(unsafe_code)]
 use super::directory::{Directory, Version};
+use crate::plan::cgroup::Group;
 use crate::{Error, ErrorKind, Result};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
@@ -24,15 +25,26 @@ impl Created {
 
 /// Makes each group with its parents. An existing one is taken if it is empty. After a failure there is nothing
 /// that was not there before.
-pub(crate) fn create(directories: &[PathBuf]) -> Result<Created> {
+pub(crate) fn create(groups: &[Group]) -> Result<Created> {
     let mut created = Created::default();
-    for directory in directories {
-        if let Err(error) = make(directory, &mut created.made) {
+    for group in groups {
+        if let Err(error) = make_usual(group, &mut created.made) {
             created.undo();
             return Err(error);
         }
     }
     Ok(created)
+}
+
+/// Usually a cgroup v1 group is the only thing that is missing: then it is made, and that is all. A cpuset needs its
+/// parents' processors, a freezer could be below a frozen one, and v2 wants controllers enabled above.
+fn make_usual(group: &Group, made: &mut Vec<PathBuf>) -> Result<()> {
+    let plain = !group.unified && !group.controllers.iter().any(|name| matches!(&**name, "cpuset" | "freezer"));
+    if plain && rustix::fs::mkdir(&group.directory, Mode::from_raw_mode(0o755)).is_ok() {
+        made.push(group.directory.clone());
+        return Ok(());
+    }
+    make(&group.directory, made)
 }
 
 fn make(directory: &Path, made: &mut Vec<PathBuf>) -> Result<()> {

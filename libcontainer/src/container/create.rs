@@ -3,7 +3,7 @@ use super::{Child, Container, CreateOptions, time};
 use crate::launch::{self, Host};
 use crate::plan::{self, PlanOptions};
 use crate::store::{CONFIG, Folder, ProcessId, Record, Store};
-use crate::{Bundle, Error, HostFacts, Result};
+use crate::{Bundle, Error, ErrorKind, HostFacts, Result, cgroup};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::BorrowedFd;
 use std::path::Path;
@@ -36,6 +36,7 @@ impl Store {
             annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
             cgroup_manager: options.cgroup_manager,
             cgroups: plan.cgroups.clone(),
+            intel_rdt: plan.intel_rdt.clone(),
             private_pid_namespace: has_private_pid_namespace(spec),
             init: None,
         };
@@ -49,6 +50,7 @@ impl Store {
                 Ok(Container { folder, record, child: Some(child) })
             }
             Err(error) => {
+                let error = blame_memory(error, &record);
                 let container = Container { folder, record, child: None };
                 if let Err(remains) = container.end().and_then(|()| container.destroy(Some(spec))) {
                     log::warn!("clean up after a failed create: {remains}");
@@ -93,8 +95,22 @@ fn launch(
     if !host.made_cgroups {
         record.cgroups.clear();
     }
+    if launched.is_err() {
+        // Undone already, as far as they were made; one that was there before is somebody else's.
+        record.intel_rdt.clear();
+    }
     let launched = launched?;
     Ok(Child { pid: launched.pid, pidfd: launched.pidfd, console: launched.console })
+}
+
+/// An init that the kernel has killed for want of memory says nothing itself.
+fn blame_memory(error: Error, record: &Record) -> Error {
+    match cgroup::oom_report(&record.cgroups) {
+        Some(report) if error.kind() == ErrorKind::Init => {
+            error.detail(format!("container init was OOM-killed (limit {}, peak {})", report.limit, report.peak))
+        }
+        _ => error,
+    }
 }
 
 /// A terminal needs somebody who takes it, and only a terminal does.

@@ -1,6 +1,7 @@
 //! `delete`: everything that `create` made, and nothing else.
 use super::{Container, Status, state};
-use crate::launch::hooks;
+use crate::launch::{hooks, intel_rdt};
+use crate::plan::hooks_of;
 use crate::plan::line::HookKind;
 use crate::{Error, ErrorKind, Result, cgroup, sys};
 use oci_spec::runtime::Spec;
@@ -51,13 +52,14 @@ impl Container {
         Ok(())
     }
 
-    /// Removes the cgroups, then the record, then runs the poststop hooks, whose failures are only warned of.
+    /// Removes the cgroups and resctrl groups, then the record, then runs the poststop hooks, whose failures are only warned of.
     pub(super) fn destroy(&self, spec: Option<&Spec>) -> Result<()> {
         cgroup::remove(&self.record.cgroups)?;
+        intel_rdt::remove(&self.record.intel_rdt)?;
         self.folder.remove()?;
-        let Some(all) = spec.and_then(|spec| spec.hooks().as_ref()) else { return Ok(()) };
+        let Some(spec) = spec else { return Ok(()) };
         let state = state::for_hooks(&self.record, "stopped", 0);
-        for (index, hook) in hooks::of_kind(all, HookKind::Poststop).iter().enumerate() {
+        for (index, hook) in hooks_of(spec, HookKind::Poststop).iter().enumerate() {
             if let Err(error) = hooks::run(hook, HookKind::Poststop, index, &self.record.bundle, &state) {
                 log::warn!("{error}");
             }

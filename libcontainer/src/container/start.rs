@@ -2,8 +2,8 @@
 use super::{Container, Status, state};
 use crate::launch::{Channel, Heard, explain, hooks};
 use crate::plan::line::HookKind;
-use crate::plan::{self, PlanOptions};
-use crate::{Error, ErrorKind, HostFacts, Result, launch};
+use crate::plan::{self, PlanOptions, hooks_of};
+use crate::{Bundle, Error, ErrorKind, HostFacts, Result, launch};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use rustix::net::SocketType;
@@ -48,24 +48,32 @@ impl Container {
                     ..PlanOptions::default()
                 };
                 let plan = plan::create(bundle.path(), bundle.spec(), &HostFacts::probe()?, &options)?;
-                Err(explain(&plan.lines, &words))
+                let error = explain(&plan.lines, &words);
+                if error.kind() == ErrorKind::Hook {
+                    self.abandon(&bundle);
+                }
+                Err(error)
             }
-            _ => self.run_poststart(&bundle),
+            _ => self.run_poststart(&bundle).inspect_err(|_| self.abandon(&bundle)),
         }
     }
 
-    fn run_poststart(&self, bundle: &crate::Bundle) -> Result<()> {
-        let Some(all) = bundle.spec().hooks() else { return Ok(()) };
+    /// A hook that fails ends the container: "stop the container, and continue the lifecycle at step 12" (runtime.md),
+    /// which is what `delete` does.
+    fn abandon(&self, bundle: &Bundle) {
+        let gone = self.end().and_then(|()| self.folder.lock()).and_then(|()| self.destroy(Some(bundle.spec())));
+        if let Err(remains) = gone {
+            log::warn!("clean up after a failed hook: {remains}");
+        }
+    }
+
+    fn run_poststart(&self, bundle: &Bundle) -> Result<()> {
         let pid = self.record.init.map_or(0, |init| init.pid);
         let state = state::for_hooks(&self.record, "running", pid);
-        for (index, hook) in hooks::of_kind(all, HookKind::Poststart).iter().enumerate() {
-            // runtime-spec 1.3: a failed poststart hook is an error and stops the container.
-            if let Err(error) = hooks::run(hook, HookKind::Poststart, index, bundle.path(), &state) {
-                let _ = self.kill(libc::SIGKILL, true);
-                return Err(error);
-            }
-        }
-        Ok(())
+        let hooks = hooks_of(bundle.spec(), HookKind::Poststart).iter().enumerate();
+        hooks
+            .into_iter()
+            .try_for_each(|(index, hook)| hooks::run(hook, HookKind::Poststart, index, bundle.path(), &state))
     }
 }
 

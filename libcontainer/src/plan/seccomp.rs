@@ -15,8 +15,9 @@ pub(super) fn has_listener(lines: &[Line]) -> bool {
 }
 
 /// Loads the filter, with no_new_privs or else with CAP_SYS_ADMIN, which is kept for it until then (seccomp(2)).
-pub(super) fn lines(spec: &Spec, process: Option<&Process>) -> Result<Vec<Line>> {
-    let mut lines = load(spec)?;
+/// `status`: what the agent is told that the container is.
+pub(super) fn lines(spec: &Spec, process: Option<&Process>, status: &'static str) -> Result<Vec<Line>> {
+    let mut lines = load(spec, status)?;
     if let Some(process) = process.filter(|process| !lines.is_empty() && !no_new_privileges::is_set(process)) {
         lines.insert(0, capabilities::sets_for_the_filter(process)?);
         lines.push(capabilities::sets(process)?);
@@ -24,7 +25,7 @@ pub(super) fn lines(spec: &Spec, process: Option<&Process>) -> Result<Vec<Line>>
     Ok(lines)
 }
 
-fn load(spec: &Spec) -> Result<Vec<Line>> {
+fn load(spec: &Spec, status: &'static str) -> Result<Vec<Line>> {
     let Some(profile) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else { return Ok(Vec::new()) };
     let problem = |problem: Problem| Error::config(format!("{ORIGIN}{}", problem.pointer), problem.message);
     let program = compile(profile).map_err(problem)?;
@@ -34,7 +35,7 @@ fn load(spec: &Spec) -> Result<Vec<Line>> {
         // `validate` has seen to it that there is one.
         let path = profile.listener_path().clone().unwrap_or_default();
         let metadata = profile.listener_metadata().clone().unwrap_or_default();
-        let step = HostStep::ForwardSeccompListener { path, metadata };
+        let step = HostStep::ForwardSeccompListener { path, metadata, status };
         lines.push(host(step, format!("{ORIGIN}/listenerPath")));
     }
     Ok(lines)
