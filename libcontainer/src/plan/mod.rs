@@ -33,7 +33,7 @@ mod selinux;
 mod sysctl;
 mod terminal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod time_offsets;
 mod user;
 
@@ -58,10 +58,12 @@ pub struct Plan {
     pub(crate) lines: Vec<Line>,
     /// The container's groups, for the store. None for an `exec`.
     pub(crate) cgroups: Vec<cgroup::Group>,
+    /// Groups of resctrl that go with the container, for the store.
+    pub(crate) intel_rdt: Vec<PathBuf>,
 }
 
 /// What a plan depends on besides config.json and the host.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct PlanOptions {
     /// The container's id: names its cgroup and its keyring.
     pub id: String,
@@ -157,7 +159,8 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
         lines.push(init(InitStep::SetLoopbackUp, context.namespaces.origin(namespaces::NETWORK)));
     }
     // No hook may find the group, the namespaces or the network unready.
-    lines.extend(intel_rdt::lines(&context)?);
+    let rdt = intel_rdt::plan(&context)?;
+    lines.extend(rdt.lines);
     lines.extend(net_devices::lines(&context)?);
 
     lines.extend(root::prepare(&context)?);
@@ -181,7 +184,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(mounts.finally);
     lines.extend(root::finish(&context)?);
 
-    let mut filter = seccomp::lines(spec)?;
+    let mut filter = seccomp::lines(spec, "creating")?;
     if let Some(process) = process {
         lines.extend(identity(spec, process, facts, &mut filter)?);
     }
@@ -197,7 +200,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     if let Some(process) = process {
         lines.extend(process::exec(process, options.preserve_fds, options.listen_fds, filter)?);
     }
-    Ok(Plan { lines, cgroups: cgroup.groups })
+    Ok(Plan { lines, cgroups: cgroup.groups, intel_rdt: rdt.own })
 }
 
 /// The plan of `exec`: into the container, and from there on the lines of `create`.
@@ -218,11 +221,11 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.extend(entry.lines);
     lines.push(process::new_session());
     lines.extend(terminal::lines(Some(process), false)?);
-    let mut filter = seccomp::lines(spec)?;
+    let mut filter = seccomp::lines(spec, "running")?;
     lines.extend(identity(spec, process, facts, &mut filter)?);
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);
-    Ok(Plan { lines, cgroups: Vec::new() })
+    Ok(Plan { lines, cgroups: Vec::new(), intel_rdt: Vec::new() })
 }
 
 /// Who the process is and what it may do: the same for `create` and `exec`. Takes the `filter` if it has to be loaded here;

@@ -37,6 +37,9 @@ pub(super) fn inherit(process: &Process, spec: &Spec) -> Process {
     if process.io_priority().is_none() {
         process.set_io_priority(*own.io_priority());
     }
+    if process.exec_cpu_affinity().is_none() {
+        process.set_exec_cpu_affinity(own.exec_cpu_affinity().clone());
+    }
     process
 }
 

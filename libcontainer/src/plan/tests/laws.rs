@@ -232,15 +232,17 @@ fn nothing_needs_a_capability_that_is_gone(plan: &Plan) {
 fn a_filter_is_loaded_with_no_new_privs_or_with_capabilities(plan: &Plan) {
     for (load, _) in init_steps(plan).filter(|(_, step)| matches!(step, Step::LoadSeccomp { .. })) {
         let before = |is: fn(&InitStep) -> bool| place(plan, is).is_some_and(|number| number < load);
-        let lost = before(|step| {
-            matches!(step, Step::SetIds { .. } | Step::SetCapabilities { .. } | Step::DropBoundingSet { .. })
-        });
+        let other_user =
+            plan.lines[..load].iter().any(|line| line.step() == "set-ids" && line.origin() == "/process/user");
+        let lost =
+            other_user || before(|step| matches!(step, Step::SetCapabilities { .. } | Step::DropBoundingSet { .. }));
         assert!(before(|step| matches!(step, Step::SetNoNewPrivs)) || !lost, "{plan}");
     }
 }
 
 fn host_paths_are_opened_before_the_pivot_and_the_containers_after_the_root(plan: &Plan) {
-    let root = place(plan, |step| matches!(step, Step::OpenRootfs { .. })).unwrap();
+    let attached = place(plan, |step| matches!(step, Step::AttachRootfs { .. }));
+    let root = attached.or_else(|| place(plan, |step| matches!(step, Step::OpenRootfs { .. }))).unwrap();
     let pivot = place(plan, |step| matches!(step, Step::PivotRoot | Step::MoveRoot | Step::ChangeRoot)).unwrap();
     for (number, step) in init_steps(plan) {
         let line = &plan.lines[number];
@@ -248,6 +250,7 @@ fn host_paths_are_opened_before_the_pivot_and_the_containers_after_the_root(plan
             step,
             Step::Join { .. }
                 | Step::OpenRootfs { .. }
+                | Step::AttachRootfs { .. }
                 | Step::BindMount { source: Source::Path(_), .. }
                 | Step::BindDevice { .. }
                 | Step::MountCgroup2 { .. }
