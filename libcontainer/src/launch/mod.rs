@@ -40,7 +40,7 @@ pub(crate) struct Host<'a> {
     pub(crate) made_cgroups: bool,
     /// Who gets the console's master: this socket, or the caller.
     pub(crate) console_socket: Option<&'a Path>,
-    /// Who gets the state JSON of a status and pid (hooks, the seccomp agent).
+    /// The container's state (for hooks, the seccomp agent), if it is the one being made: with this status and pid.
     pub(crate) describe: &'a dyn Fn(&str, i32) -> Vec<u8>,
     /// What `save-state` does with the pid.
     pub(crate) save: &'a mut dyn FnMut(i32, BorrowedFd<'_>) -> Result<()>,
@@ -229,10 +229,10 @@ impl Launch<'_, '_, '_> {
             HostStep::MoveNetDevice { name, new_name } => {
                 net_devices::move_into(self.pid, name, new_name).map(|()| None)
             }
-            HostStep::ForwardSeccompListener { path, metadata, status } => {
+            HostStep::ForwardSeccompListener { path, metadata } => {
                 let lost = || Error::new(ErrorKind::System, "init sent no seccomp listener");
                 let listener = rider.take().ok_or_else(lost)?;
-                let state = (self.host.describe)(status, self.pid);
+                let state = (self.host.describe)("creating", self.pid);
                 seccomp_listener::forward(listener.as_fd(), path, metadata, self.pid, &state).map(|()| None)
             }
             HostStep::Clone { .. } => Err(Error::new(ErrorKind::System, "a second clone")),

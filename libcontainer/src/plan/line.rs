@@ -81,7 +81,7 @@ pub(crate) enum HostStep {
     /// Take the console's master from init and pass it on.
     ForwardConsole,
     /// Take the seccomp listener from init and send it to the agent, with the state of the container.
-    ForwardSeccompListener { path: PathBuf, metadata: String, status: &'static str },
+    ForwardSeccompListener { path: PathBuf, metadata: String },
     /// Listen for `start` on a socket in the state directory: fills a slot.
     ListenForStart,
     /// Write the container's pid and status to the store and to the pid file.

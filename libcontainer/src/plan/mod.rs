@@ -184,7 +184,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(mounts.finally);
     lines.extend(root::finish(&context)?);
 
-    let mut filter = seccomp::lines(spec, "creating")?;
+    let mut filter = seccomp::lines(spec)?;
     if let Some(process) = process {
         lines.extend(identity(spec, process, facts, &mut filter)?);
     }
@@ -221,7 +221,7 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.extend(entry.lines);
     lines.push(process::new_session());
     lines.extend(terminal::lines(Some(process), false)?);
-    let mut filter = seccomp::lines(spec, "running")?;
+    let mut filter = seccomp::lines(spec)?;
     lines.extend(identity(spec, process, facts, &mut filter)?);
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);

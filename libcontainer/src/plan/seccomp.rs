@@ -14,8 +14,7 @@ pub(super) fn has_listener(lines: &[Line]) -> bool {
     lines.iter().any(|line| matches!(line.action, Action::Host(HostStep::ForwardSeccompListener { .. })))
 }
 
-/// `status`: what the agent is told that the container is.
-pub(super) fn lines(spec: &Spec, status: &'static str) -> Result<Vec<Line>> {
+pub(super) fn lines(spec: &Spec) -> Result<Vec<Line>> {
     let Some(profile) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else { return Ok(Vec::new()) };
     let problem = |problem: Problem| Error::config(format!("{ORIGIN}{}", problem.pointer), problem.message);
     let program = compile(profile).map_err(problem)?;
@@ -25,7 +24,7 @@ pub(super) fn lines(spec: &Spec, status: &'static str) -> Result<Vec<Line>> {
         // `validate` has seen to it that there is one.
         let path = profile.listener_path().clone().unwrap_or_default();
         let metadata = profile.listener_metadata().clone().unwrap_or_default();
-        let step = HostStep::ForwardSeccompListener { path, metadata, status };
+        let step = HostStep::ForwardSeccompListener { path, metadata };
         lines.push(host(step, format!("{ORIGIN}/listenerPath")));
     }
     Ok(lines)
