@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::{Error, ErrorKind, Result};
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{LinuxResources, Process, Spec};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -66,6 +66,26 @@ impl Bundle {
             Error::new(ErrorKind::InvalidConfig, format!("process.json: {place}{}", problem.message))
         })
     }
+
+    /// Reads a `linux.resources` object (`update --resources FILE`).
+    pub fn resources_from_slice(json: &[u8]) -> Result<LinuxResources> {
+        parse(json, mend_resources).map_err(|problem| {
+            let place = problem.pointer.map(|pointer| format!("{pointer}: ")).unwrap_or_default();
+            Error::new(ErrorKind::InvalidConfig, format!("resources: {place}{}", problem.message))
+        })
+    }
+}
+
+/// `update` leaves device rules alone.
+fn mend_resources(resources: &mut Value) -> std::result::Result<(), Problem> {
+    if let Some(members) = resources.as_object_mut() {
+        members.remove("devices");
+    }
+    if let Some(memory) = resources.get_mut("memory").and_then(Value::as_object_mut) {
+        // Docker writes -1 where nothing was asked for.
+        memory.retain(|key, value| key != "swappiness" || *value != -1);
+    }
+    Ok(())
 }
 
 /// What is wrong, and where.

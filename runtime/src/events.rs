@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 use crate::cli::Invocation;
 use crate::failure::Failure;
-use crate::pending;
+use crate::print;
+use libcontainer::{Event, Stats};
+use serde::Serialize;
 use std::time::Duration;
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
@@ -13,9 +15,37 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     if interval.is_zero() {
         return Err(Failure::new("duration interval must be greater than 0"));
     }
-    let interval = (!invocation.is_set("stats")).then_some(interval);
-    pending::events(&container, interval)?;
+    let id = container.id();
+    if invocation.is_set("stats") {
+        stats(id, &container.stats()?)?;
+        return Ok(0);
+    }
+    for event in container.events(interval)? {
+        match event? {
+            Event::Stats(data) => stats(id, &data)?,
+            Event::OutOfMemory => line(&Line { r#type: "oom", id, data: None })?,
+            other => log::debug!("an event that runc has no name for: {other:?}"),
+        }
+    }
     Ok(0)
+}
+
+/// In the order of runc's keys.
+#[derive(Serialize)]
+struct Line<'a> {
+    r#type: &'a str,
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Stats>,
+}
+
+fn stats(id: &str, data: &Stats) -> Result<(), Failure> {
+    line(&Line { r#type: "stats", id, data: Some(data) })
+}
+
+fn line(line: &Line<'_>) -> Result<(), Failure> {
+    let json = serde_json::to_string(line).map_err(|error| Failure::new(error.to_string()))?;
+    print(format!("{json}\n").as_bytes())
 }
 
 /// `1m30s`, `1.5s`, `500ms`, `0`: Go's durations, without the negative ones.

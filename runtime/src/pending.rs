@@ -2,10 +2,8 @@
 //! signature stands above it. Until then what is asked for is refused.
 #![forbid(unsafe_code)]
 use crate::failure::Failure;
-use libcontainer::oci_spec::runtime::LinuxResources;
 use libcontainer::{Bundle, Container, CreateOptions};
 use std::path::PathBuf;
-use std::time::Duration;
 
 fn not_supported(what: &str) -> Failure {
     Failure::new(format!("{what} is not supported yet"))
@@ -13,21 +11,6 @@ fn not_supported(what: &str) -> Failure {
 
 /// `CreateOptions::ignore_cgroup_errors: Option<bool>` (`None`: find out).
 pub(crate) fn rootless_cgroups(_options: &mut CreateOptions, _ignore: Option<bool>) {}
-
-/// `Container::update(&self, &LinuxResources) -> Result<()>`; Intel RDT: `(l3_cache_schema, mem_bw_schema)`.
-pub(crate) fn update(
-    _container: &Container,
-    _resources: &LinuxResources,
-    _intel_rdt: (Option<&str>, Option<&str>),
-) -> Result<(), Failure> {
-    Err(not_supported("update"))
-}
-
-/// `Container::stats(&self) -> Result<Stats>`, `Stats: Serialize` as `data` of runc's event;
-/// `Container::watch_oom(&self) -> Result<impl Iterator<Item = ()>>`.
-pub(crate) fn events(_container: &Container, _interval: Option<Duration>) -> Result<(), Failure> {
-    Err(not_supported("events"))
-}
 
 /// The flags that `checkpoint` and `restore` share.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 use crate::cli::Invocation;
 use crate::failure::Failure;
-use crate::pending;
+use libcontainer::Bundle;
 use libcontainer::oci_spec::runtime::LinuxResources;
 use serde_json::{Map, Value};
 use std::io::Read;
@@ -17,15 +17,15 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
                 false => std::fs::read(&path).map(|bytes| json = bytes),
             };
             read.map_err(|error| Failure::io(&format!("open {}", path.display()), &error))?;
-            serde_json::from_slice(&json).map_err(|error| Failure::new(format!("--resources: {error}")))?
+            Bundle::resources_from_slice(&json)?
         }
         None => resources(invocation)?,
     };
     if invocation.value("kernel-memory").or(invocation.value("kernel-memory-tcp")).is_some() {
         log::warn!("Kernel memory settings are ignored and will be removed");
     }
-    let intel_rdt = (invocation.text("l3-cache-schema")?, invocation.text("mem-bw-schema")?);
-    pending::update(&container, &resources, intel_rdt)?;
+    container.update_intel_rdt(invocation.text("l3-cache-schema")?, invocation.text("mem-bw-schema")?)?;
+    container.update(&resources)?;
     Ok(0)
 }
 

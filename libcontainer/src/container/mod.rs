@@ -1,12 +1,16 @@
 //! The lifecycle: a file per operation.
 mod create;
 mod delete;
+mod events;
 mod exec;
 mod kill;
 mod pause;
 mod start;
 mod state;
 mod time;
+mod update;
+
+pub use events::{Event, Events, Stats};
 
 use crate::store::{CONFIG, Folder, Record};
 use crate::{Bundle, Error, ErrorKind, Result};

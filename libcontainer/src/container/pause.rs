@@ -7,7 +7,7 @@ impl Container {
     pub fn pause(&self) -> Result<()> {
         match self.status()? {
             Status::Running | Status::Created => cgroup::freeze(&self.record.cgroups),
-            Status::Paused => Err(Error::new(ErrorKind::WrongStatus, "container already paused")),
+            // runc's word for a paused one too.
             _ => Err(Error::new(ErrorKind::NotRunning, "container not running")),
         }
     }

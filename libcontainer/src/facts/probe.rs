@@ -3,6 +3,7 @@
 
 use super::{Hierarchy, HostFacts};
 use crate::{Error, Result};
+use rustix::fs::{CWD, Mode, OFlags};
 use std::path::{Path, PathBuf};
 
 /// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of linux/magic.h.
@@ -31,8 +32,16 @@ impl HostFacts {
     }
 }
 
-fn read(path: &str) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| Error::io(format!("read {path}"), "open", &error))
+/// The kernel's small files, in one read each.
+fn read(path: impl AsRef<Path>) -> Result<String> {
+    let path = path.as_ref();
+    let fail = |errno| Error::system(format!("read {}", path.display()), "read", errno);
+    let file = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;
+    let mut text = Vec::with_capacity(4096);
+    while rustix::io::read(&file, rustix::buffer::spare_capacity(&mut text)).map_err(fail)? > 0 {
+        text.reserve(4096);
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Whether this process's user namespace is another than the first.
@@ -71,7 +80,7 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
             }
         };
         let controllers = if unified {
-            let available = std::fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default();
+            let available = read(mount.join("cgroup.controllers")).unwrap_or_default();
             available.split_ascii_whitespace().map(str::to_owned).collect()
         } else {
             controllers.split(',').map(str::to_owned).collect()

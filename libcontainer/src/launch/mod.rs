@@ -82,7 +82,7 @@ fn before_clone(line: &Line) -> Result<()> {
         return Err(Error::new(ErrorKind::System, "a line of init's before the clone"));
     };
     match step {
-        HostStep::CreateCgroup { directories } => cgroup::create(directories).map(drop),
+        HostStep::CreateCgroup { groups } => cgroup::create(groups).map(drop),
         HostStep::WriteCgroup { file, value, tolerate } => cgroup::write(file, value, tolerate),
         HostStep::AttachDeviceProgram { directory, program } => cgroup::attach_device_program(directory, program),
         HostStep::ChownCgroup { directory, uid } => cgroup::chown(directory, *uid),

@@ -3,6 +3,7 @@
 
 use super::Plan;
 use super::capabilities::names as capability_names;
+use super::cgroup::Group;
 use super::mount_options::{ATTRIBUTES, PRIVATE, REC, SHARED, SLAVE, UNBINDABLE};
 use oci_spec::runtime::LinuxNamespaceType;
 use std::fmt::{self, Write as _};
@@ -48,7 +49,7 @@ pub(crate) enum Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HostStep {
     /// Make the container's cgroup in every hierarchy (absolute directories). Existing ones are taken if empty.
-    CreateCgroup { directories: Vec<PathBuf> },
+    CreateCgroup { groups: Vec<Group> },
     /// Write a value to a file of one of these cgroups.
     WriteCgroup { file: PathBuf, value: String, tolerate: Tolerate },
     /// cgroup v2: load the device program (BPF instructions, 8 bytes each) and attach it to the group.
@@ -257,8 +258,8 @@ impl fmt::Display for Line {
 
 fn host_words(step: &HostStep) -> (&'static str, String) {
     match step {
-        HostStep::CreateCgroup { directories } => {
-            ("create-cgroup", joined(directories.iter().map(|path| path.display()), " "))
+        HostStep::CreateCgroup { groups } => {
+            ("create-cgroup", joined(groups.iter().map(|group| group.directory.display()), " "))
         }
         HostStep::WriteCgroup { file, value, tolerate } => {
             let otherwise = match tolerate {

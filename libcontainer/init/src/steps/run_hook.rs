@@ -22,6 +22,7 @@ pub(super) struct Hook<'a> {
     pub(super) timeout: u32,
 }
 
+#[inline(never)]
 pub(super) fn run(init: &mut Init, hook: &Hook<'_>, state: Slot) -> Result {
     // Every hook reads the state from its beginning.
     let state = init.slots.get(state)?;

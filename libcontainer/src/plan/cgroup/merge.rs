@@ -1,0 +1,190 @@
+//! Deciding what limits a container has after an `update`, as runc does: what is not named stays as it was.
+#![forbid(unsafe_code)]
+use crate::{Error, ErrorKind, Result};
+use oci_spec::runtime::LinuxResources;
+use serde_json::{Map, Value};
+
+/// Sections of an `update`. Device rules are not among them: they stay as they are, like what only runtimes before cgroups had.
+const SECTIONS: &[&str] = &["memory", "cpu", "pids", "blockIO", "hugepageLimits", "network", "rdma", "unified"];
+
+/// Lists in which an entry takes the place of the one for the same device or page size.
+const LISTS: &[&str] = &[
+    "weightDevice",
+    "throttleReadBpsDevice",
+    "throttleWriteBpsDevice",
+    "throttleReadIOPSDevice",
+    "throttleWriteIOPSDevice",
+    "hugepageLimits",
+];
+
+/// Numbers whose 0 asks for nothing: engines written in Go send it for "not given".
+const ZERO_IS_NONE: &[&str] = &[
+    "limit",
+    "reservation",
+    "swap",
+    "kernel",
+    "kernelTCP",
+    "shares",
+    "quota",
+    "period",
+    "realtimePeriod",
+    "realtimeRuntime",
+    "weight",
+    "leafWeight",
+    "classID",
+];
+
+/// What `linux.resources` of the stored config.json becomes under `change`.
+pub(crate) fn merge(stored: &Value, change: &LinuxResources) -> Result<Value> {
+    let broken = |error: serde_json::Error| Error::new(ErrorKind::InvalidConfig, format!("resources: {error}"));
+    let mut change = serde_json::to_value(change).map_err(broken)?;
+    let mut merged = match stored {
+        Value::Object(stored) => stored.clone(),
+        _ => Map::new(),
+    };
+    for section in SECTIONS {
+        let Some(mut asked) = change.get_mut(section).map(Value::take) else { continue };
+        drop_zeros(section, &mut asked);
+        let old = merged.entry(*section).or_insert(Value::Null);
+        settle(section, &mut asked, old);
+        put(section, old, asked);
+        if is_empty(old) {
+            merged.remove(*section);
+        }
+    }
+    Ok(Value::Object(merged))
+}
+
+/// The values that go together.
+fn settle(section: &str, asked: &mut Value, old: &mut Value) {
+    let unset = |value: &Value, key: &str| value.get(key).is_none_or(Value::is_null);
+    match section {
+        // Without a limit on memory there is none on memory and swap either.
+        "memory" if asked["limit"] == -1 && unset(asked, "swap") => asked["swap"] = (-1).into(),
+        // An idle group takes no shares.
+        "cpu" if !unset(asked, "idle") && unset(asked, "shares") => {
+            if let Value::Object(old) = old {
+                old.remove("shares");
+            }
+        }
+        _ => {}
+    }
+}
+
+fn put(key: &str, old: &mut Value, new: Value) {
+    match new {
+        Value::Null => {}
+        Value::Array(new) if LISTS.contains(&key) => {
+            let mut entries = match old.take() {
+                Value::Array(old) => old,
+                _ => Vec::new(),
+            };
+            for entry in new {
+                entries.retain(|other| !same_device(other, &entry));
+                entries.push(entry);
+            }
+            *old = Value::Array(entries);
+        }
+        Value::Object(new) => {
+            if !old.is_object() {
+                *old = Value::Object(Map::new());
+            }
+            for (key, value) in new {
+                put(&key, &mut old[&key], value);
+            }
+        }
+        new => *old = new,
+    }
+}
+
+fn same_device(one: &Value, other: &Value) -> bool {
+    ["major", "minor", "pageSize"].iter().all(|key| one.get(key) == other.get(key))
+}
+
+/// `pids.limit` and page limits are real at 0; a device's weight is found by its section.
+fn drop_zeros(section: &str, value: &mut Value) {
+    if matches!(section, "pids" | "hugepageLimits" | "rdma" | "unified") {
+        return;
+    }
+    if let Value::Object(object) = value {
+        object.retain(|key, value| !value.is_null() && !(ZERO_IS_NONE.contains(&key.as_str()) && *value == 0));
+        object.retain(|_, value| value.as_str() != Some(""));
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(object) => object.values().all(Value::is_null),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::merge;
+    use serde_json::{Value, json};
+
+    #[track_caller]
+    fn check(stored: Value, change: Value, expected: Value) {
+        let change = serde_json::from_value(change).expect("resources");
+        assert_eq!(merge(&stored, &change).expect("merged"), expected);
+    }
+
+    #[test]
+    fn what_is_not_named_stays() {
+        let stored =
+            json!({"memory": {"limit": 10, "swappiness": 5}, "pids": {"limit": 3}, "devices": [{"allow": false}]});
+        let expected =
+            json!({"memory": {"limit": 20, "swappiness": 5}, "pids": {"limit": 3}, "devices": [{"allow": false}]});
+        check(stored, json!({"memory": {"limit": 20}}), expected);
+        check(json!(null), json!({"pids": {"limit": 0}}), json!({"pids": {"limit": 0}}));
+    }
+
+    #[test]
+    fn zeros_and_empty_strings_of_engines_ask_for_nothing() {
+        let engines = json!({
+            "memory": {"limit": 0, "reservation": 0, "swap": 0},
+            "cpu": {"shares": 0, "quota": 0, "period": 0, "cpus": "", "mems": "", "realtimePeriod": 0},
+            "blockIO": {"weight": 0},
+        });
+        check(json!({"cpu": {"shares": 5, "cpus": "0"}}), engines, json!({"cpu": {"shares": 5, "cpus": "0"}}));
+    }
+
+    #[test]
+    fn quota_and_period_are_a_pair_of_which_one_may_change() {
+        let stored = json!({"cpu": {"quota": 5000, "period": 10_000}});
+        check(stored.clone(), json!({"cpu": {"quota": 7000}}), json!({"cpu": {"quota": 7000, "period": 10_000}}));
+        check(stored, json!({"cpu": {"period": 20_000}}), json!({"cpu": {"quota": 5000, "period": 20_000}}));
+    }
+
+    #[test]
+    fn unlimited_memory_is_unlimited_swap_too() {
+        let stored = json!({"memory": {"limit": 10, "swap": 20}});
+        check(stored.clone(), json!({"memory": {"limit": -1}}), json!({"memory": {"limit": -1, "swap": -1}}));
+        check(stored, json!({"memory": {"limit": -1, "swap": 30}}), json!({"memory": {"limit": -1, "swap": 30}}));
+    }
+
+    #[test]
+    fn an_idle_group_has_no_shares() {
+        check(json!({"cpu": {"shares": 100}}), json!({"cpu": {"idle": 1}}), json!({"cpu": {"idle": 1}}));
+        let both = json!({"cpu": {"idle": 0, "shares": 7}});
+        check(json!({"cpu": {"shares": 100, "idle": 1}}), both.clone(), both);
+    }
+
+    #[test]
+    fn an_entry_takes_the_place_of_the_one_for_its_device() {
+        let throttle = |minor: i32, rate: i32| json!({"major": 8, "minor": minor, "rate": rate});
+        let list = |entries: &[Value]| json!({"blockIO": {"throttleReadBpsDevice": entries}});
+        check(
+            list(&[throttle(0, 1), throttle(16, 2)]),
+            list(&[throttle(0, 5), throttle(32, 6)]),
+            list(&[throttle(16, 2), throttle(0, 5), throttle(32, 6)]),
+        );
+    }
+
+    #[test]
+    fn device_rules_are_left_alone() {
+        check(json!({}), json!({"devices": [{"allow": true, "access": "rwm"}]}), json!({}));
+    }
+}
