@@ -39,6 +39,7 @@ mod user;
 
 mod io_priority;
 
+pub(crate) use capabilities::ALL as ALL_CAPABILITIES;
 pub(crate) use hooks::of as hooks_of;
 pub use line::{Line, Origin};
 pub(crate) use sysctl::path_of as sysctl_path;
@@ -161,12 +162,13 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     // No hook may find the group, the namespaces or the network unready.
     let rdt = intel_rdt::plan(&context)?;
     lines.extend(rdt.lines);
-    lines.extend(net_devices::lines(&context)?);
 
     lines.extend(root::prepare(&context)?);
     lines.extend(mounts.lines);
     // After the mounts: /dev is usually one of them.
     lines.extend(devices::lines(&context)?);
+    // Late: of what has failed before, no device is a victim. Virtual ones end with the namespace.
+    lines.extend(net_devices::lines(&context)?);
     // The container's root is complete, but is not `/` yet: what the spec promises to these hooks.
     lines.extend(hooks::before_pivot(&context, &mut slots)?);
     // While the host's procfs can be reached: the container's own may be mounted over, or read-only.
@@ -249,7 +251,8 @@ fn identity(spec: &Spec, process: &Process, facts: &HostFacts, filter: &mut Vec<
         lines.append(filter);
     }
     // Takes CAP_SETPCAP, so it comes before the capabilities.
-    lines.push(capabilities::bounding(process));
+    let capabilities = capabilities::Granted::of(spec, process, facts);
+    lines.push(capabilities.bounding());
     // As root, who may pass directories which the user of the process may not.
     lines.extend(process::chdir(process)?);
     // Before the privilege to raise one is gone; late, as the small ones (RLIMIT_NOFILE, RLIMIT_AS) hit init too.
@@ -257,7 +260,7 @@ fn identity(spec: &Spec, process: &Process, facts: &HostFacts, filter: &mut Vec<
     // Groups first: changing them takes CAP_SETGID, which is as good as gone after SetIds.
     lines.extend(user::groups(spec, process, facts)?);
     lines.push(user::ids(spec, process)?);
-    lines.push(capabilities::sets(process)?);
+    lines.push(capabilities.sets());
     // Both look at files as the user of the process.
     lines.extend(process::home(process));
     lines.extend(process::resolve(process)?);
