@@ -40,7 +40,7 @@ pub(crate) struct Host<'a> {
     pub(crate) made_cgroups: bool,
     /// Who gets the console's master: this socket, or the caller.
     pub(crate) console_socket: Option<&'a Path>,
-    /// Who gets the state JSON of a status and pid (hooks, the seccomp agent).
+    /// The container's state (for hooks, the seccomp agent), if it is the one being made: with this status and pid.
     pub(crate) describe: &'a dyn Fn(&str, i32) -> Vec<u8>,
     /// What `save-state` does with the pid.
     pub(crate) save: &'a mut dyn FnMut(i32, BorrowedFd<'_>) -> Result<()>,
