@@ -13,9 +13,7 @@ mod sys;
 mod validate;
 
 pub use bundle::Bundle;
-pub use container::{
-    CgroupManager, Child, Container, CreateOptions, Event, Events, ExecOptions, State, Stats, Status,
-};
+pub use container::{CgroupManager, Child, Container, CreateOptions, Event, Events, ExecOptions, State, Stats, Status};
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Hierarchy, HostFacts};
 pub use features::{Features, OCI_VERSION};

@@ -58,7 +58,7 @@ impl Container {
         let Some(all) = spec.and_then(|spec| spec.hooks().as_ref()) else { return Ok(()) };
         let state = state::for_hooks(&self.record, "stopped", 0);
         for (index, hook) in hooks::of_kind(all, HookKind::Poststop).iter().enumerate() {
-            if let Err(error) = hooks::run(hook, HookKind::Poststop, index, &self.record.bundle, &state) {
+            if let Err(error) = hooks::run(hook, HookKind::Poststop, index, &self.record.bundle, &state, None) {
                 log::warn!("{error}");
             }
         }

@@ -15,12 +15,8 @@ impl Container {
             Status::Created => {}
             Status::Stopped => return Err(wrong("cannot start a container that has stopped")),
             Status::Running => return Err(wrong("cannot start an already running container")),
-            Status::Paused if self.folder.awaits_start() => {
-                return Err(wrong("cannot start a paused container"));
-            }
-            Status::Paused | Status::Creating => {
-                return Err(wrong("cannot start a container in the current state"));
-            }
+            Status::Paused => return Err(wrong("cannot start a container in the paused state")),
+            Status::Creating => return Err(wrong("cannot start a container in the creating state")),
         }
         let bundle = self.bundle()?;
         if bundle.spec().process().is_none() {
@@ -60,7 +56,7 @@ impl Container {
         let state = state::for_hooks(&self.record, "running", pid);
         for (index, hook) in hooks::of_kind(all, HookKind::Poststart).iter().enumerate() {
             // runtime-spec 1.3: a failed poststart hook is an error and stops the container.
-            if let Err(error) = hooks::run(hook, HookKind::Poststart, index, bundle.path(), &state) {
+            if let Err(error) = hooks::run(hook, HookKind::Poststart, index, bundle.path(), &state, None) {
                 let _ = self.kill(libc::SIGKILL, true);
                 return Err(error);
             }

@@ -3,6 +3,7 @@ use crate::plan::line::HookKind;
 use crate::{Error, ErrorKind, Result};
 use oci_spec::runtime::{Hook, Hooks};
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fd::BorrowedFd;
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -36,8 +37,16 @@ pub(crate) fn key(kind: HookKind) -> &'static str {
 }
 
 /// Runs one hook in the bundle's directory, the state on its standard input. Its environment is what config.json
-/// gives it and nothing of the container's or the caller's.
-pub(crate) fn run(hook: &Hook, kind: HookKind, index: usize, bundle: &Path, state: &[u8]) -> Result<()> {
+/// gives it and nothing of the container's or the caller's. It is stopped if `init` ends meanwhile: whoever deletes a container
+/// that is still being made should not have to wait for its hooks.
+pub(crate) fn run(
+    hook: &Hook,
+    kind: HookKind,
+    index: usize,
+    bundle: &Path,
+    state: &[u8],
+    init: Option<BorrowedFd<'_>>,
+) -> Result<()> {
     let fail = |what: String| {
         let message = format!("error running {} hook #{index}: {what}", key(kind));
         Error::new(ErrorKind::Hook, message).at(format!("/hooks/{}/{index}", key(kind)))
@@ -59,15 +68,18 @@ pub(crate) fn run(hook: &Hook, kind: HookKind, index: usize, bundle: &Path, stat
     }
     let seconds = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok());
     let deadline = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let said = match (collect(&mut child, deadline), seconds) {
-        (Some(said), _) => said,
-        (None, seconds) => {
+    let said = match collect(&mut child, deadline, init) {
+        Ok(said) => said,
+        Err(why) => {
             // The whole group: a shell's children would hold the pipes open.
             if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
                 let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
             }
             let _ = child.wait();
-            return Err(fail(format!("hook ran past specified timeout of {}.0s", seconds.unwrap_or_default())));
+            return Err(fail(match why {
+                Stopped::TooLong => format!("hook ran past specified timeout of {}.0s", seconds.unwrap_or_default()),
+                Stopped::InitEnded => "the container's init ended".to_owned(),
+            }));
         }
     };
     let status = child.wait().map_err(|error| fail(error.to_string()))?;
@@ -85,25 +97,41 @@ pub(crate) fn run(hook: &Hook, kind: HookKind, index: usize, bundle: &Path, stat
 /// What a hook may say before the rest is dropped.
 const LONGEST: usize = 64 * 1024;
 
-/// Reads both streams until they are closed; `None` if the deadline comes first.
-fn collect(child: &mut std::process::Child, deadline: Option<Instant>) -> Option<[Vec<u8>; 2]> {
-    let (mut stdout, mut stderr) = (child.stdout.take()?, child.stderr.take()?);
+/// Why a hook was not waited for.
+enum Stopped {
+    TooLong,
+    InitEnded,
+}
+
+/// Reads both streams until they are closed.
+fn collect(
+    child: &mut std::process::Child,
+    deadline: Option<Instant>,
+    init: Option<BorrowedFd<'_>>,
+) -> std::result::Result<[Vec<u8>; 2], Stopped> {
+    let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
+        return Ok([Vec::new(), Vec::new()]);
+    };
     let mut said = [Vec::new(), Vec::new()];
     let mut open = [true, true];
     while open != [false, false] {
         let left = match deadline {
             None => None,
-            Some(deadline) => Some(deadline.checked_duration_since(Instant::now())?),
+            Some(deadline) => Some(deadline.checked_duration_since(Instant::now()).ok_or(Stopped::TooLong)?),
         };
         let limit = left.and_then(|left| Timespec::try_from(left).ok());
         // A closed stream is not asked again: POLLHUP would be said for ever.
         let ask = |open: bool| if open { PollFlags::IN } else { PollFlags::empty() };
-        let mut streams = [PollFd::new(&stdout, ask(open[0])), PollFd::new(&stderr, ask(open[1]))];
+        let mut streams = vec![PollFd::new(&stdout, ask(open[0])), PollFd::new(&stderr, ask(open[1]))];
+        streams.extend(init.iter().map(|init| PollFd::new(init, PollFlags::IN)));
         match rustix::event::poll(&mut streams, limit.as_ref()) {
-            Ok(0) => return None,
+            Ok(0) => return Err(Stopped::TooLong),
             Err(rustix::io::Errno::INTR) => continue,
-            Err(_) => return Some(said),
+            Err(_) => return Ok(said),
             Ok(_) => {}
+        }
+        if streams.get(2).is_some_and(|init| !init.revents().is_empty()) {
+            return Err(Stopped::InitEnded);
         }
         let ready = [0, 1].map(|at| open[at] && !streams[at].revents().is_empty());
         let mut buffer = [0; 4096];
@@ -120,5 +148,5 @@ fn collect(child: &mut std::process::Child, deadline: Option<Instant>) -> Option
             }
         }
     }
-    Some(said)
+    Ok(said)
 }

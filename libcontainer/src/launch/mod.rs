@@ -182,7 +182,10 @@ impl Launch<'_, '_, '_> {
                 let hooks = self.host.spec.hooks().as_ref();
                 let hook = hooks.and_then(|hooks| hooks::of_kind(hooks, *kind).get(*index));
                 let state = (self.host.describe)("creating", self.pid);
-                hook.map_or(Ok(()), |hook| hooks::run(hook, *kind, *index, self.host.bundle, &state)).map(|()| None)
+                hook.map_or(Ok(()), |hook| {
+                    hooks::run(hook, *kind, *index, self.host.bundle, &state, Some(self.pidfd.as_fd()))
+                })
+                .map(|()| None)
             }
             HostStep::SendState { status } => descriptors::in_memory(&(self.host.describe)(status, self.pid)).map(Some),
             HostStep::SetRlimit { resource, name, soft, hard } => sys::prlimit(self.pid, *resource, *soft, *hard)

@@ -133,8 +133,10 @@ mod tests {
 
     #[test]
     fn what_is_not_named_stays() {
-        let stored = json!({"memory": {"limit": 10, "swappiness": 5}, "pids": {"limit": 3}, "devices": [{"allow": false}]});
-        let expected = json!({"memory": {"limit": 20, "swappiness": 5}, "pids": {"limit": 3}, "devices": [{"allow": false}]});
+        let stored =
+            json!({"memory": {"limit": 10, "swappiness": 5}, "pids": {"limit": 3}, "devices": [{"allow": false}]});
+        let expected =
+            json!({"memory": {"limit": 20, "swappiness": 5}, "pids": {"limit": 3}, "devices": [{"allow": false}]});
         check(stored, json!({"memory": {"limit": 20}}), expected);
         check(json!(null), json!({"pids": {"limit": 0}}), json!({"pids": {"limit": 0}}));
     }
