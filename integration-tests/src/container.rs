@@ -292,6 +292,10 @@ impl Container {
     pub fn running(self) -> Container {
         let container = self.args(&["sleep", "1000"]).created();
         container.start().ok();
+        // `start` may return before execve does.
+        let program = format!("/proc/{}/cmdline", container.pid());
+        let started = || fs::read(&program).is_ok_and(|line| line == b"sleep\x001000\0").then_some(());
+        wait_until("its program runs", started);
         container
     }
 

@@ -10,12 +10,6 @@ use std::collections::BTreeMap;
 pub const OCI_VERSION: &str = "1.3.0";
 
 // What is not built yet says so here, once.
-const APPARMOR: bool = true;
-const SELINUX: bool = true;
-const INTEL_RDT: bool = false;
-const NET_DEVICES: bool = false;
-const RDMA: bool = true;
-const SECCOMP_NOTIFY: bool = false;
 const SYSTEMD: bool = false;
 const CHECKPOINT: bool = false;
 
@@ -66,7 +60,7 @@ pub struct Cgroup {
 #[non_exhaustive]
 pub struct Seccomp {
     pub enabled: bool,
-    pub actions: Vec<&'static str>,
+    pub actions: &'static [&'static str],
     pub operators: &'static [&'static str],
     pub archs: &'static [&'static str],
     pub known_flags: Vec<&'static str>,
@@ -113,21 +107,21 @@ impl Features {
             linux: Linux {
                 namespaces: &["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
                 capabilities: CAPABILITIES,
-                cgroup: Cgroup { v1: true, v2: true, systemd: SYSTEMD, systemd_user: SYSTEMD, rdma: RDMA },
+                cgroup: Cgroup { v1: true, v2: true, systemd: SYSTEMD, systemd_user: SYSTEMD, rdma: true },
                 seccomp: Seccomp {
                     enabled: true,
-                    actions: known(SECCOMP_ACTIONS.iter().copied()),
+                    actions: SECCOMP_ACTIONS,
                     operators: SECCOMP_OPERATORS,
                     archs: SECCOMP_ARCHS,
-                    known_flags: known(SECCOMP_FLAGS.iter().map(|(name, _)| *name)),
-                    supported_flags: known(takes),
+                    known_flags: SECCOMP_FLAGS.iter().map(|(name, _)| *name).collect(),
+                    supported_flags: takes.collect(),
                 },
-                apparmor: Enabled { enabled: APPARMOR },
-                selinux: Enabled { enabled: SELINUX },
-                intel_rdt: IntelRdt { enabled: INTEL_RDT, schemata: INTEL_RDT, monitoring: INTEL_RDT },
+                apparmor: Enabled { enabled: true },
+                selinux: Enabled { enabled: true },
+                intel_rdt: IntelRdt { enabled: true, schemata: true, monitoring: true },
                 memory_policy: MemoryPolicy { modes: MEMORY_POLICY_MODES, flags: MEMORY_POLICY_FLAGS },
                 mount_extensions: MountExtensions { idmap: Enabled { enabled: true } },
-                net_devices: Enabled { enabled: NET_DEVICES },
+                net_devices: Enabled { enabled: true },
             },
             annotations: BTreeMap::from([
                 // The runc whose command line and behaviour this follows.
@@ -140,12 +134,6 @@ impl Features {
             },
         }
     }
-}
-
-/// Less what only matters to a listener, as long as there can be none.
-fn known(names: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
-    let of_listener = |name: &str| matches!(name, "SCMP_ACT_NOTIFY" | "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV");
-    names.filter(|name| SECCOMP_NOTIFY || !of_listener(name)).collect()
 }
 
 /// Whether seccomp(2) knows these flags. A filter at address 0 cannot be read, so that nothing is ever loaded: EFAULT

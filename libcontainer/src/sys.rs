@@ -265,3 +265,13 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()
     check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<u8>(), 0) })
         .map(drop)
 }
+
+/// Errors of this netlink socket come with the kernel's own words (netlink(7)); nothing is lost without them.
+pub(crate) fn set_extended_ack(socket: BorrowedFd<'_>) {
+    for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
+        let on: c_int = 1;
+        let (value, len) = ((&raw const on).cast(), size_of::<c_int>() as libc::socklen_t);
+        // SAFETY: the kernel reads one int.
+        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_NETLINK, option, value, len) };
+    }
+}

@@ -4,7 +4,10 @@
 use crate::bundle::escape_key;
 use crate::plan::line::HookKind;
 use crate::{Error, Result};
-use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxNamespaceType, LinuxSchedulerPolicy, Process, Scheduler, Spec};
+use oci_spec::runtime::{
+    Linux, LinuxIdMapping, LinuxIntelRdt, LinuxNamespaceType, LinuxSchedulerPolicy, Process, Scheduler, Spec,
+};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// (uid_t) -1, which the kernel takes for "leave it".
@@ -205,19 +208,11 @@ fn linux(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<()> {
             return Err(Error::config(format!("/linux/devices/{index}/path"), "the path must be absolute"));
         }
     }
-    if linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()) && !namespaces.has(Network) {
-        let message = "unable to move network devices without a private NET namespace";
-        return Err(Error::config("/linux/netDevices", message));
-    }
+    net_devices(linux, namespaces)?;
     for key in linux.sysctl().iter().flatten().map(|(key, _)| key) {
         sysctl(key, spec, namespaces).map_err(|error| error.at(format!("/linux/sysctl/{}", escape_key(key))))?;
     }
-    if let Some(id) = linux.intel_rdt().as_ref().and_then(|rdt| rdt.clos_id().as_deref()) {
-        // It becomes the name of a directory; `/` stands for the root class.
-        if id != "/" && (matches!(id, "." | "..") || id.contains('/')) {
-            return Err(Error::config("/linux/intelRdt/closID", format!("invalid intelRdt.ClosID \"{id}\"")));
-        }
-    }
+    linux.intel_rdt().as_ref().map_or(Ok(()), intel_rdt)?;
     if let Some(profile) = linux.seccomp() {
         let wrong = |problem: crate::seccomp::Problem| {
             Error::config(format!("/linux/seccomp{}", problem.pointer), problem.message)
@@ -225,6 +220,53 @@ fn linux(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<()> {
         crate::seccomp::check_listener(profile).map_err(wrong)?;
     }
     Ok(())
+}
+
+fn net_devices(linux: &Linux, namespaces: &Namespaces) -> Result<()> {
+    let devices: BTreeMap<_, _> = linux.net_devices().iter().flatten().collect();
+    if !devices.is_empty() && !namespaces.has(LinuxNamespaceType::Network) {
+        let message = "unable to move network devices without a private NET namespace";
+        return Err(Error::config("/linux/netDevices", message));
+    }
+    // dev_valid_name() of the kernel.
+    let odd = |letter: char| matches!(letter, '/' | ':') || letter.is_whitespace();
+    let valid = |name: &str| !matches!(name, "" | "." | "..") && name.len() < 16 && !name.contains(odd);
+    let mut taken = Vec::new();
+    for (name, device) in devices {
+        let origin = format!("/linux/netDevices/{}", escape_key(name));
+        let new_name = device.name().as_deref().filter(|name| !name.is_empty()).unwrap_or(name);
+        if !valid(name) || !valid(new_name) {
+            let wrong = if valid(name) { new_name } else { name };
+            return Err(Error::config(origin, format!("invalid network device name \"{wrong}\"")));
+        }
+        if taken.contains(&new_name) && !new_name.contains("%d") {
+            return Err(Error::config(origin, format!("another device is already called \"{new_name}\"")));
+        }
+        taken.push(new_name);
+    }
+    Ok(())
+}
+
+fn intel_rdt(rdt: &LinuxIntelRdt) -> Result<()> {
+    let wrong = |key: &str, message: String| Err(Error::config(format!("/linux/intelRdt/{key}"), message));
+    // It becomes the name of a directory; `/` stands for the root class.
+    if let Some(id) =
+        rdt.clos_id().as_deref().filter(|id| *id != "/" && (matches!(*id, "." | "..") || id.contains('/')))
+    {
+        return wrong("closID", format!("invalid intelRdt.ClosID \"{id}\""));
+    }
+    let bandwidth = rdt.mem_bw_schema().as_deref().unwrap_or_default();
+    if !bandwidth.is_empty() && !bandwidth.starts_with("MB:") {
+        return wrong("memBwSchema", "it has to begin with MB:".to_owned());
+    }
+    let named = [("l3CacheSchema", rdt.l3_cache_schema()), ("memBwSchema", rdt.mem_bw_schema())];
+    let named = named.into_iter().filter_map(|(key, schema)| Some((key.to_owned(), schema.as_deref()?)));
+    let listed = rdt.schemata().iter().flatten().enumerate();
+    let listed = listed.map(|(index, schema)| (format!("schemata/{index}"), schema.as_str()));
+    match named.chain(listed).find(|(_, schema)| schema.contains('\n')) {
+        Some((key, _)) => wrong(&key, "it must not contain a newline".to_owned()),
+        None => Ok(()),
+    }
 }
 
 fn user_namespace(linux: &Linux, namespaces: &Namespaces) -> Result<()> {
@@ -325,4 +367,92 @@ fn hooks(spec: &Spec) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::tests::{check, refused, refused_process};
+
+    #[test]
+    fn the_version_has_to_be_one_that_is_known() {
+        for (version, message) in [
+            ("", "\"\" is no version (semver.org)"),
+            ("1.0", "\"1.0\" is no version (semver.org)"),
+            ("2.0.0", "version 2.0.0 is not supported, 1.x is"),
+        ] {
+            refused(&format!(r#"{{"ociVersion": "{version}"}}"#), &format!("config.json: /ociVersion: {message}"));
+        }
+        check(r#"{"ociVersion": "1.0.2-dev+build"}"#, "/ociVersion", "");
+    }
+
+    #[test]
+    fn a_process_needs_a_program_and_a_place() {
+        refused_process(r#""args": []"#, "/process/args: args must not be empty");
+        refused_process(r#""cwd": """#, "/process/cwd: Cwd property must not be empty");
+        refused_process(r#""cwd": "tmp""#, "/process/cwd: Cwd must be an absolute path");
+        refused_process(r#""env": ["A=1", "secret"]"#, "/process/env/1: invalid environment variable: not NAME=value");
+        refused_process(r#""user": {"uid": 4294967295}"#, "/process/user/uid: 4294967295 is no id");
+        refused_process(r#""user": {"umask": 512}"#, "/process/user/umask: 512 (01000) is no umask");
+        refused_process(r#""oomScoreAdj": 1001"#, "/process/oomScoreAdj: 1001 is not between -1000 and 1000");
+        refused(r#"{"root": {"path": ""}}"#, "config.json: /root/path: root.path must not be empty");
+    }
+
+    #[test]
+    fn namespaces_are_listed_once_and_by_absolute_paths() {
+        refused(
+            r#"{"linux": {"namespaces": [{"type": "pid"}, {"type": "uts"}, {"type": "pid"}]}}"#,
+            "config.json: /linux/namespaces/2: malformed spec file: duplicated ns pid",
+        );
+        refused(
+            r#"{"linux": {"namespaces": [{"type": "uts", "path": "ns/uts"}]}}"#,
+            "config.json: /linux/namespaces/0/path: the path of a namespace must be absolute",
+        );
+        refused(
+            r#"{"linux": {"namespaces": [], "maskedPaths": ["/proc/kcore"]}}"#,
+            "config.json: /linux/maskedPaths: unable to restrict sys entries without a private MNT namespace",
+        );
+    }
+
+    #[test]
+    fn a_sysctl_belongs_to_a_namespace_of_the_containers_own() {
+        let refused = |namespace: &str, key: &str, message: &str| {
+            let config =
+                format!(r#"{{"linux": {{"namespaces": [{{"type": "{namespace}"}}], "sysctl": {{"{key}": "1"}}}}}}"#);
+            let origin = format!("/linux/sysctl/{}", key.replace('/', "~1"));
+            refused(&config, &format!("config.json: {origin}: {message}"));
+        };
+        refused("mount", "kernel.shmmax", r#"sysctl "kernel.shmmax" is not in a separate kernel namespace"#);
+        refused(
+            "mount",
+            "net.ipv4.ip_forward",
+            r#"sysctl "net.ipv4.ip_forward" not allowed in host network namespace"#,
+        );
+        refused("ipc", "kernel.panic", r#"sysctl "kernel.panic" is not in a separate kernel namespace"#);
+        refused("network", "net/../kernel/panic", r#""net/../kernel/panic" is no sysctl"#);
+        refused(
+            "uts",
+            "kernel.hostname",
+            r#"sysctl "kernel.hostname" is not allowed as it conflicts with the OCI "hostname" field"#,
+        );
+    }
+
+    #[test]
+    fn id_maps_have_a_size() {
+        refused(
+            r#"{"linux": {"namespaces": [{"type": "user"}], "uidMappings": [{"containerID": 0, "hostID": 4294967295, "size": 2}]}}"#,
+            "config.json: /linux/uidMappings/0: the range is empty or too large",
+        );
+    }
+
+    #[test]
+    fn hooks_are_absolute_and_may_take_some_time() {
+        refused(
+            r#"{"hooks": {"poststop": [{"path": "/a"}, {"path": "b"}]}}"#,
+            "config.json: /hooks/poststop/1/path: the path of a hook must be absolute",
+        );
+        refused(
+            r#"{"hooks": {"prestart": [{"path": "/a", "timeout": 0}]}}"#,
+            "config.json: /hooks/prestart/0/timeout: a timeout must be more than 0, not 0",
+        );
+    }
 }

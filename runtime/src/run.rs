@@ -4,7 +4,7 @@ use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::foreground::Foreground;
 use crate::{create, foreground};
-use libcontainer::Container;
+use libcontainer::{Container, ErrorKind};
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let id = invocation.id()?;
@@ -41,9 +41,12 @@ fn finish(invocation: &Invocation, container: Container, status: Result<u8, Fail
     if invocation.is_set("keep") {
         return status;
     }
-    if let Err(error) = container.delete(true) {
+    match container.delete(true) {
+        // A hook has failed, and took the container with it.
+        Err(error) if error.kind() == ErrorKind::DoesNotExist => {}
         // The container's status, or what made it fail, is worth more.
-        ::log::warn!("{error}");
+        Err(error) => ::log::warn!("{error}"),
+        Ok(()) => {}
     }
     status
 }

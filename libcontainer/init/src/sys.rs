@@ -5,6 +5,7 @@ use core::arch::asm;
 use core::ffi::{CStr, c_char, c_void};
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 /// Numbers of x86_64 (include/uapi/asm-generic/unistd.h has them all since 5.x at one place).
 mod nr {
@@ -21,6 +22,7 @@ mod nr {
     pub(super) const MMAP: usize = 9;
     pub(super) const SETDOMAINNAME: usize = 171;
     pub(super) const SCHED_SETAFFINITY: usize = 203;
+    pub(super) const CLOCK_GETTIME: usize = 228;
     pub(super) const EXIT_GROUP: usize = 231;
     pub(super) const SET_MEMPOLICY: usize = 238;
     pub(super) const KEYCTL: usize = 250;
@@ -185,17 +187,25 @@ pub fn fork(flags: u64) -> Result<i32, Errno> {
     Ok(i32::try_from(pid).unwrap_or(0))
 }
 
-/// The same with a pidfd of the child for the parent.
-pub fn fork_with_pidfd() -> Result<Option<OwnedFd>, Errno> {
+/// The same with pid and pidfd of the child for the parent.
+pub fn fork_with_pidfd() -> Result<Option<(Pid, OwnedFd)>, Errno> {
     let mut pidfd: i32 = -1;
     let args =
         CloneArgs { flags: CLONE_PIDFD, pidfd: (&raw mut pidfd) as u64, exit_signal: SIGCHLD, ..CloneArgs::default() };
     // SAFETY: as above; the kernel writes the new descriptor to `pidfd`.
-    match unsafe { syscall(nr::CLONE3, [(&raw const args) as usize, size_of::<CloneArgs>(), 0, 0, 0]) }? {
-        0 => Ok(None),
-        // SAFETY: just made for us.
-        _ => Ok(Some(unsafe { OwnedFd::from_raw_fd(core::hint::black_box(pidfd)) })),
-    }
+    let pid = unsafe { syscall(nr::CLONE3, [(&raw const args) as usize, size_of::<CloneArgs>(), 0, 0, 0]) }?;
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+    // SAFETY: just made for us.
+    Ok(Some((pid, unsafe { OwnedFd::from_raw_fd(core::hint::black_box(pidfd)) })))
+}
+
+/// `clock_gettime(CLOCK_MONOTONIC)`: to measure how long something takes.
+pub fn milliseconds() -> u64 {
+    const CLOCK_MONOTONIC: usize = 1;
+    let mut time = [0u64; 2];
+    // SAFETY: a timespec is two words.
+    let _ = unsafe { syscall(nr::CLOCK_GETTIME, [CLOCK_MONOTONIC, time.as_mut_ptr() as usize, 0, 0, 0]) };
+    time[0] * 1000 + time[1] / 1_000_000
 }
 
 /// `pidfd_send_signal(2)`.

@@ -1,6 +1,7 @@
 //! Making the container's groups.
 #![forbid(unsafe_code)]
 use super::directory::{Directory, Version};
+use crate::plan::cgroup::Group;
 use crate::{Error, ErrorKind, Result};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
@@ -22,17 +23,47 @@ impl Created {
     }
 }
 
+/// An error if somebody lives in the groups already. They are looked at again when they are made.
+pub(crate) fn refuse_busy(groups: &[Group]) -> Result<()> {
+    // A container is in all of its groups: one tells.
+    let Some(Ok(group)) = groups.first().map(|group| Directory::open(&group.directory)) else { return Ok(()) };
+    refuse_processes(&group, &groups[0].directory)
+}
+
+fn refuse_processes(group: &Directory, directory: &Path) -> Result<()> {
+    let failed =
+        |errno| Error::system(format!("look at the cgroup {}", directory.display()), "read(cgroup.procs)", errno);
+    match group.pids().map_err(failed)?.len() {
+        0 => Ok(()),
+        found => {
+            let message = format!("container's cgroup is not empty: {found} process(es) found");
+            Err(Error::new(ErrorKind::Exists, message).detail(directory.display().to_string()))
+        }
+    }
+}
+
 /// Makes each group with its parents. An existing one is taken if it is empty. After a failure there is nothing
 /// that was not there before.
-pub(crate) fn create(directories: &[PathBuf]) -> Result<Created> {
+pub(crate) fn create(groups: &[Group]) -> Result<Created> {
     let mut created = Created::default();
-    for directory in directories {
-        if let Err(error) = make(directory, &mut created.made) {
+    for group in groups {
+        if let Err(error) = make_usual(group, &mut created.made) {
             created.undo();
             return Err(error);
         }
     }
     Ok(created)
+}
+
+/// Usually a cgroup v1 group is the only thing that is missing: then it is made, and that is all. A cpuset needs its
+/// parents' processors, a freezer could be below a frozen one, and v2 wants controllers enabled above.
+fn make_usual(group: &Group, made: &mut Vec<PathBuf>) -> Result<()> {
+    let plain = !group.unified && !group.controllers.iter().any(|name| matches!(&**name, "cpuset" | "freezer"));
+    if plain && rustix::fs::mkdir(&group.directory, Mode::from_raw_mode(0o755)).is_ok() {
+        made.push(group.directory.clone());
+        return Ok(());
+    }
+    make(&group.directory, made)
 }
 
 fn make(directory: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
@@ -87,11 +118,7 @@ fn make(directory: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
         inherit_cpuset(&group);
     }
     if !is_new {
-        let pids = group.pids().map_err(|errno| failed("read(cgroup.procs)", errno))?;
-        if !pids.is_empty() {
-            let message = format!("container's cgroup is not empty: {} process(es) found", pids.len());
-            return Err(Error::new(ErrorKind::Exists, message).detail(directory.display().to_string()));
-        }
+        refuse_processes(&group, directory)?;
     }
     if super::freezer::state(&group, version) != super::freezer::State::Thawed {
         let message = "container's cgroup unexpectedly frozen";

@@ -3,7 +3,6 @@
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString, OsStr};
-use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -52,17 +51,18 @@ impl Directory {
     }
 
     pub(super) fn read(&self, name: &str) -> Result<String, Errno> {
-        let mut text = String::new();
-        let mut file = std::fs::File::from(self.open_file(name, OFlags::RDONLY)?);
-        file.read_to_string(&mut text).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::ILSEQ))?;
-        Ok(text)
+        let file = self.open_file(name, OFlags::RDONLY)?;
+        let mut text = Vec::with_capacity(512);
+        while rustix::io::read(&file, rustix::buffer::spare_capacity(&mut text))? > 0 {
+            text.reserve(512);
+        }
+        String::from_utf8(text).map_err(|_| Errno::ILSEQ)
     }
 
     /// One write(2), as the kernel's parsers want it. Fails with the call's name.
     pub(super) fn write(&self, name: &str, value: &str) -> Result<(), (&'static str, Errno)> {
         let file = self.open_file(name, OFlags::WRONLY).map_err(|errno| ("openat", errno))?;
-        let written = std::fs::File::from(file).write(value.as_bytes());
-        written.map(drop).map_err(|error| ("write", Errno::from_io_error(&error).unwrap_or(Errno::IO)))
+        rustix::io::write(&file, value.as_bytes()).map(drop).map_err(|errno| ("write", errno))
     }
 
     /// The value of `key` in a file of `key value` lines.

@@ -16,7 +16,7 @@ mod remove;
 mod stats;
 mod update;
 
-pub(crate) use create::{chown, create};
+pub(crate) use create::{chown, create, refuse_busy};
 pub(crate) use device_program::attach_device_program;
 pub(crate) use freezer::{freeze, is_frozen, thaw};
 pub(crate) use kill::kill_all;
@@ -29,6 +29,7 @@ use crate::plan::cgroup::Group;
 use crate::plan::line::Tolerate;
 use crate::{Error, Result};
 use directory::Directory;
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::path::Path;
 use std::time::Duration;
@@ -38,12 +39,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Writes `value` to a file of a group.
 pub(crate) fn write(file: &Path, value: &str, tolerate: &Tolerate) -> Result<()> {
-    let (parent, name) = split(file);
-    let group = Directory::open(parent).map_err(|errno| failure(file, value, "openat", errno))?;
-    match (group.write(name, value), tolerate) {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let written = rustix::fs::openat(CWD, file, flags, Mode::empty())
+        .map_err(|errno| ("openat", errno))
+        .and_then(|file| rustix::io::write(&file, value.as_bytes()).map(drop).map_err(|errno| ("write", errno)));
+    match (written, tolerate) {
         (Ok(()), _) | (Err((_, Errno::NOENT)), Tolerate::Missing) => Ok(()),
         (Err((_, Errno::NOENT)), Tolerate::Otherwise { file, value }) => write(file, value, &Tolerate::Nothing),
-        (Err((call, errno)), _) => Err(failure(file, value, call, errno).detail(hint(&group, name, value, errno))),
+        (Err((call, errno)), _) => {
+            let (parent, name) = split(file);
+            let hint = Directory::open(parent).map(|group| hint(&group, name, value, errno)).unwrap_or_default();
+            Err(failure(file, value, call, errno).detail(hint))
+        }
     }
 }
 

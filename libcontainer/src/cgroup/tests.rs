@@ -50,7 +50,7 @@ impl Lab {
     fn play(self) -> Lab {
         for step in &self.steps {
             match step {
-                HostStep::CreateCgroup { directories } => drop(create(directories).unwrap()),
+                HostStep::CreateCgroup { groups } => drop(create(groups).unwrap()),
                 HostStep::WriteCgroup { file, value, tolerate } => write(file, value, tolerate).unwrap(),
                 HostStep::AttachDeviceProgram { directory, program } => {
                     attach_device_program(directory, program).unwrap()
@@ -65,8 +65,7 @@ impl Lab {
     fn only_v2(mut self) -> Option<Lab> {
         self.groups.retain(|group| group.unified);
         self.steps.retain(|step| matches!(step, HostStep::CreateCgroup { .. }));
-        let directories = self.groups.iter().map(|group| group.directory.clone()).collect();
-        self.steps = vec![HostStep::CreateCgroup { directories }];
+        self.steps = vec![HostStep::CreateCgroup { groups: self.groups.clone() }];
         (!self.groups.is_empty()).then_some(self)
     }
 
@@ -104,8 +103,9 @@ impl Lab {
 
     /// As a container does it: no controllers on v2, which could not then have processes on the way.
     fn nest(&self, below: &str) {
-        let v1 = self.groups.iter().filter(|group| !group.unified).map(|group| group.directory.join(below));
-        create(&v1.collect::<Vec<_>>()).unwrap();
+        let mut v1: Vec<Group> = self.groups.iter().filter(|group| !group.unified).cloned().collect();
+        v1.iter_mut().for_each(|group| group.directory.push(below));
+        create(&v1).unwrap();
         for group in self.groups.iter().filter(|group| group.unified) {
             let made = Command::new("mkdir").arg("-p").arg(group.directory.join(below)).status().unwrap();
             assert!(made.success());
@@ -299,29 +299,30 @@ fn a_fork_bomb_is_killed() {
 fn an_existing_group_is_taken_if_it_is_empty() {
     let Some(lab) = Lab::new("existing", "{}") else { return };
     let lab = lab.play();
-    let directories: Vec<PathBuf> = lab.groups.iter().map(|group| group.directory.clone()).collect();
-    create(&directories).unwrap().undo();
-    assert!(directories.iter().all(|directory| directory.exists()), "they were there before");
+    create(&lab.groups).unwrap().undo();
+    assert!(lab.groups.iter().all(|group| group.directory.exists()), "they were there before");
     let mut child = lab.shell("", "exec sleep 1000");
-    let error = create(&directories).unwrap_err();
+    let error = create(&lab.groups).unwrap_err();
     assert!(error.to_string().starts_with("container's cgroup is not empty: 1 process(es) found"), "{error}");
     assert_eq!(error.kind(), ErrorKind::Exists);
     kill_all(&lab.groups, libc::SIGKILL).unwrap();
     child.wait().unwrap();
     freeze(&lab.groups).unwrap();
-    let error = create(&directories).unwrap_err();
+    let error = create(&lab.groups).unwrap_err();
     assert!(error.to_string().starts_with("container's cgroup unexpectedly frozen"), "{error}");
     // Below a frozen group neither.
-    let below: Vec<PathBuf> = directories.iter().map(|directory| directory.join("below")).collect();
+    let mut below = lab.groups.clone();
+    below.iter_mut().for_each(|group| group.directory.push("below"));
     assert!(create(&below).is_err());
-    assert!(below.iter().all(|directory| !directory.exists()), "what was made is gone");
+    assert!(below.iter().all(|group| !group.directory.exists()), "what was made is gone");
     thaw(&lab.groups).unwrap();
 }
 
 #[test]
 fn nothing_is_made_outside_of_a_cgroup_filesystem() {
     let directory = std::env::temp_dir().join(format!("plimsoll-no-cgroup-{}", std::process::id())).join("web");
-    let error = create(std::slice::from_ref(&directory)).unwrap_err();
+    let group = Group { controllers: Vec::new(), directory: directory.clone(), unified: true };
+    let error = create(&[group]).unwrap_err();
     assert!(error.to_string().contains("is not in a cgroup filesystem"), "{error}");
     assert!(!directory.parent().unwrap().exists());
 }

@@ -1,6 +1,7 @@
 //! `delete`: everything that `create` made, and nothing else.
 use super::{Container, Status, state};
-use crate::launch::hooks;
+use crate::launch::{hooks, intel_rdt};
+use crate::plan::hooks_of;
 use crate::plan::line::HookKind;
 use crate::{Error, ErrorKind, Result, cgroup, sys};
 use oci_spec::runtime::Spec;
@@ -25,13 +26,18 @@ impl Container {
                 }
             }
         }
-        // Whoever is still at it (a create, a start) fails now and lets go of the lock.
+        if !self.folder.try_lock()? {
+            // Whoever is still at it (a create) fails now and lets go.
+            self.end()?;
+            self.folder.lock()?;
+        }
+        if self.child.is_none() {
+            // Somebody may have changed it since it was read.
+            self.record = self.folder.read_record()?;
+        }
         self.end()?;
-        self.folder.lock()?;
-        self.record = self.folder.read_record()?;
-        self.end()?;
-        let spec = self.bundle().ok().map(|bundle| bundle.spec().clone());
-        self.destroy(spec.as_ref())
+        let bundle = if self.record.has_poststop { self.bundle().ok() } else { None };
+        self.destroy(bundle.as_ref().map(|bundle| bundle.spec()))
     }
 
     /// Ends every process and waits for it.
@@ -51,13 +57,14 @@ impl Container {
         Ok(())
     }
 
-    /// Removes the cgroups, then the record, then runs the poststop hooks, whose failures are only warned of.
+    /// Removes the cgroups and resctrl groups, then the record, then runs the poststop hooks, whose failures are only warned of.
     pub(super) fn destroy(&self, spec: Option<&Spec>) -> Result<()> {
         cgroup::remove(&self.record.cgroups)?;
+        intel_rdt::remove(&self.record.intel_rdt)?;
         self.folder.remove()?;
-        let Some(all) = spec.and_then(|spec| spec.hooks().as_ref()) else { return Ok(()) };
+        let Some(spec) = spec else { return Ok(()) };
         let state = state::for_hooks(&self.record, "stopped", 0);
-        for (index, hook) in hooks::of_kind(all, HookKind::Poststop).iter().enumerate() {
+        for (index, hook) in hooks_of(spec, HookKind::Poststop).iter().enumerate() {
             if let Err(error) = hooks::run(hook, HookKind::Poststop, index, &self.record.bundle, &state, None) {
                 log::warn!("{error}");
             }

@@ -32,7 +32,9 @@ impl Container {
             }
             options.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, pid))
         };
-        let describe = |status: &str, pid: i32| state::for_hooks(&self.record, status, pid);
+        // The state is that of the container, whose pid is init's.
+        let init = self.record.init.map_or(0, |init| init.pid);
+        let describe = |status: &str, _: i32| state::for_hooks(&self.record, status, init);
         let mut host = Host {
             spec: bundle.spec(),
             bundle: bundle.path(),

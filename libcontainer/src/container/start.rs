@@ -2,8 +2,8 @@
 use super::{Container, Status, state};
 use crate::launch::{Channel, Heard, explain, hooks};
 use crate::plan::line::HookKind;
-use crate::plan::{self, PlanOptions};
-use crate::{Error, ErrorKind, HostFacts, Result, launch};
+use crate::plan::{self, hooks_of};
+use crate::{Bundle, Error, ErrorKind, HostFacts, Result, launch};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use rustix::net::SocketType;
@@ -11,23 +11,19 @@ use rustix::net::SocketType;
 impl Container {
     /// Runs the user's program, and then the poststart hooks. Fails with runc's wording if it cannot be executed.
     pub fn start(&self) -> Result<()> {
-        match self.status()? {
-            Status::Created => {}
-            Status::Stopped => return Err(wrong("cannot start a container that has stopped")),
-            Status::Running => return Err(wrong("cannot start an already running container")),
-            Status::Paused => return Err(wrong("cannot start a container in the paused state")),
-            Status::Creating => return Err(wrong("cannot start a container in the creating state")),
+        // Whoever has just made it knows.
+        if self.child.is_none() {
+            self.check_created()?;
         }
-        let bundle = self.bundle()?;
-        if bundle.spec().process().is_none() {
+        if !self.record.has_process {
             return Err(Error::config("/process", "process property must not be empty"));
         }
         let path = self.folder.start_socket();
         let socket = match launch::descriptors::connect(&path, SocketType::SEQPACKET) {
-            // Somebody else was faster.
+            // Somebody else was faster, or init is no more.
             Err(Errno::CONNREFUSED | Errno::NOENT | Errno::AGAIN) => {
                 let _ = rustix::fs::unlinkat(self.folder.fd(), launch::START_SOCKET, AtFlags::empty());
-                return Err(wrong("cannot start an already running container"));
+                return self.check_created().and(Err(wrong("cannot start an already running container")));
             }
             connected => {
                 connected.map_err(|errno| Error::system("start the container", "connect(start.sock)", errno))?
@@ -36,32 +32,54 @@ impl Container {
         // Gone before the program runs: from here on the status is `running`.
         let _ = rustix::fs::unlinkat(self.folder.fd(), launch::START_SOCKET, AtFlags::empty());
         match Channel::new(socket).receive()? {
-            Heard::Failed(words) => {
-                // Only now is the plan needed: to say which line it was.
-                let options = PlanOptions {
-                    id: self.record.id.clone(),
-                    cgroup_manager: self.record.cgroup_manager,
-                    ..PlanOptions::default()
-                };
-                let plan = plan::create(bundle.path(), bundle.spec(), &HostFacts::probe()?, &options)?;
-                Err(explain(&plan.lines, &words))
+            Heard::Failed(mut words) => {
+                // Only now is the plan needed: to say which line it was, counted from the end, which is the same
+                // whatever has changed on the host since.
+                let bundle = self.bundle()?;
+                let plan = plan::create(bundle.path(), bundle.spec(), &HostFacts::probe()?, &self.record.planned)?;
+                let line = (usize::from(words.line) + plan.lines.len()).saturating_sub(self.record.plan_lines);
+                words.line = u16::try_from(line).unwrap_or(u16::MAX);
+                let error = explain(&plan.lines, &words);
+                if error.kind() == ErrorKind::Hook {
+                    self.abandon(&bundle);
+                }
+                Err(error)
             }
-            _ => self.run_poststart(&bundle),
+            _ if self.record.has_poststart => {
+                let bundle = self.bundle()?;
+                self.run_poststart(&bundle).inspect_err(|_| self.abandon(&bundle))
+            }
+            _ => Ok(()),
         }
     }
 
-    fn run_poststart(&self, bundle: &crate::Bundle) -> Result<()> {
-        let Some(all) = bundle.spec().hooks() else { return Ok(()) };
+    /// Only what is created can be started.
+    fn check_created(&self) -> Result<()> {
+        match self.status()? {
+            Status::Created => Ok(()),
+            Status::Stopped => Err(wrong("cannot start a container that has stopped")),
+            Status::Running => Err(wrong("cannot start an already running container")),
+            Status::Paused => Err(wrong("cannot start a container in the paused state")),
+            Status::Creating => Err(wrong("cannot start a container in the creating state")),
+        }
+    }
+
+    /// A hook that fails ends the container: "stop the container, and continue the lifecycle at step 12" (runtime.md),
+    /// which is what `delete` does.
+    fn abandon(&self, bundle: &Bundle) {
+        let gone = self.end().and_then(|()| self.folder.lock()).and_then(|()| self.destroy(Some(bundle.spec())));
+        if let Err(remains) = gone {
+            log::warn!("clean up after a failed hook: {remains}");
+        }
+    }
+
+    fn run_poststart(&self, bundle: &Bundle) -> Result<()> {
         let pid = self.record.init.map_or(0, |init| init.pid);
         let state = state::for_hooks(&self.record, "running", pid);
-        for (index, hook) in hooks::of_kind(all, HookKind::Poststart).iter().enumerate() {
-            // runtime-spec 1.3: a failed poststart hook is an error and stops the container.
-            if let Err(error) = hooks::run(hook, HookKind::Poststart, index, bundle.path(), &state, None) {
-                let _ = self.kill(libc::SIGKILL, true);
-                return Err(error);
-            }
-        }
-        Ok(())
+        let hooks = hooks_of(bundle.spec(), HookKind::Poststart).iter().enumerate();
+        hooks
+            .into_iter()
+            .try_for_each(|(index, hook)| hooks::run(hook, HookKind::Poststart, index, bundle.path(), &state, None))
     }
 }
 

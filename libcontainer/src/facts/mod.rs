@@ -22,6 +22,8 @@ pub struct HostFacts {
     pub setgroups_denied: bool,
     /// The cgroup hierarchies, each with the caller's own place in it.
     pub hierarchies: Vec<Hierarchy>,
+    /// Where resctrl is mounted: the classes and monitors of Intel RDT.
+    pub resctrl: Option<PathBuf>,
 }
 
 /// One mounted cgroup hierarchy.

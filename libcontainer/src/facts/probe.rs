@@ -3,11 +3,14 @@
 
 use super::{Hierarchy, HostFacts};
 use crate::{Error, Result};
+use rustix::fs::{CWD, Mode, OFlags};
 use std::path::{Path, PathBuf};
 
 /// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of linux/magic.h.
 const CGROUP: i64 = 0x0027_e0eb;
 const CGROUP2: i64 = 0x6367_7270;
+/// `RDTGROUP_SUPER_MAGIC`
+const RESCTRL: i64 = 0x0765_5821;
 
 impl HostFacts {
     /// The facts of this process on this host.
@@ -24,12 +27,21 @@ impl HostFacts {
             // Never in the first one.
             setgroups_denied: in_user_namespace && read("/proc/self/setgroups")?.trim_end() == "deny",
             hierarchies: hierarchies(&read("/proc/self/cgroup")?)?,
+            resctrl: Some(PathBuf::from("/sys/fs/resctrl")).filter(|path| is(path, RESCTRL)),
         })
     }
 }
 
-fn read(path: &str) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|error| Error::io(format!("read {path}"), "open", &error))
+/// The kernel's small files, in one read each.
+fn read(path: impl AsRef<Path>) -> Result<String> {
+    let path = path.as_ref();
+    let fail = |errno| Error::system(format!("read {}", path.display()), "read", errno);
+    let file = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;
+    let mut text = Vec::with_capacity(4096);
+    while rustix::io::read(&file, rustix::buffer::spare_capacity(&mut text)).map_err(fail)? > 0 {
+        text.reserve(4096);
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Whether this process's user namespace is another than the first.
@@ -68,7 +80,7 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
             }
         };
         let controllers = if unified {
-            let available = std::fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default();
+            let available = read(mount.join("cgroup.controllers")).unwrap_or_default();
             available.split_ascii_whitespace().map(str::to_owned).collect()
         } else {
             controllers.split(',').map(str::to_owned).collect()

@@ -27,9 +27,10 @@ pub(crate) fn send(path: &Path, descriptor: BorrowedFd<'_>, payload: &[u8], what
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     control.push(SendAncillaryMessage::ScmRights(&riders));
-    rustix::net::sendmsg(&socket, &[IoSlice::new(payload)], &mut control, SendFlags::NOSIGNAL)
-        .map_err(|errno| fail("sendmsg", errno))
-        .map(drop)
+    let sent = rustix::net::sendmsg(&socket, &[IoSlice::new(payload)], &mut control, SendFlags::NOSIGNAL)
+        .map_err(|errno| fail("sendmsg", errno))?;
+    // A signal may have cut a long one short; the descriptor has gone with the first part.
+    super::entry::write_all(&socket, &payload[sent..]).map_err(|errno| fail("write", errno))
 }
 
 /// The descriptors from 3 on that the container is to keep have to be open, and have to be the caller's.

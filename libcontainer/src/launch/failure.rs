@@ -3,7 +3,7 @@ use super::channel::Words;
 use crate::plan::line::{Action, Line};
 use crate::{Error, ErrorKind};
 use rustix::io::Errno;
-use step::{Call, Step};
+use step::{Call, Lsm, Step};
 
 /// What was asked, where in config.json, which call, errno, and the kernel's words.
 pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
@@ -21,13 +21,35 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
             let message = format!("error running {kind} hook #{index}");
             match words.call {
                 Call::Wait | Call::Poll => Error::new(ErrorKind::Hook, format!("{message}: {}", words.detail)),
-                call => Error::system(message, call.name(), words.errno),
+                call => Error::system(message, call.name(), words.errno).kind_of(ErrorKind::Hook),
             }
+        }
+        (Action::Init(Step::SetExecLabel { lsm, .. }), call) if is_missing(call, words.errno) => Error::new(
+            ErrorKind::Unsupported,
+            match lsm {
+                Lsm::Apparmor => "apparmor: config provided but apparmor not supported",
+                Lsm::Selinux => "selinux label is specified in config, but selinux is disabled or not supported",
+            },
+        ),
+        // security_fs_context_parse_param(): who knows `context` is SELinux, and it is not here.
+        (Action::Init(Step::Mount { .. }), _) if words.detail.contains("Unknown parameter 'context'") => {
+            let message = "mount label is specified in config, but selinux is disabled or not supported";
+            Error::config("/linux/mountLabel", message).kind_of(ErrorKind::Unsupported)
         }
         _ => Error::system(line.to_string(), words.call.name(), words.errno).detail(words.detail.clone()),
     };
     let kind = if error.kind() == ErrorKind::System { ErrorKind::Init } else { error.kind() };
     error.kind_of(kind).at(line.origin.0.clone())
+}
+
+/// This kernel runs without the module that was to be given a label.
+fn is_missing(call: Call, errno: Errno) -> bool {
+    match call {
+        Call::LsmSetSelfAttr => errno == Errno::OPNOTSUPP,
+        // KERNEL(6.8): through procfs.
+        Call::Openat2 => errno == Errno::NOENT,
+        _ => false,
+    }
 }
 
 /// In the words of Go's exec.LookPath, which engines turn into exit statuses 126 and 127.

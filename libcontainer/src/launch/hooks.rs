@@ -1,40 +1,17 @@
 //! Hooks that run in the runtime's namespaces: prestart, createRuntime, poststart, poststop.
+use super::descriptors;
 use crate::plan::line::HookKind;
 use crate::{Error, ErrorKind, Result};
-use oci_spec::runtime::{Hook, Hooks};
+use oci_spec::runtime::Hook;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::BorrowedFd;
-use std::io::{Read, Write};
+use rustix::fs::SeekFrom;
+use rustix::process::{Pid, PidfdFlags};
+use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// The hooks of one kind, in their order.
-pub(crate) fn of_kind(hooks: &Hooks, kind: HookKind) -> &[Hook] {
-    #[allow(deprecated)]
-    let list = match kind {
-        HookKind::Prestart => hooks.prestart(),
-        HookKind::CreateRuntime => hooks.create_runtime(),
-        HookKind::CreateContainer => hooks.create_container(),
-        HookKind::StartContainer => hooks.start_container(),
-        HookKind::Poststart => hooks.poststart(),
-        HookKind::Poststop => hooks.poststop(),
-    };
-    list.as_deref().unwrap_or_default()
-}
-
-/// The key in config.json.
-pub(crate) fn key(kind: HookKind) -> &'static str {
-    match kind {
-        HookKind::Prestart => "prestart",
-        HookKind::CreateRuntime => "createRuntime",
-        HookKind::CreateContainer => "createContainer",
-        HookKind::StartContainer => "startContainer",
-        HookKind::Poststart => "poststart",
-        HookKind::Poststop => "poststop",
-    }
-}
 
 /// Runs one hook in the bundle's directory, the state on its standard input. Its environment is what config.json
 /// gives it and nothing of the container's or the caller's. It is stopped if `init` ends meanwhile: whoever deletes a container
@@ -48,8 +25,8 @@ pub(crate) fn run(
     init: Option<BorrowedFd<'_>>,
 ) -> Result<()> {
     let fail = |what: String| {
-        let message = format!("error running {} hook #{index}: {what}", key(kind));
-        Error::new(ErrorKind::Hook, message).at(format!("/hooks/{}/{index}", key(kind)))
+        let message = format!("error running {} hook #{index}: {what}", kind.key());
+        Error::new(ErrorKind::Hook, message).at(format!("/hooks/{}/{index}", kind.key()))
     };
     let mut command = Command::new(hook.path());
     if let Some([name, rest @ ..]) = hook.args().as_deref() {
@@ -57,15 +34,14 @@ pub(crate) fn run(
     }
     command.env_clear().envs(hook.env().iter().flatten().filter_map(|entry| entry.split_once('=')));
     command.current_dir(bundle).process_group(0);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A file, not a pipe: however long the state is, nobody has to wait for a hook that does not read it.
+    let state = descriptors::in_memory(state)?;
+    rustix::fs::seek(&state, SeekFrom::Start(0)).map_err(|errno| fail(crate::error::describe(errno)))?;
+    command.stdin(state).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| {
         let errno = rustix::io::Errno::from_io_error(&error);
         fail(format!("{}: {}", hook.path().display(), errno.map_or(error.to_string(), crate::error::describe)))
     })?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A hook need not read it; a short state fits the pipe, so that nothing here can block.
-        let _ = stdin.write_all(state);
-    }
     let seconds = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok());
     let deadline = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let said = match collect(&mut child, deadline, init) {
@@ -79,6 +55,7 @@ pub(crate) fn run(
             return Err(fail(match why {
                 Stopped::TooLong => format!("hook ran past specified timeout of {}.0s", seconds.unwrap_or_default()),
                 Stopped::InitEnded => "the container's init ended".to_owned(),
+                Stopped::Lost => "cannot be waited for".to_owned(),
             }));
         }
     };
@@ -94,27 +71,31 @@ pub(crate) fn run(
     Err(fail(format!("{how}, stdout: {stdout}, stderr: {stderr}")))
 }
 
-/// What a hook may say before the rest is dropped.
+/// As much as a pipe holds: what a hook may say before the rest is dropped.
 const LONGEST: usize = 64 * 1024;
 
 /// Why a hook was not waited for.
 enum Stopped {
     TooLong,
     InitEnded,
+    /// No descriptor left to hold it by.
+    Lost,
 }
 
-/// Reads both streams until they are closed.
+/// Reads both streams until the hook has ended (what it leaves running may keep them).
 fn collect(
-    child: &mut std::process::Child,
+    child: &mut Child,
     deadline: Option<Instant>,
     init: Option<BorrowedFd<'_>>,
 ) -> std::result::Result<[Vec<u8>; 2], Stopped> {
-    let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
-        return Ok([Vec::new(), Vec::new()]);
-    };
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Stopped::Lost)?;
+    let ended = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|_| Stopped::Lost)?;
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else { return Err(Stopped::Lost) };
+    let mut streams = (stdout, stderr);
     let mut said = [Vec::new(), Vec::new()];
     let mut open = [true, true];
-    while open != [false, false] {
+    let mut buffer = vec![0; LONGEST];
+    loop {
         let left = match deadline {
             None => None,
             Some(deadline) => Some(deadline.checked_duration_since(Instant::now()).ok_or(Stopped::TooLong)?),
@@ -122,31 +103,33 @@ fn collect(
         let limit = left.and_then(|left| Timespec::try_from(left).ok());
         // A closed stream is not asked again: POLLHUP would be said for ever.
         let ask = |open: bool| if open { PollFlags::IN } else { PollFlags::empty() };
-        let mut streams = vec![PollFd::new(&stdout, ask(open[0])), PollFd::new(&stderr, ask(open[1]))];
-        streams.extend(init.iter().map(|init| PollFd::new(init, PollFlags::IN)));
-        match rustix::event::poll(&mut streams, limit.as_ref()) {
+        let mut events = [
+            PollFd::new(&streams.0, ask(open[0])),
+            PollFd::new(&streams.1, ask(open[1])),
+            PollFd::new(&ended, PollFlags::IN),
+            // Nothing is asked of the second one: without an init its place is taken by the hook.
+            init.map_or(PollFd::new(&ended, PollFlags::empty()), |init| PollFd::from_borrowed_fd(init, PollFlags::IN)),
+        ];
+        match rustix::event::poll(&mut events, limit.as_ref()) {
             Ok(0) => return Err(Stopped::TooLong),
             Err(rustix::io::Errno::INTR) => continue,
-            Err(_) => return Ok(said),
-            Ok(_) => {}
+            polled => _ = polled.map_err(|_| Stopped::Lost)?,
         }
-        if streams.get(2).is_some_and(|init| !init.revents().is_empty()) {
-            return Err(Stopped::InitEnded);
-        }
-        let ready = [0, 1].map(|at| open[at] && !streams[at].revents().is_empty());
-        let mut buffer = [0; 4096];
-        for at in [0, 1] {
-            if ready[at] {
-                let read = if at == 0 { stdout.read(&mut buffer) } else { stderr.read(&mut buffer) };
-                match read {
-                    Ok(n @ 1..) => {
-                        let room = LONGEST.saturating_sub(said[at].len());
-                        said[at].extend_from_slice(&buffer[..n.min(room)]);
-                    }
-                    _ => open[at] = false,
-                }
+        let [out, err, ended, init_ended] = events.map(|event| !event.revents().is_empty());
+        for (at, ready) in [out, err].into_iter().enumerate() {
+            if ready && open[at] {
+                let read = if at == 0 { streams.0.read(&mut buffer) } else { streams.1.read(&mut buffer) };
+                let n = read.unwrap_or(0);
+                let room = LONGEST - said[at].len();
+                said[at].extend_from_slice(&buffer[..n.min(room)]);
+                open[at] = n > 0;
             }
         }
+        if ended {
+            return Ok(said);
+        }
+        if init_ended {
+            return Err(Stopped::InitEnded);
+        }
     }
-    Ok(said)
 }

@@ -5,13 +5,17 @@ mod entry;
 mod failure;
 pub(crate) mod hooks;
 mod id_mappings;
+pub(crate) mod intel_rdt;
+mod net_devices;
 mod open_mount;
+mod seccomp_listener;
 
 pub(crate) use channel::{Channel, Heard};
 pub(crate) use entry::{fd_path, write_all};
 pub(crate) use failure::explain;
 
 use crate::cgroup;
+use crate::plan::hooks_of;
 use crate::plan::line::{Action, HostStep, Line};
 use crate::{Error, ErrorKind, Result, sys};
 use entry::Entry;
@@ -64,7 +68,7 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
     let (pid, pidfd, descriptors) = entry::start(&entry, step)?;
     // Init's end must be open nowhere else, or its death would not be heard.
     drop(entry);
-    let mut launch = Launch { lines, host, channel, pid, pidfd, console: None, settled: false };
+    let mut launch = Launch { lines, host, channel, pid, pidfd, console: None, made_rdt: Vec::new(), settled: false };
     launch.run(clone + 1, descriptors)?;
     launch.settled = true;
     let Launch { pid, ref pidfd, ref mut console, .. } = launch;
@@ -78,7 +82,7 @@ fn before_clone(line: &Line) -> Result<()> {
         return Err(Error::new(ErrorKind::System, "a line of init's before the clone"));
     };
     match step {
-        HostStep::CreateCgroup { directories } => cgroup::create(directories).map(drop),
+        HostStep::CreateCgroup { groups } => cgroup::create(groups).map(drop),
         HostStep::WriteCgroup { file, value, tolerate } => cgroup::write(file, value, tolerate),
         HostStep::AttachDeviceProgram { directory, program } => cgroup::attach_device_program(directory, program),
         HostStep::ChownCgroup { directory, uid } => cgroup::chown(directory, *uid),
@@ -94,6 +98,8 @@ struct Launch<'l, 'h, 'a> {
     pid: i32,
     pidfd: OwnedFd,
     console: Option<OwnedFd>,
+    /// Groups of resctrl, the last first, to be undone if anything fails.
+    made_rdt: Vec<PathBuf>,
     settled: bool,
 }
 
@@ -175,19 +181,24 @@ impl Launch<'_, '_, '_> {
                 let gone = || Error::new(ErrorKind::NotRunning, "container not running");
                 self.host.init.take().ok_or_else(gone).map(Some)
             }
-            HostStep::OpenMount { source, recursive, id_map } => {
-                open_mount::open(self.host.state, source, *recursive, id_map.as_ref()).map(Some)
+            HostStep::OpenMount { source, recursive, shared, id_map } => {
+                let mount = open_mount::open(self.host.state, source, *recursive, id_map.as_ref())?;
+                if !shared {
+                    open_mount::isolate(mount.as_fd(), source)?;
+                }
+                Ok(Some(mount))
             }
             HostStep::RunHook { kind, index } => {
-                let hooks = self.host.spec.hooks().as_ref();
-                let hook = hooks.and_then(|hooks| hooks::of_kind(hooks, *kind).get(*index));
+                let hook = hooks_of(self.host.spec, *kind).get(*index);
                 let state = (self.host.describe)("creating", self.pid);
                 hook.map_or(Ok(()), |hook| {
                     hooks::run(hook, *kind, *index, self.host.bundle, &state, Some(self.pidfd.as_fd()))
                 })
                 .map(|()| None)
             }
-            HostStep::SendState { status } => descriptors::in_memory(&(self.host.describe)(status, self.pid)).map(Some),
+            HostStep::SendState { status } => {
+                descriptors::in_memory(&(self.host.describe)(status, pid_inside(self.pid))).map(Some)
+            }
             HostStep::SetRlimit { resource, name, soft, hard } => sys::prlimit(self.pid, *resource, *soft, *hard)
                 .map_err(|errno| Error::system(format!("set {name} to {soft}:{hard}"), "prlimit", errno))
                 .map(|()| None),
@@ -209,9 +220,29 @@ impl Launch<'_, '_, '_> {
             | HostStep::WriteCgroup { .. }
             | HostStep::AttachDeviceProgram { .. }
             | HostStep::ChownCgroup { .. } => before_clone(line).map(|()| None),
-            HostStep::Clone { .. } | HostStep::MoveNetDevice { .. } | HostStep::ForwardSeccompListener { .. } => {
-                Err(Error::new(ErrorKind::Unsupported, "not supported"))
+            HostStep::MakeRdtClass { directory, schemata, shared } => {
+                if intel_rdt::make_class(directory, *shared, schemata)? {
+                    self.made_rdt.insert(0, directory.clone());
+                    intel_rdt::write_schemata(directory, schemata)?;
+                }
+                Ok(None)
             }
+            HostStep::MakeRdtMonitor { directory } => {
+                intel_rdt::make_monitor(directory)?;
+                self.made_rdt.insert(0, directory.clone());
+                Ok(None)
+            }
+            HostStep::JoinRdtGroup { directory } => intel_rdt::join(directory, self.pid).map(|()| None),
+            HostStep::MoveNetDevice { name, new_name } => {
+                net_devices::move_into(self.pid, name, new_name).map(|()| None)
+            }
+            HostStep::ForwardSeccompListener { path, metadata, status } => {
+                let lost = || Error::new(ErrorKind::System, "init sent no seccomp listener");
+                let listener = rider.take().ok_or_else(lost)?;
+                let state = (self.host.describe)(status, self.pid);
+                seccomp_listener::forward(listener.as_fd(), path, metadata, self.pid, &state).map(|()| None)
+            }
+            HostStep::Clone { .. } => Err(Error::new(ErrorKind::System, "a second clone")),
         }
     }
 
@@ -247,8 +278,16 @@ impl Drop for Launch<'_, '_, '_> {
         if !self.settled {
             let _ = sys::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
             reap(self.pidfd.as_fd());
+            let _ = intel_rdt::remove(&self.made_rdt);
         }
     }
+}
+
+/// The pid as the process itself sees it, which is what hooks in its namespaces are told (config.md, "Hooks").
+fn pid_inside(pid: i32) -> i32 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    pids.and_then(|pids| pids.split_ascii_whitespace().next_back()?.parse().ok()).unwrap_or(pid)
 }
 
 /// Waits for a child and forgets how it ended.

@@ -7,6 +7,7 @@ use crate::sys::{self, MountAttr};
 use crate::{Error, Result};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 use std::path::Path;
 
@@ -31,10 +32,21 @@ pub(super) fn open(
         let namespace = user_namespace(state, map)?;
         let userns_fd = u64::from(namespace.as_raw_fd().unsigned_abs());
         let attr = MountAttr { set: MOUNT_ATTR_IDMAP, userns_fd, ..MountAttr::default() };
-        sys::mount_setattr(mount.as_fd(), map.recursive, &attr)
-            .map_err(|errno| Error::system(what(), "mount_setattr(MOUNT_ATTR_IDMAP)", errno))?;
+        sys::mount_setattr(mount.as_fd(), map.recursive, &attr).map_err(|errno| {
+            let hint = "hint: its filesystem does not support id-mapped mounts";
+            let error = Error::system(what(), "mount_setattr(MOUNT_ATTR_IDMAP)", errno);
+            if errno == Errno::INVAL { error.detail(hint) } else { error }
+        })?;
     }
     Ok(mount)
+}
+
+/// What is mounted below it later stays in the container; what the host mounts there still arrives.
+pub(super) fn isolate(mount: BorrowedFd<'_>, source: &Path) -> Result<()> {
+    let attr = MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() };
+    sys::mount_setattr(mount, true, &attr).map_err(|errno| {
+        Error::system(format!("open the mount source {}", source.display()), "mount_setattr(MS_SLAVE)", errno)
+    })
 }
 
 /// A user namespace with this mapping, which exists as long as somebody holds it. It takes a process to make

@@ -3,6 +3,7 @@
 
 use super::Plan;
 use super::capabilities::names as capability_names;
+use super::cgroup::Group;
 use super::mount_options::{ATTRIBUTES, PRIVATE, REC, SHARED, SLAVE, UNBINDABLE};
 use oci_spec::runtime::LinuxNamespaceType;
 use std::fmt::{self, Write as _};
@@ -48,7 +49,7 @@ pub(crate) enum Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HostStep {
     /// Make the container's cgroup in every hierarchy (absolute directories). Existing ones are taken if empty.
-    CreateCgroup { directories: Vec<PathBuf> },
+    CreateCgroup { groups: Vec<Group> },
     /// Write a value to a file of one of these cgroups.
     WriteCgroup { file: PathBuf, value: String, tolerate: Tolerate },
     /// cgroup v2: load the device program (BPF instructions, 8 bytes each) and attach it to the group.
@@ -62,10 +63,17 @@ pub(crate) enum HostStep {
     WriteIdMaps { uid: Vec<IdMap>, gid: Vec<IdMap>, deny_setgroups: bool },
     /// Open a pidfd of the container's init, for an `exec` to join its namespaces: fills a slot.
     OpenProcess,
-    /// Open a bind source as a detached mount, id-mapped if there are maps: fills a slot.
-    OpenMount { source: PathBuf, recursive: bool, id_map: Option<IdMappedMount> },
+    /// Open a bind source as a detached mount, id-mapped if there are maps: fills a slot. What is mounted below it
+    /// later is seen on the host if it is `shared`.
+    OpenMount { source: PathBuf, recursive: bool, shared: bool, id_map: Option<IdMappedMount> },
     /// Move a network device into the container's network namespace.
     MoveNetDevice { name: String, new_name: String },
+    /// Make a class of service in resctrl with these schemata. A shared one may be there, if it has them.
+    MakeRdtClass { directory: PathBuf, schemata: Vec<String>, shared: bool },
+    /// Make a monitoring group in resctrl.
+    MakeRdtMonitor { directory: PathBuf },
+    /// Put init into a group of resctrl.
+    JoinRdtGroup { directory: PathBuf },
     /// Run a hook in the runtime's namespaces, the state on its standard input.
     RunHook { kind: HookKind, index: usize },
     /// Write the state for hooks that init runs to a descriptor that fills a slot.
@@ -74,8 +82,8 @@ pub(crate) enum HostStep {
     SetRlimit { resource: u32, name: String, soft: u64, hard: u64 },
     /// Take the console's master from init and pass it on.
     ForwardConsole,
-    /// Take the seccomp listener from init and send it to the agent.
-    ForwardSeccompListener { path: PathBuf, metadata: String },
+    /// Take the seccomp listener from init and send it to the agent, with the state of the container.
+    ForwardSeccompListener { path: PathBuf, metadata: String, status: &'static str },
     /// Listen for `start` on a socket in the state directory: fills a slot.
     ListenForStart,
     /// Write the container's pid and status to the store and to the pid file.
@@ -251,8 +259,8 @@ impl fmt::Display for Line {
 
 fn host_words(step: &HostStep) -> (&'static str, String) {
     match step {
-        HostStep::CreateCgroup { directories } => {
-            ("create-cgroup", joined(directories.iter().map(|path| path.display()), " "))
+        HostStep::CreateCgroup { groups } => {
+            ("create-cgroup", joined(groups.iter().map(|group| group.directory.display()), " "))
         }
         HostStep::WriteCgroup { file, value, tolerate } => {
             let otherwise = match tolerate {
@@ -281,10 +289,13 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             ("write-id-maps", format!("{}{denied}", both_maps(uid, gid)))
         }
         HostStep::OpenProcess => ("open-process", String::new()),
-        HostStep::OpenMount { source, recursive, id_map } => {
+        HostStep::OpenMount { source, recursive, shared, id_map } => {
             let mut detail = source.display().to_string();
             if *recursive {
                 detail.push_str(" recursive");
+            }
+            if *shared {
+                detail.push_str(" shared with the host");
             }
             if let Some(map) = id_map {
                 let recursively = if map.recursive { " recursively" } else { "" };
@@ -294,6 +305,13 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
         }
         HostStep::MoveNetDevice { name, new_name } if name == new_name => ("move-net-device", name.clone()),
         HostStep::MoveNetDevice { name, new_name } => ("move-net-device", format!("{name} as {new_name}")),
+        HostStep::MakeRdtClass { directory, schemata, shared } => {
+            let shared = if *shared { " unless it is there" } else { "" };
+            let schemata = schemata.join(", ");
+            ("make-rdt-class", format!("{} {schemata}", directory.display()).trim_end().to_owned() + shared)
+        }
+        HostStep::MakeRdtMonitor { directory } => ("make-rdt-monitor", directory.display().to_string()),
+        HostStep::JoinRdtGroup { directory } => ("join-rdt-group", directory.display().to_string()),
         HostStep::RunHook { kind, index } => ("run-hook", format!("{} {index}", kind.key())),
         HostStep::SendState { status } => ("send-state", (*status).to_owned()),
         HostStep::SetRlimit { name, soft, hard, .. } => {
@@ -333,7 +351,9 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         SetRootPropagation { propagation } => ("set-root-propagation", propagation_name(*propagation)),
         OpenRootfs { path } => ("open-rootfs", path.to_string()),
         AttachRootfs { path } => ("attach-rootfs", path.to_string()),
-        SetRlimit { resource, soft, hard } => ("set-rlimit", format!("{resource} {soft}:{hard}")),
+        SetRlimit { resource, soft, hard } => {
+            ("set-rlimit", format!("{} {}:{}", super::rlimits::name(*resource), limit(*soft), limit(*hard)))
+        }
         Mount { fstype, target, kind, options, attributes, propagation, copy_up, .. } => {
             let mut detail = format!("{fstype} on {target}{}", target_kind(*kind));
             push(&mut detail, &attribute_names(*attributes));

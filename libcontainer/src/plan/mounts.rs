@@ -3,8 +3,8 @@
 
 use super::cgroup::CgroupPlan;
 use super::line::{HostStep, IdMappedMount, InitStep, Line};
-use super::mount_options::{Options, RDONLY, parse};
-use super::{Context, Slots, block, given, host, id_mappings, init, namespaces, z};
+use super::mount_options::{Options, RDONLY, SHARED, parse};
+use super::{Context, Slots, block, given, host, id_mappings, init, namespaces, root, z};
 use crate::facts::Hierarchy;
 use crate::{Error, ErrorKind, Result};
 use oci_spec::runtime::Mount;
@@ -241,11 +241,14 @@ impl Mounts {
         let id_map = entry.id_mapped().map(|recursive| self.id_map(entry, recursive)).transpose()?;
         // Root of the container's user namespace may not pass a 0700 directory of the host; its own mount
         // namespace does not let it clone a mount alone that has others below either.
-        let by_host =
-            id_map.is_some() || (entry.context.facts.privileged && entry.context.namespaces.has(namespaces::USER));
+        let reachable = !entry.context.namespaces.has(namespaces::USER);
+        // Engines ask for both where the container's mounts are to reach the host; in the container's copy of the
+        // tree nothing is shared with it any more.
+        let shared = options.propagation & SHARED != 0 && root::is_shared(entry.context)?;
+        let by_host = id_map.is_some() || entry.context.facts.privileged && (shared || !reachable);
         let source = if by_host && !options.copy_symlink {
             let slot = slots.take()?;
-            self.lines.push(host(HostStep::OpenMount { source: path, recursive, id_map }, &*entry.origin));
+            self.lines.push(host(HostStep::OpenMount { source: path, recursive, shared, id_map }, &*entry.origin));
             Source::Slot(slot)
         } else {
             Source::Path(z(path, &format!("{}/source", entry.origin))?)
@@ -292,9 +295,8 @@ impl Mounts {
             return Err(entry.wrong(&format!("/options/{index}"), format!("a cgroup mount has no option \"{option}\"")));
         }
         let own: Vec<_> = hierarchies.iter().zip(&cgroup.mount_view).collect();
-        let v1: Vec<_> = own.iter().filter(|(hierarchy, _)| !hierarchy.unified).collect();
-        if !v1.is_empty() {
-            return self.cgroup_v1(entry, &v1);
+        if own.iter().any(|(hierarchy, _)| !hierarchy.unified) {
+            return self.cgroup_v1(entry, &own);
         }
         let Some((_, own)) = own.first() else {
             let message = "no cgroup hierarchy is mounted on this host";
@@ -311,7 +313,7 @@ impl Mounts {
     }
 
     /// A tmpfs with a mount for each hierarchy, and a link for each controller that shares one: what every host has.
-    fn cgroup_v1(&mut self, entry: &Entry, own: &[&(&Hierarchy, &PathBuf)]) -> Result<()> {
+    fn cgroup_v1(&mut self, entry: &Entry, own: &[(&Hierarchy, &PathBuf)]) -> Result<()> {
         let attributes = Attributes { set: all(&entry.options).set, clear: 0 };
         let origin = &*entry.origin;
         let tmpfs = InitStep::Mount {
@@ -327,10 +329,14 @@ impl Mounts {
         self.lines.push(init(tmpfs, origin));
         for (hierarchy, own) in own {
             let joined = hierarchy.controllers.join(",");
-            // As the host calls it: `name=systemd` is mounted at `systemd`.
-            let name = joined.trim_start_matches("name=");
+            // As the host calls it: `name=systemd` is mounted at `systemd`, the v2 side of a hybrid host at `unified`.
+            let name = if hierarchy.unified { "unified" } else { joined.trim_start_matches("name=") };
             let target = entry.target.join(name);
-            let step = if entry.context.namespaces.has(namespaces::CGROUP) {
+            let in_namespace = entry.context.namespaces.has(namespaces::CGROUP);
+            let step = if hierarchy.unified && in_namespace {
+                let (target, fallback) = (z(&target, origin)?, z(own, origin)?);
+                InitStep::MountCgroup2 { target, attributes, fallback }
+            } else if in_namespace {
                 // Its root is the container's group.
                 let controllers = hierarchy.controllers.iter().map(String::as_str);
                 let named = joined.starts_with("name=").then_some("none");
@@ -357,7 +363,8 @@ impl Mounts {
                 }
             };
             self.lines.push(init(step, origin));
-            for controller in hierarchy.controllers.iter().filter(|_| hierarchy.controllers.len() > 1) {
+            let shared = !hierarchy.unified && hierarchy.controllers.len() > 1;
+            for controller in hierarchy.controllers.iter().filter(|_| shared) {
                 let link = z(entry.target.join(controller), origin)?;
                 self.lines
                     .push(init(InitStep::Symlink { target: z(name, origin)?, path: link, replace: false }, origin));
@@ -520,6 +527,7 @@ mod tests {
                 hierarchy(&["cpu", "cpuacct"], "/sys/fs/cgroup/cpu,cpuacct"),
                 hierarchy(&["devices"], "/sys/fs/cgroup/devices"),
                 hierarchy(&["name=systemd"], "/sys/fs/cgroup/systemd"),
+                Hierarchy { unified: true, ..hierarchy(&["hugetlb", "misc"], "/sys/fs/cgroup/unified") },
             ],
             ..facts()
         };
@@ -533,6 +541,7 @@ mod tests {
              init symlink /sys/fs/cgroup/cpuacct → cpu,cpuacct
              init bind-mount /sys/fs/cgroup/devices/self/web on /sys/fs/cgroup/devices ro,nosuid
              init bind-mount /sys/fs/cgroup/systemd/self/web on /sys/fs/cgroup/systemd ro,nosuid
+             init bind-mount /sys/fs/cgroup/unified/self/web on /sys/fs/cgroup/unified ro,nosuid
              init remount /sys/fs/cgroup ro",
         );
         check_on(
@@ -547,6 +556,7 @@ mod tests {
              init symlink /sys/fs/cgroup/cpuacct → cpu,cpuacct
              init mount cgroup on /sys/fs/cgroup/devices ro,nosuid devices
              init mount cgroup on /sys/fs/cgroup/systemd ro,nosuid none,name=systemd
+             init mount-cgroup2 /sys/fs/cgroup/unified ro,nosuid or bind /sys/fs/cgroup/unified/self/web
              init remount /sys/fs/cgroup ro",
         );
     }

@@ -2,7 +2,7 @@
 //! make, which to join, in which order, and how often to fork.
 #![forbid(unsafe_code)]
 
-use super::line::{HostStep, InitStep, Line, Origin};
+use super::line::{HostStep, IdMap, InitStep, Line, Origin};
 use super::{Context, Slots, host, id_mappings, init, time_offsets, z};
 use crate::Result;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
@@ -124,10 +124,8 @@ impl<'a> Namespaces<'a> {
             lines.push(self.unshare(USER));
             lines.push(id_mappings::line(spec, facts));
             lines.extend(time.take().into_iter().flatten());
-            if self.has_root(spec) {
-                // Now, so that what the other namespaces hold (/dev/mqueue, say) belongs to the container's root.
-                lines.push(init(InitStep::BecomeRoot, "/linux/uidMappings"));
-            }
+            // Now, so that what the other namespaces hold (/dev/mqueue, say) belongs to somebody of the container.
+            lines.push(init(self.become_somebody(spec), "/linux/uidMappings"));
         }
 
         // clone3 has been the fork for a new pid namespace, unless that has to belong to a user namespace.
@@ -161,8 +159,8 @@ impl<'a> Namespaces<'a> {
             entry.opened = Some(host(HostStep::OpenProcess, "/linux/namespaces"));
             entry.lines.push(init(InitStep::JoinProcess { slot, namespaces: all }, "/linux/namespaces"));
         }
-        if self.has_root(spec) {
-            entry.lines.push(init(InitStep::BecomeRoot, self.origin(USER)));
+        if all & USER != 0 {
+            entry.lines.push(init(self.become_somebody(spec), self.origin(USER)));
         }
         if all & PID != 0 {
             entry.lines.push(init(InitStep::Fork { namespaces: 0 }, self.origin(PID)));
@@ -170,9 +168,18 @@ impl<'a> Namespaces<'a> {
         Ok(entry)
     }
 
-    /// The user namespace has somebody to become. Of one that is joined nothing else is known.
-    fn has_root(&self, spec: &Spec) -> bool {
-        self.has(USER) && (!self.is_new(USER) || id_mappings::is_mapped(&id_mappings::of(spec).0, 0))
+    /// Root of the user namespace; where nobody is mapped to root, whoever comes first: an unmapped user could
+    /// not make a single file. Of a namespace that is joined nothing is known, so root it is.
+    fn become_somebody(&self, spec: &Spec) -> InitStep {
+        let (uid, gid) = id_mappings::of(spec);
+        let first = |maps: &[IdMap]| match maps {
+            [first, ..] if !id_mappings::is_mapped(maps, 0) => first.container_id,
+            _ => 0,
+        };
+        match (first(&uid), first(&gid)) {
+            (0, 0) => InitStep::BecomeRoot,
+            (uid, gid) => InitStep::SetIds { uid, gid },
+        }
     }
 
     fn join(&self, joined: &Joined) -> Result<Line> {
@@ -298,12 +305,12 @@ mod tests {
                 "",
                 "host clone; init set-undumpable; init join user /u; init become-root; init unshare mount; init join pid /p; init join network /n; init fork",
             ),
-            // Nobody to become.
+            // No root to become.
             (
                 root,
                 "user mount",
                 r#""uidMappings": [{"containerID": 5, "hostID": 1000, "size": 1}], "gidMappings": [{"containerID": 5, "hostID": 1000, "size": 1}]"#,
-                "host clone; init unshare user; host write-id-maps uid 5:1000:1 gid 5:1000:1; init unshare mount; init set-undumpable",
+                "host clone; init unshare user; host write-id-maps uid 5:1000:1 gid 5:1000:1; init set-ids 5:5; init unshare mount; init set-undumpable",
             ),
         ];
         for (facts, listed, more, expected) in table {

@@ -20,9 +20,35 @@ pub(super) fn lines(process: &Process, in_user_namespace: bool) -> Vec<Line> {
         .collect()
 }
 
+/// `RLIMIT_NOFILE`, for people.
+pub(super) fn name(resource: u32) -> String {
+    let known = ALL.iter().find(|limit| number(**limit) == resource);
+    known.map_or_else(|| resource.to_string(), ToString::to_string)
+}
+
+use PosixRlimitType::*;
+
+const ALL: [PosixRlimitType; 16] = [
+    RlimitCpu,
+    RlimitFsize,
+    RlimitData,
+    RlimitStack,
+    RlimitCore,
+    RlimitRss,
+    RlimitNproc,
+    RlimitNofile,
+    RlimitMemlock,
+    RlimitAs,
+    RlimitLocks,
+    RlimitSigpending,
+    RlimitMsgqueue,
+    RlimitNice,
+    RlimitRtprio,
+    RlimitRttime,
+];
+
 /// resource.h: the numbers differ between architectures.
 fn number(limit: PosixRlimitType) -> u32 {
-    use PosixRlimitType::*;
     let number = match limit {
         RlimitCpu => libc::RLIMIT_CPU,
         RlimitFsize => libc::RLIMIT_FSIZE,
@@ -49,12 +75,29 @@ fn number(limit: PosixRlimitType) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use crate::plan::tests::{check_process, refused};
+    use crate::plan::tests::{check, check_process, refused};
+
+    const LIMITS: &str = r#""rlimits": [{"type": "RLIMIT_NOFILE", "soft": 512, "hard": 1024},
+        {"type": "RLIMIT_CORE", "soft": 0, "hard": 18446744073709551615}]"#;
 
     #[test]
-    fn the_host_sets_them() {
+    fn init_sets_them() {
         check_process(
-            r#""rlimits": [{"type": "RLIMIT_NOFILE", "soft": 512, "hard": 1024}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 18446744073709551615}]"#,
+            LIMITS,
+            "/process/rlimits",
+            "init set-rlimit RLIMIT_NOFILE 512:1024
+             init set-rlimit RLIMIT_CORE 0:unlimited",
+        );
+    }
+
+    #[test]
+    fn the_host_sets_them_in_a_user_namespace() {
+        let config = format!(
+            r#"{{"process": {{"args": ["a"], "cwd": "/", "user": {{}}, {LIMITS}}}, "linux": {{"namespaces": [{{"type": "user"}}, {{"type": "mount"}}],
+                "uidMappings": [{{"containerID": 0, "hostID": 1, "size": 1}}], "gidMappings": [{{"containerID": 0, "hostID": 1, "size": 1}}]}}}}"#
+        );
+        check(
+            &config,
             "/process/rlimits",
             "host set-rlimit RLIMIT_NOFILE 512:1024
              host set-rlimit RLIMIT_CORE 0:unlimited",

@@ -18,7 +18,7 @@ pub(super) fn prepare(context: &Context) -> Result<Vec<Line>> {
         return Ok(vec![open]);
     }
     let (propagation, origin) = match asked(context)? {
-        // pivot_root(2) refuses where the mount around is shared; the root itself keeps or gets what was asked for.
+        // pivot_root(2) refuses where the old or the new root is shared; the new one gets what was asked for afterwards.
         Some(asked) if asked & (SHARED | UNBINDABLE) != 0 => (SLAVE | REC, PROPAGATION),
         Some(asked) => (asked | REC, PROPAGATION),
         // New mounts of the host still arrive, ours do not leave.
@@ -26,11 +26,12 @@ pub(super) fn prepare(context: &Context) -> Result<Vec<Line>> {
     };
     let propagate = init(InitStep::SetRootPropagation { propagation }, origin);
     let attach = init(InitStep::AttachRootfs { path: path()? }, "/root/path");
-    Ok(match asked(context)? {
-        // Cloned while the host's mount is still shared: the clone is a peer of it, and stays one.
-        Some(asked) if asked & SHARED != 0 => vec![open, propagate, attach],
-        _ => vec![propagate, open, attach],
-    })
+    Ok(vec![propagate, open, attach])
+}
+
+/// Whether mounts in the container are to reach the host, where a bind mount asks for it.
+pub(super) fn is_shared(context: &Context) -> Result<bool> {
+    Ok(asked(context)?.is_some_and(|asked| asked & SHARED != 0))
 }
 
 /// Absolute, or relative to the bundle.
@@ -83,9 +84,13 @@ mod tests {
         check(
             r#"{"root": {"path": "rootfs", "readonly": true}}"#,
             "/root",
-            "init open-rootfs /bundle/rootfs\n init pivot-root\n init set-root-readonly",
+            "init open-rootfs /bundle/rootfs\n init attach-rootfs /bundle/rootfs\n init pivot-root\n init set-root-readonly",
         );
-        check(r#"{"root": {"path": "/srv/root"}}"#, "/root", "init open-rootfs /srv/root\n init pivot-root");
+        check(
+            r#"{"root": {"path": "/srv/root"}}"#,
+            "/root",
+            "init open-rootfs /srv/root\n init attach-rootfs /srv/root\n init pivot-root",
+        );
     }
 
     #[test]
@@ -98,17 +103,29 @@ mod tests {
         check(
             r#"{"linux": {"rootfsPropagation": "shared"}}"#,
             "/linux/rootfsP",
-            "init set-root-propagation shared\n init set-propagation shared",
+            "init set-root-propagation rslave\n init set-propagation shared",
         );
         check(
             r#"{"linux": {"rootfsPropagation": "runbindable"}}"#,
             "/linux/rootfsP",
-            "init set-root-propagation rprivate\n init set-propagation runbindable",
+            "init set-root-propagation rslave\n init set-propagation runbindable",
         );
         refused(
             r#"{"linux": {"rootfsPropagation": "public"}}"#,
             "config.json: /linux/rootfsPropagation: invalid rootfsPropagation \"public\"",
         );
+    }
+
+    #[test]
+    fn a_shared_root_is_opened_while_it_still_is() {
+        let order = |config: &str| {
+            let text = text_of(&plan_with(&spec_of(config), &crate::plan::tests::options()).unwrap(), "");
+            let root = text.lines().filter(|line| line.contains("rootfs") || line.contains("set-root-prop"));
+            root.filter_map(|line| line.split(' ').nth(1).map(str::to_owned)).collect::<Vec<_>>()
+        };
+        let shared = r#"{"linux": {"namespaces": [{"type": "mount"}], "rootfsPropagation": "shared"}}"#;
+        assert_eq!(order(shared), ["open-rootfs", "set-root-propagation", "attach-rootfs"]);
+        assert_eq!(order("{}"), ["set-root-propagation", "open-rootfs", "attach-rootfs"]);
     }
 
     #[test]

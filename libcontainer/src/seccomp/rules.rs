@@ -46,9 +46,10 @@ pub(super) fn entry(syscall: &LinuxSyscall, i: usize) -> Result<Entry, Problem> 
         if name.is_empty() {
             return problem(format!("/names/{j}"), "empty string is not a valid syscall");
         }
-        // The agent may have to be told before it can answer, and whoever tells it writes.
-        if name == "write" && syscall.action() == LinuxSeccompAction::ScmpActNotify {
-            return problem(format!("/names/{j}"), "SCMP_ACT_NOTIFY cannot be used for the write syscall");
+        // The agent has to be told before it can answer: runc writes, our init sends a message.
+        if matches!(&**name, "write" | "sendmsg") && syscall.action() == LinuxSeccompAction::ScmpActNotify {
+            let message = format!("SCMP_ACT_NOTIFY cannot be used for the {name} syscall");
+            return problem(format!("/names/{j}"), &message);
         }
         // Names that nobody knows are ignored: a profile may be newer than we are.
         calls.extend(Call::named(name));

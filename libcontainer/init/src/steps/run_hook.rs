@@ -1,13 +1,14 @@
 //! Hooks that run inside: createContainer and startContainer. The one place where init starts a process that stays its child.
-use crate::fault::{At, Fault, Result};
+use crate::fault::{At, Detail, Fault, Result};
 use crate::{Init, sys};
 use core::ffi::CStr;
 use core::fmt::Write;
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
-use rustix::process::{WaitId, WaitIdOptions};
+use rustix::process::{Signal, WaitId, WaitIdOptions};
 use step::{Call, Slot};
 
 const SIGKILL: usize = 9;
@@ -21,65 +22,87 @@ pub(super) struct Hook<'a> {
     pub(super) timeout: u32,
 }
 
+#[inline(never)]
 pub(super) fn run(init: &mut Init, hook: &Hook<'_>, state: Slot) -> Result {
     // Every hook reads the state from its beginning.
     let state = init.slots.get(state)?;
     rustix::fs::seek(state, rustix::fs::SeekFrom::Start(0)).at(Call::Read)?;
     // Carries the errno of a failed execve; closed by a successful one.
     let (heard, said) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).at(Call::Read)?;
-    let Some(pidfd) = sys::fork_with_pidfd().at(Call::Fork)? else {
-        let errno = execute(init, hook, state);
+    // What it says is for the error, if there is one: the container's streams are the program's.
+    let (output, stream) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).at(Call::Read)?;
+    let Some((pid, pidfd)) = sys::fork_with_pidfd().at(Call::Fork)? else {
+        let errno = execute(init.umask, hook, state, &stream);
         let _ = rustix::io::write(&said, &errno.raw_os_error().to_ne_bytes());
         sys::exit(127)
     };
-    drop(said);
-    let outcome = wait(&pidfd, &heard, hook.timeout);
-    match outcome {
-        Ok(0) => Ok(()),
-        Ok(status) => {
-            let _ = write!(init.detail, "exit status {status}");
+    drop((said, stream));
+    let mut errno = [0; 4];
+    if rustix::io::read(&heard, &mut errno).at(Call::Read)? == 4 {
+        reap(&pidfd)?;
+        return Err(Fault::new(Call::Execve, Errno::from_raw_os_error(i32::from_ne_bytes(errno))));
+    }
+    let mut words = Detail::default();
+    if !has_ended(&pidfd, &output, hook.timeout, &mut words)? {
+        // All of its session, then whoever has left that.
+        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+        let _ = sys::pidfd_send_signal(pidfd.as_fd(), SIGKILL);
+        reap(&pidfd)?;
+        let _ = write!(init.detail, "hook ran past specified timeout of {}.0s", hook.timeout);
+        return Err(Fault::new(Call::Poll, Errno::TIMEDOUT));
+    }
+    match reap(&pidfd)? {
+        0 => Ok(()),
+        status => {
+            let _ = write!(init.detail, "exit status {status}, output: ");
+            init.detail.say(words.as_bytes().trim_ascii_end());
             Err(Fault::new(Call::Wait, Errno::CHILD))
-        }
-        Err(fault) => {
-            if fault.errno == Errno::TIMEDOUT {
-                let _ = write!(init.detail, "hook ran past specified timeout of {}.0s", hook.timeout);
-            }
-            Err(fault)
         }
     }
 }
 
 /// In the child: stdin is the state, nothing else of init's stays open.
-fn execute(init: &Init, hook: &Hook<'_>, state: rustix::fd::BorrowedFd<'_>) -> Errno {
-    rustix::process::umask(init.umask);
+fn execute(umask: Mode, hook: &Hook<'_>, state: BorrowedFd<'_>, stream: &OwnedFd) -> Errno {
+    rustix::process::umask(umask);
     // A session of its own, so that a timeout ends all of it.
     let _ = rustix::process::setsid();
-    match rustix::stdio::dup2_stdin(state) {
+    let streams = rustix::stdio::dup2_stdin(state)
+        .and_then(|()| rustix::stdio::dup2_stdout(stream))
+        .and_then(|()| rustix::stdio::dup2_stderr(stream));
+    match streams {
         Err(errno) => errno,
         Ok(()) => sys::execve(hook.path, hook.argv, [hook.env, b""]),
     }
 }
 
-fn wait(pidfd: &OwnedFd, heard: &OwnedFd, timeout: u32) -> Result<i32> {
-    let mut errno = [0; 4];
-    if rustix::io::read(heard, &mut errno).at(Call::Read)? == 4 {
-        reap(pidfd)?;
-        return Err(Fault::new(Call::Execve, Errno::from_raw_os_error(i32::from_ne_bytes(errno))));
-    }
-    let limit = Timespec { tv_sec: i64::from(timeout), tv_nsec: 0 };
+/// Waits for the end of the hook itself: what it leaves running may keep the streams. False if it takes too long.
+fn has_ended(pidfd: &OwnedFd, output: &OwnedFd, timeout: u32, words: &mut Detail) -> Result<bool> {
+    let deadline = sys::milliseconds() + 1000 * u64::from(timeout);
+    let mut output = Some(output);
     loop {
-        let mut ended = [PollFd::new(pidfd, PollFlags::IN)];
-        match rustix::event::poll(&mut ended, (timeout > 0).then_some(&limit)) {
-            Err(Errno::INTR) => {}
-            Ok(0) => {
-                let _ = sys::pidfd_send_signal(pidfd.as_fd(), SIGKILL);
-                reap(pidfd)?;
-                return Err(Fault::new(Call::Poll, Errno::TIMEDOUT));
-            }
+        let left = i64::try_from(deadline.saturating_sub(sys::milliseconds())).unwrap_or(0);
+        let limit = Timespec { tv_sec: left / 1000, tv_nsec: left % 1000 * 1_000_000 };
+        let nothing = PollFd::new(pidfd, PollFlags::empty());
+        let mut events =
+            [PollFd::new(pidfd, PollFlags::IN), output.map_or(nothing, |fd| PollFd::new(fd, PollFlags::IN))];
+        match rustix::event::poll(&mut events, (timeout > 0).then_some(&limit)) {
+            Err(Errno::INTR) => continue,
             polled => {
-                polled.at(Call::Poll)?;
-                return reap(pidfd);
+                if polled.at(Call::Poll)? == 0 {
+                    return Ok(false);
+                }
             }
+        }
+        let [ended, said] = events.map(|event| !event.revents().is_empty());
+        if let Some(stream) = output.filter(|_| said) {
+            let mut buffer = [0; 4096];
+            match rustix::io::read(stream, &mut buffer[..]).at(Call::Read)? {
+                0 => output = None,
+                n => _ = words.say(&buffer[..n]),
+            }
+        }
+        if ended {
+            return Ok(true);
         }
     }
 }

@@ -66,9 +66,8 @@ pub(crate) fn plan(spec: &Spec, facts: &HostFacts, id: &str, manager: CgroupMana
     let (into_cgroup, tasks) = entry(&groups);
     let mut lines = Vec::new();
     if !groups.is_empty() {
-        let directories = groups.iter().map(|group| group.directory.clone()).collect();
         let origin = if path.is_some() { "/linux/cgroupsPath" } else { Origin::DEFAULT };
-        lines.push(host(HostStep::CreateCgroup { directories }, origin));
+        lines.push(host(HostStep::CreateCgroup { groups: groups.clone() }, origin));
     }
     lines.extend(writes.into_iter().map(|write| write.line()));
     lines.extend(device_lines(resources.and_then(|resources| resources.devices().as_deref()), &groups, facts)?);

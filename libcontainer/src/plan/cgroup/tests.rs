@@ -55,8 +55,11 @@ fn made(linux: &str, facts: &HostFacts) -> Result<CgroupPlan> {
 fn print(lines: &[Line]) -> String {
     let short = |file: &Path| file.strip_prefix("/sys/fs/cgroup").unwrap_or(file).display().to_string();
     let line = |line: &Line| match &line.action {
-        Action::Host(HostStep::CreateCgroup { directories }) => {
-            format!("create-cgroup {}", directories.iter().map(|path| short(path)).collect::<Vec<_>>().join(" "))
+        Action::Host(HostStep::CreateCgroup { groups }) => {
+            format!(
+                "create-cgroup {}",
+                groups.iter().map(|group| short(&group.directory)).collect::<Vec<_>>().join(" ")
+            )
         }
         Action::Host(HostStep::WriteCgroup { file, value, tolerate }) => {
             let end = match tolerate {
