@@ -195,7 +195,10 @@ impl Launch<'_, '_, '_> {
             HostStep::RunHook { kind, index } => {
                 let hook = hooks_of(self.host.spec, *kind).get(*index);
                 let state = (self.host.describe)("creating", self.pid);
-                hook.map_or(Ok(()), |hook| hooks::run(hook, *kind, *index, self.host.bundle, &state)).map(|()| None)
+                hook.map_or(Ok(()), |hook| {
+                    hooks::run(hook, *kind, *index, self.host.bundle, &state, Some(self.pidfd.as_fd()))
+                })
+                .map(|()| None)
             }
             HostStep::SendState { status } => {
                 descriptors::in_memory(&(self.host.describe)(status, pid_inside(self.pid))).map(Some)
