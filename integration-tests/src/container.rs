@@ -171,14 +171,20 @@ impl Container {
         format!("/{0}/{0}", self.id)
     }
 
-    /// A file of the container's v1 cgroup, from the outside.
+    /// The cgroup in the hierarchy that holds `controller`, from the outside: the only one, on cgroup v2.
+    pub fn cgroup_dir(&self, controller: &str) -> PathBuf {
+        let hierarchy = if cgroup::is_v2() { "" } else { controller };
+        Path::new(cgroup::ROOT).join(hierarchy).join(self.cgroup().trim_start_matches('/'))
+    }
+
+    /// A file in [`Container::cgroup_dir`].
     ///
     /// # Panics
     /// If there is none.
     #[track_caller]
     pub fn cgroup_file(&self, controller: &str, file: &str) -> String {
-        let path = format!("{}/{controller}{}/{file}", cgroup::ROOT, self.cgroup());
-        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")).trim_end().to_owned()
+        let path = self.cgroup_dir(controller).join(file);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}")).trim_end().to_owned()
     }
 
     // What an engine calls.
