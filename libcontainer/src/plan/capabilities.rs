@@ -75,7 +75,29 @@ pub(super) fn bounding(process: &Process) -> Line {
     init(InitStep::DropBoundingSet { keep: set(process, LinuxCapabilities::bounding) }, origin(process))
 }
 
+/// seccomp(2): what loading a filter takes without no_new_privs.
+const SYS_ADMIN: u64 = 1 << 21;
+
+/// What the process may do from now on.
 pub(super) fn sets(process: &Process) -> Result<Line> {
+    let warn = |name: &str| {
+        log::warn!("can't raise ambient capability {name}: it is not both permitted and inheritable");
+    };
+    line(process, 0, 0, &warn)
+}
+
+/// The same, but CAP_SYS_ADMIN can still be taken up again. No program gets it: `execve` grants nothing that is
+/// not in the bounding set.
+pub(super) fn sets_but_for_the_filter(process: &Process) -> Result<Line> {
+    line(process, 0, SYS_ADMIN, &|_| ())
+}
+
+/// CAP_SYS_ADMIN is taken up.
+pub(super) fn sets_for_the_filter(process: &Process) -> Result<Line> {
+    line(process, SYS_ADMIN, SYS_ADMIN, &|_| ())
+}
+
+fn line(process: &Process, also_effective: u64, also_permitted: u64, warn: &dyn Fn(&str)) -> Result<Line> {
     let effective = set(process, LinuxCapabilities::effective);
     let permitted = set(process, LinuxCapabilities::permitted);
     let inheritable = set(process, LinuxCapabilities::inheritable);
@@ -88,8 +110,9 @@ pub(super) fn sets(process: &Process) -> Result<Line> {
     // wants a warning and not an error for what cannot be granted.
     let possible = permitted & inheritable;
     for name in names(ambient & !possible).split(',').filter(|name| !name.is_empty()) {
-        log::warn!("can't raise ambient capability {name}: it is not both permitted and inheritable");
+        warn(name);
     }
+    let (effective, permitted) = (effective | also_effective, permitted | also_permitted);
     let step = InitStep::SetCapabilities { effective, permitted, inheritable, ambient: ambient & possible };
     Ok(init(step, origin(process)))
 }

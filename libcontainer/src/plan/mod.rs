@@ -184,7 +184,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(mounts.finally);
     lines.extend(root::finish(&context)?);
 
-    let mut filter = seccomp::lines(spec, "creating")?;
+    let mut filter = seccomp::lines(spec, process, "creating")?;
     if let Some(process) = process {
         lines.extend(identity(spec, process, facts, &mut filter)?);
     }
@@ -196,9 +196,14 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
 
     lines.push(init(InitStep::AwaitStart { slot }, Origin::LIFECYCLE));
-    lines.extend(hooks::start_container(spec, state)?);
-    if let Some(process) = process {
-        lines.extend(process::exec(process, options.preserve_fds, options.listen_fds, filter)?);
+    let hooks = hooks::start_container(spec, state)?;
+    match process {
+        // What the hooks run is under the filter as well, as with runc.
+        Some(process) => {
+            filter.extend(hooks);
+            lines.extend(process::exec(process, options.preserve_fds, options.listen_fds, filter)?);
+        }
+        None => lines.extend(hooks),
     }
     Ok(Plan { lines, cgroups: cgroup.groups, intel_rdt: rdt.own })
 }
@@ -221,7 +226,7 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.extend(entry.lines);
     lines.push(process::new_session());
     lines.extend(terminal::lines(Some(process), false)?);
-    let mut filter = seccomp::lines(spec, "running")?;
+    let mut filter = seccomp::lines(spec, Some(process), "running")?;
     lines.extend(identity(spec, process, facts, &mut filter)?);
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);
@@ -243,11 +248,6 @@ fn identity(spec: &Spec, process: &Process, facts: &HostFacts, filter: &mut Vec<
     lines.extend(selinux::lines(process)?);
     lines.push(user::chown_stdio(process));
 
-    // Without no_new_privs, loading a filter takes CAP_SYS_ADMIN (seccomp(2)).
-    let no_new_privileges = no_new_privileges::is_set(process);
-    if !no_new_privileges {
-        lines.append(filter);
-    }
     // Takes CAP_SETPCAP, so it comes before the capabilities.
     lines.push(capabilities::bounding(process));
     // As root, who may pass directories which the user of the process may not.
@@ -257,7 +257,12 @@ fn identity(spec: &Spec, process: &Process, facts: &HostFacts, filter: &mut Vec<
     // Groups first: changing them takes CAP_SETGID, which is as good as gone after SetIds.
     lines.extend(user::groups(spec, process, facts)?);
     lines.push(user::ids(spec, process)?);
-    lines.push(capabilities::sets(process)?);
+    // The filter comes as late as can be, so that of our own calls hardly any has to pass it.
+    lines.push(if filter.is_empty() || no_new_privileges::is_set(process) {
+        capabilities::sets(process)?
+    } else {
+        capabilities::sets_but_for_the_filter(process)?
+    });
     // Both look at files as the user of the process.
     lines.extend(process::home(process));
     lines.extend(process::resolve(process)?);

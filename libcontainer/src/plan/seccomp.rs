@@ -2,10 +2,10 @@
 #![forbid(unsafe_code)]
 
 use super::line::{Action, HostStep, InitStep, Line};
-use super::{host, init};
+use super::{capabilities, host, init, no_new_privileges};
 use crate::seccomp::{Problem, compile};
 use crate::{Error, Result};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Process, Spec};
 
 const ORIGIN: &str = "/linux/seccomp";
 
@@ -14,8 +14,18 @@ pub(super) fn has_listener(lines: &[Line]) -> bool {
     lines.iter().any(|line| matches!(line.action, Action::Host(HostStep::ForwardSeccompListener { .. })))
 }
 
+/// Loads the filter, with no_new_privs or else with CAP_SYS_ADMIN, which is kept for it until then (seccomp(2)).
 /// `status`: what the agent is told that the container is.
-pub(super) fn lines(spec: &Spec, status: &'static str) -> Result<Vec<Line>> {
+pub(super) fn lines(spec: &Spec, process: Option<&Process>, status: &'static str) -> Result<Vec<Line>> {
+    let mut lines = load(spec, status)?;
+    if let Some(process) = process.filter(|process| !lines.is_empty() && !no_new_privileges::is_set(process)) {
+        lines.insert(0, capabilities::sets_for_the_filter(process)?);
+        lines.push(capabilities::sets(process)?);
+    }
+    Ok(lines)
+}
+
+fn load(spec: &Spec, status: &'static str) -> Result<Vec<Line>> {
     let Some(profile) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else { return Ok(Vec::new()) };
     let problem = |problem: Problem| Error::config(format!("{ORIGIN}{}", problem.pointer), problem.message);
     let program = compile(profile).map_err(problem)?;
@@ -53,10 +63,16 @@ mod tests {
     }
 
     #[test]
-    fn without_no_new_privs_the_filter_is_loaded_with_capabilities() {
+    fn without_no_new_privs_cap_sys_admin_is_kept_until_the_filter_is_loaded() {
+        let steps = steps(false);
+        let last =
+            ["resolve-program", "set-capabilities", "load-seccomp", "forward-seccomp-listener", "set-capabilities"];
+        assert_eq!(steps[steps.len() - 5..], last);
+        let plan = plan_of(&spec_of(&config(false, PROFILE)));
+        let sets = plan.lines.iter().filter(|line| line.step() == "set-capabilities").map(|line| line.detail());
         assert_eq!(
-            steps(false)[..5],
-            ["chown-stdio", "load-seccomp", "forward-seccomp-listener", "drop-bounding-set", "chdir"]
+            sets.collect::<Vec<_>>(),
+            ["permitted CAP_SYS_ADMIN", "effective CAP_SYS_ADMIN permitted CAP_SYS_ADMIN", "none"]
         );
     }
 
@@ -65,6 +81,18 @@ mod tests {
         let steps = steps(true);
         let last = ["resolve-program", "set-no-new-privs", "load-seccomp", "forward-seccomp-listener"];
         assert_eq!(steps[steps.len() - 4..], last);
+    }
+
+    #[test]
+    fn without_a_listener_only_the_program_is_behind_the_filter() {
+        let profile = r#"{"defaultAction": "SCMP_ACT_ERRNO"}"#;
+        let last = |no_new_privileges| {
+            let plan = plan_of(&spec_of(&config(no_new_privileges, profile)));
+            let names: Vec<_> = plan.lines.iter().map(|line| line.step()).collect();
+            names[names.len() - 3..].to_vec()
+        };
+        assert_eq!(last(true), ["close-descriptors", "load-seccomp", "exec"]);
+        assert_eq!(last(false), ["load-seccomp", "set-capabilities", "exec"]);
     }
 
     #[test]
