@@ -229,7 +229,7 @@ fn devices_are_those_of_the_config_and_the_defaults() {
 /// A container that may make devices, and reads and writes /dev/kmsg (1:11) by another name.
 fn with_a_device(rules: &[Value]) -> Container {
     let node = "mknod /dev/node c 1 11 || exit; (: </dev/node) && echo read; (: >/dev/node) && echo write; exit 0";
-    let container = Container::new().capabilities(&["CAP_MKNOD"]).shell(node);
+    let container = Container::new().capabilities(&["CAP_MKNOD", "CAP_SYSLOG"]).shell(node);
     rules.iter().fold(container, |container, rule| container.set("/linux/resources/devices/-", rule.clone()))
 }
 
