@@ -1,10 +1,11 @@
 //! mounts: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#mounts>
 use plimsoll_integration_tests::see::{Mount, mount_at};
-use plimsoll_integration_tests::{Container, known_deviation};
+use plimsoll_integration_tests::{Container, cgroup, known_deviation, output};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 /// What a container with this mount sees at its destination.
 #[track_caller]
@@ -61,9 +62,10 @@ fn the_directory_above_the_cgroup_hierarchies_is_read_only_too() {
 #[test]
 fn each_cgroup_hierarchy_is_mounted_read_only() {
     let output = Container::new().args(&["cat", "/proc/self/mountinfo"]).run();
-    for controller in ["memory", "pids", "devices", "freezer", "cpuset"] {
-        let mount = mount_at(output.ok(), &format!("/sys/fs/cgroup/{controller}")).expect(controller);
-        assert_eq!(mount.kind, "cgroup");
+    let v1 = ["/memory", "/pids", "/devices", "/freezer", "/cpuset"];
+    for hierarchy in if cgroup::is_v2() { &[""][..] } else { &v1 } {
+        let mount = mount_at(output.ok(), &format!("/sys/fs/cgroup{hierarchy}")).expect(hierarchy);
+        assert_eq!(mount.kind, if cgroup::is_v2() { "cgroup2" } else { "cgroup" });
         assert_has(&mount, &["ro", "nosuid", "nodev", "noexec"]);
     }
 }
@@ -71,7 +73,10 @@ fn each_cgroup_hierarchy_is_mounted_read_only() {
 #[test]
 fn a_container_sees_its_own_limit_in_its_cgroup_mount() {
     let container = Container::new().set("/linux/resources/pids", json!({"limit": 77}));
-    assert_eq!(container.args(&["cat", "/sys/fs/cgroup/pids/pids.max"]).run().ok(), "77");
+    // Without a cgroup namespace, a mount of cgroup v2 shows all of the host's.
+    let (container, directory) =
+        if cgroup::is_v2() { (container.namespace("cgroup", None), "") } else { (container, "/pids") };
+    assert_eq!(container.args(&["cat", &format!("/sys/fs/cgroup{directory}/pids.max")]).run().ok(), "77");
 }
 
 #[test]
@@ -150,8 +155,11 @@ fn a_bind_mount_takes_flags() {
     assert_has(&seen(container, "/mnt"), &["ro", "nosuid", "nodev", "noexec"]);
 }
 
-/// A parent with something mounted in it: /dev, with /dev/pts or such, is one on every machine.
+/// A parent with something mounted in it that can be written to.
 fn parent_and_child() -> (&'static str, String) {
+    if cgroup::is_v2() {
+        return ("/sys", "fs/cgroup".to_owned());
+    }
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("procfs");
     let below = plimsoll_integration_tests::see::mounts(&mounts).into_iter();
     let child = below.filter_map(|mount| mount.target.strip_prefix("/sys/fs/cgroup/").map(str::to_owned)).next();
@@ -247,6 +255,39 @@ fn a_missing_bind_source_is_an_error_that_names_it() {
     let container = Container::new().mount(bind("/nowhere/at/all".as_ref(), "/mnt", &["bind"]));
     container.create().fails("/nowhere/at/all").says("o such file or directory");
     container.assert_nothing_left();
+}
+
+/// Who sees a mount that the container makes below a bind mount of something that is shared on the host?
+#[track_caller]
+fn seen_by(container: Container, options: &[&str]) -> String {
+    let shared = container.dir.join("shared");
+    fs::create_dir(&shared).expect("our own");
+    let container = container
+        .mount(bind(&shared, "/mnt", options))
+        .capabilities(&["CAP_SYS_ADMIN"])
+        .shell("mkdir /mnt/below && mount -t tmpfs below /mnt/below");
+    let run = container.launcher(&["run"]);
+    let script = r#"mount -t tmpfs shared "$0" && mount --make-shared "$0" && chmod 777 "$0" && "$@" &&
+        if mountpoint -q "$0/below"; then echo the host; else echo the container; fi"#;
+    let mut host = Command::new("unshare");
+    host.args(["--mount", "sh", "-c", script]).arg(&shared).arg(run.get_program()).args(run.get_args());
+    output::finish(&mut host).ok().to_owned()
+}
+
+#[test]
+fn mounts_below_a_shared_one_reach_the_host_if_the_root_is_shared_too() {
+    let shared = || Container::new().set("/linux/rootfsPropagation", json!("rshared"));
+    assert_eq!(seen_by(shared(), &["rbind", "rshared"]), "the host");
+    assert_eq!(seen_by(shared(), &["rbind", "rprivate"]), "the container");
+    assert_eq!(seen_by(Container::new(), &["rbind"]), "the container");
+}
+
+#[test]
+fn mounts_of_a_user_namespace_do_not_reach_the_host() {
+    let map = json!([{"containerID": 0, "hostID": 0, "size": 65536}]);
+    let container = Container::new().namespace("user", None);
+    let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    assert_eq!(seen_by(container, &["rbind"]), "the container");
 }
 
 /// A directory of root's on this machine, as a container with these options and mappings sees its owner.
