@@ -10,6 +10,7 @@ mod plan;
 mod seccomp;
 mod store;
 mod sys;
+mod trace;
 mod validate;
 
 pub use bundle::Bundle;
@@ -20,3 +21,4 @@ pub use features::{Features, OCI_VERSION};
 pub use oci_spec;
 pub use plan::{Line, Origin, Plan, PlanOptions};
 pub use store::Store;
+pub use trace::Trace;

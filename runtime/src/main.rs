@@ -25,6 +25,7 @@ mod run;
 mod spec;
 mod start;
 mod state;
+mod trace;
 mod update;
 
 use cli::{Invocation, Misuse, Request};
