@@ -2,6 +2,7 @@
 mod advisories;
 mod capabilities;
 mod cgroup;
+mod check;
 mod descriptors;
 mod devices;
 mod errors;

@@ -1,6 +1,7 @@
 //! Run OCI containers: config.json → plan → init.
 mod bundle;
 mod cgroup;
+mod check;
 mod container;
 mod error;
 mod facts;
@@ -14,6 +15,7 @@ mod trace;
 mod validate;
 
 pub use bundle::Bundle;
+pub use check::{Concern, Finding};
 pub use container::{CgroupManager, Child, Container, CreateOptions, Event, Events, ExecOptions, State, Stats, Status};
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Hierarchy, HostFacts};

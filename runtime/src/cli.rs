@@ -119,6 +119,21 @@ const BUNDLE_TEXT: &str = "A bundle is a directory with a file config.json and a
 /// Every command, in the order of the help.
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
+        name: "check",
+        summary: "tell every problem of a bundle at once",
+        description: "Tells what is wrong with config.json on any host, what fails on this one, what would be ignored, and what is \
+                      unwise. Starts nothing and needs no privileges. The exit status is 1 if `create` would fail.",
+        examples: &["plimsoll check --bundle /srv/web", "plimsoll check --json"],
+        positionals: NOTHING,
+        flags: &[
+            BUNDLE,
+            switch("json", "print an array of objects with concern, pointer and message"),
+            value("facts", "FILE", "check for the host that this file describes (plimsoll plan --show-facts)"),
+        ],
+        hidden: false,
+        run: crate::check::run,
+    },
+    Command {
         name: "checkpoint",
         summary: "save a running container to disk with CRIU",
         description: "Saves the state of the container's processes, and stops it unless --leave-running is given.",

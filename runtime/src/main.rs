@@ -1,5 +1,6 @@
 //! `plimsoll`: flags in, one library call, exit status out.
 mod alloc;
+mod check;
 mod checkpoint;
 mod cli;
 mod completion;
