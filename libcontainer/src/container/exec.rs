@@ -45,6 +45,7 @@ impl Container {
             made_cgroups: false,
             console_socket: options.console_socket.as_deref(),
             describe: &describe,
+            trace: options.trace.as_ref(),
             save: &mut save,
         };
         let launched = launch::play(&plan.lines, &mut host)?;
