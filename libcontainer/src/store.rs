@@ -8,6 +8,7 @@
 //! ```
 use crate::container::{CgroupManager, Container, State};
 use crate::launch::{START_SOCKET, write_all};
+use crate::plan::PlanOptions;
 use crate::plan::cgroup::Group;
 use crate::{Error, ErrorKind, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -43,6 +44,15 @@ pub(crate) struct Record {
     pub(crate) intel_rdt: Vec<PathBuf>,
     /// Signals to init end everything only if it is pid 1 of a namespace of its own.
     pub(crate) private_pid_namespace: bool,
+    /// What `start` needs to know of config.json, so that it need not read it.
+    pub(crate) has_process: bool,
+    #[serde(default)]
+    pub(crate) has_poststart: bool,
+    #[serde(default)]
+    pub(crate) has_poststop: bool,
+    /// What the plan was made with, and how many lines it had: to name the line of a failure after `create`.
+    pub(crate) planned: PlanOptions,
+    pub(crate) plan_lines: usize,
     /// Absent while the container is being made.
     #[serde(default)]
     pub(crate) init: Option<ProcessId>,
@@ -243,14 +253,27 @@ impl Folder {
                 locked => break locked.map_err(|errno| self.error("lock the container", "flock", errno))?,
             }
         }
+        self.check_is_there()
+    }
+
+    /// It may have been removed, or removed and made again, while we waited.
+    fn check_is_there(&self) -> Result<()> {
         let gone = || Error::new(ErrorKind::DoesNotExist, "container does not exist");
-        // Removed, or removed and made again, while we waited.
         let ours = rustix::fs::fstat(&self.directory).map_err(|_| gone())?;
         let now = rustix::fs::statat(CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW).map_err(|_| gone())?;
         if (ours.st_dev, ours.st_ino) != (now.st_dev, now.st_ino) {
             return Err(gone());
         }
         Ok(())
+    }
+
+    /// The same without waiting; `false` if somebody else holds it.
+    pub(crate) fn try_lock(&self) -> Result<bool> {
+        match rustix::fs::flock(&self.directory, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            locked => locked.map_err(|errno| self.error("lock the container", "flock", errno))?,
+        }
+        self.check_is_there().map(|()| true)
     }
 
     /// Somebody holds the lock.
@@ -270,9 +293,18 @@ impl Folder {
         let file = rustix::fs::openat(&self.directory, name, flags, Mode::empty())?;
         let size = usize::try_from(rustix::fs::fstat(&file)?.st_size).unwrap_or(0);
         let mut bytes = Vec::with_capacity(size + 1);
-        std::io::Read::read_to_end(&mut std::fs::File::from(file), &mut bytes)
-            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        while rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes))? > 0 {
+            bytes.reserve(4096);
+        }
         Ok(bytes)
+    }
+
+    /// Writes a file that nobody reads before the record is there.
+    pub(crate) fn write_new(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.directory, name, flags, Mode::from_raw_mode(0o600))
+            .and_then(|file| write_all(&file, bytes))
+            .map_err(|errno| self.error("write the state", &format!("write({name})"), errno))
     }
 
     /// Writes a file whole or not at all.

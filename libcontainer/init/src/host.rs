@@ -49,6 +49,7 @@ impl Slots {
 }
 
 /// Receives one message with its descriptors. An empty one means that the host is gone.
+#[inline(never)]
 fn receive<'a>(socket: BorrowedFd<'_>, slots: &mut Slots, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -100,6 +101,7 @@ fn decode<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
 }
 
 /// Says where init stands; `rider` goes along.
+#[inline(never)]
 pub fn send(socket: BorrowedFd<'_>, message: &FromInit<'_>, rider: Option<BorrowedFd<'_>>) -> Result {
     let mut buffer = [0; DETAIL + 32];
     let bytes = postcard::to_slice(message, &mut buffer).map_err(|_| Fault::new(Call::Decode, Errno::PROTO))?;

@@ -9,6 +9,9 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use step::Call;
 
+// Functions with a path on their stack are not inlined, here and in `steps`: the frame of the interpreter, which a created
+// container keeps for as long as it waits, would have room for all of them at once.
+
 /// Longest path, as the kernel has it.
 const PATH_MAX: usize = 4096;
 /// `openat2` says EAGAIN when a rename or mount elsewhere races with it; that often, at the most, it is asked again.
@@ -47,6 +50,7 @@ const LINKS: usize = 40;
 
 /// Opens `path` with `O_PATH`, making it and the directories above it if they are missing. What a dangling symbolic
 /// link names is made where the container would look for it.
+#[inline(never)]
 pub fn open_or_make(root: BorrowedFd<'_>, path: &CStr, make: Make, resolve: ResolveFlags) -> Result<OwnedFd> {
     match open(root, path, OFlags::PATH, resolve) {
         Err(Errno::NOENT) => self::make(root, path, make),
@@ -74,6 +78,7 @@ pub fn make(root: BorrowedFd<'_>, path: &CStr, make: Make) -> Result<OwnedFd> {
 
 /// Opens the directory that `path` lies in, making what is missing, and gives the last component's name, which is not
 /// followed. A `path` without one (the root itself) is EBUSY: nothing is made or mounted there.
+#[inline(never)]
 pub fn parent(root: BorrowedFd<'_>, path: &CStr) -> Result<(OwnedFd, Text)> {
     let mut text = Text::new(path.to_bytes())?;
     let (parent, name) = parent_of(root, &mut text)?;
@@ -81,6 +86,7 @@ pub fn parent(root: BorrowedFd<'_>, path: &CStr) -> Result<(OwnedFd, Text)> {
 }
 
 /// The same for a path that changes on the way, where it leads through a dangling symbolic link.
+#[inline(never)]
 fn parent_of(root: BorrowedFd<'_>, path: &mut Text) -> Result<(OwnedFd, (usize, usize))> {
     for _ in 0..LINKS {
         match walk(root, path)? {
@@ -97,6 +103,7 @@ enum Walk {
     Link,
 }
 
+#[inline(never)]
 fn walk(root: BorrowedFd<'_>, path: &mut Text) -> Result<Walk> {
     // Usually the directory is there.
     let whole = path.as_c_str().to_bytes();
@@ -164,7 +171,13 @@ fn make_file(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
         Ok(_) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(Fault::new(Call::Open, errno)),
     }
-    rustix::fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).at(Call::Open)
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = rustix::fs::openat(parent, name, flags, Mode::empty()).at(Call::Open)?;
+    // What existed already may be a symbolic link, which `O_PATH` opens as such.
+    if FileType::from_raw_mode(stat(made.as_fd())?.st_mode) == FileType::Symlink {
+        return Err(Fault::new(Call::Open, Errno::LOOP));
+    }
+    Ok(made)
 }
 
 /// `fstat` of an `O_PATH` descriptor.

@@ -23,6 +23,25 @@ impl Created {
     }
 }
 
+/// An error if somebody lives in the groups already. They are looked at again when they are made.
+pub(crate) fn refuse_busy(groups: &[Group]) -> Result<()> {
+    // A container is in all of its groups: one tells.
+    let Some(Ok(group)) = groups.first().map(|group| Directory::open(&group.directory)) else { return Ok(()) };
+    refuse_processes(&group, &groups[0].directory)
+}
+
+fn refuse_processes(group: &Directory, directory: &Path) -> Result<()> {
+    let failed =
+        |errno| Error::system(format!("look at the cgroup {}", directory.display()), "read(cgroup.procs)", errno);
+    match group.pids().map_err(failed)?.len() {
+        0 => Ok(()),
+        found => {
+            let message = format!("container's cgroup is not empty: {found} process(es) found");
+            Err(Error::new(ErrorKind::Exists, message).detail(directory.display().to_string()))
+        }
+    }
+}
+
 /// Makes each group with its parents. An existing one is taken if it is empty. After a failure there is nothing
 /// that was not there before.
 pub(crate) fn create(groups: &[Group]) -> Result<Created> {
@@ -99,11 +118,7 @@ fn make(directory: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
         inherit_cpuset(&group);
     }
     if !is_new {
-        let pids = group.pids().map_err(|errno| failed("read(cgroup.procs)", errno))?;
-        if !pids.is_empty() {
-            let message = format!("container's cgroup is not empty: {} process(es) found", pids.len());
-            return Err(Error::new(ErrorKind::Exists, message).detail(directory.display().to_string()));
-        }
+        refuse_processes(&group, directory)?;
     }
     if super::freezer::state(&group, version) != super::freezer::State::Thawed {
         let message = "container's cgroup unexpectedly frozen";

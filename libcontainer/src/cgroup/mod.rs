@@ -16,7 +16,7 @@ mod remove;
 mod stats;
 mod update;
 
-pub(crate) use create::{chown, create};
+pub(crate) use create::{chown, create, refuse_busy};
 pub(crate) use device_program::attach_device_program;
 pub(crate) use freezer::{freeze, is_frozen, thaw};
 pub(crate) use kill::kill_all;

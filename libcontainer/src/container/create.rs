@@ -1,7 +1,8 @@
 //! `create`: from a bundle to a container whose init waits for `start`.
 use super::{Child, Container, CreateOptions, time};
 use crate::launch::{self, Host};
-use crate::plan::{self, PlanOptions};
+use crate::plan::line::HookKind;
+use crate::plan::{self, PlanOptions, hooks_of};
 use crate::store::{CONFIG, Folder, ProcessId, Record, Store};
 use crate::{Bundle, Error, ErrorKind, HostFacts, Result, cgroup};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
@@ -25,7 +26,10 @@ impl Store {
             cgroup_manager: options.cgroup_manager,
         };
         let plan = plan::create(bundle.path(), spec, &facts, &planned)?;
+        // Before anything names it as ours: `delete --force` would end what is in it.
+        cgroup::refuse_busy(&plan.cgroups)?;
         let folder = self.make_folder(id)?;
+        let has_hooks = |kind| !hooks_of(spec, kind).is_empty();
         let mut record = Record {
             id: id.to_owned(),
             oci_version: spec.version().clone(),
@@ -38,11 +42,16 @@ impl Store {
             cgroups: plan.cgroups.clone(),
             intel_rdt: plan.intel_rdt.clone(),
             private_pid_namespace: has_private_pid_namespace(spec),
+            has_process: spec.process().is_some(),
+            has_poststart: has_hooks(HookKind::Poststart),
+            has_poststop: has_hooks(HookKind::Poststop),
+            planned,
+            plan_lines: plan.lines.len(),
             init: None,
         };
         let made = folder
-            .write_record(&record)
-            .and_then(|()| folder.write(CONFIG, bundle.config_bytes()))
+            .write_new(CONFIG, bundle.config_bytes())
+            .and_then(|()| folder.write_record(&record))
             .and_then(|()| launch(&plan.lines, bundle, options, &folder, &mut record));
         match made {
             Ok(child) => {

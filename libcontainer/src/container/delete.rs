@@ -26,13 +26,18 @@ impl Container {
                 }
             }
         }
-        // Whoever is still at it (a create, a start) fails now and lets go of the lock.
+        if !self.folder.try_lock()? {
+            // Whoever is still at it (a create) fails now and lets go.
+            self.end()?;
+            self.folder.lock()?;
+        }
+        if self.child.is_none() {
+            // Somebody may have changed it since it was read.
+            self.record = self.folder.read_record()?;
+        }
         self.end()?;
-        self.folder.lock()?;
-        self.record = self.folder.read_record()?;
-        self.end()?;
-        let spec = self.bundle().ok().map(|bundle| bundle.spec().clone());
-        self.destroy(spec.as_ref())
+        let bundle = if self.record.has_poststop { self.bundle().ok() } else { None };
+        self.destroy(bundle.as_ref().map(|bundle| bundle.spec()))
     }
 
     /// Ends every process and waits for it.

@@ -2,7 +2,7 @@
 use super::{Container, Status, state};
 use crate::launch::{Channel, Heard, explain, hooks};
 use crate::plan::line::HookKind;
-use crate::plan::{self, PlanOptions, hooks_of};
+use crate::plan::{self, hooks_of};
 use crate::{Bundle, Error, ErrorKind, HostFacts, Result, launch};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
@@ -11,27 +11,19 @@ use rustix::net::SocketType;
 impl Container {
     /// Runs the user's program, and then the poststart hooks. Fails with runc's wording if it cannot be executed.
     pub fn start(&self) -> Result<()> {
-        match self.status()? {
-            Status::Created => {}
-            Status::Stopped => return Err(wrong("cannot start a container that has stopped")),
-            Status::Running => return Err(wrong("cannot start an already running container")),
-            Status::Paused if self.folder.awaits_start() => {
-                return Err(wrong("cannot start a paused container"));
-            }
-            Status::Paused | Status::Creating => {
-                return Err(wrong("cannot start a container in the current state"));
-            }
+        // Whoever has just made it knows.
+        if self.child.is_none() {
+            self.check_created()?;
         }
-        let bundle = self.bundle()?;
-        if bundle.spec().process().is_none() {
+        if !self.record.has_process {
             return Err(Error::config("/process", "process property must not be empty"));
         }
         let path = self.folder.start_socket();
         let socket = match launch::descriptors::connect(&path, SocketType::SEQPACKET) {
-            // Somebody else was faster.
+            // Somebody else was faster, or init is no more.
             Err(Errno::CONNREFUSED | Errno::NOENT | Errno::AGAIN) => {
                 let _ = rustix::fs::unlinkat(self.folder.fd(), launch::START_SOCKET, AtFlags::empty());
-                return Err(wrong("cannot start an already running container"));
+                return self.check_created().and(Err(wrong("cannot start an already running container")));
             }
             connected => {
                 connected.map_err(|errno| Error::system("start the container", "connect(start.sock)", errno))?
@@ -40,21 +32,35 @@ impl Container {
         // Gone before the program runs: from here on the status is `running`.
         let _ = rustix::fs::unlinkat(self.folder.fd(), launch::START_SOCKET, AtFlags::empty());
         match Channel::new(socket).receive()? {
-            Heard::Failed(words) => {
-                // Only now is the plan needed: to say which line it was.
-                let options = PlanOptions {
-                    id: self.record.id.clone(),
-                    cgroup_manager: self.record.cgroup_manager,
-                    ..PlanOptions::default()
-                };
-                let plan = plan::create(bundle.path(), bundle.spec(), &HostFacts::probe()?, &options)?;
+            Heard::Failed(mut words) => {
+                // Only now is the plan needed: to say which line it was, counted from the end, which is the same
+                // whatever has changed on the host since.
+                let bundle = self.bundle()?;
+                let plan = plan::create(bundle.path(), bundle.spec(), &HostFacts::probe()?, &self.record.planned)?;
+                let line = (usize::from(words.line) + plan.lines.len()).saturating_sub(self.record.plan_lines);
+                words.line = u16::try_from(line).unwrap_or(u16::MAX);
                 let error = explain(&plan.lines, &words);
                 if error.kind() == ErrorKind::Hook {
                     self.abandon(&bundle);
                 }
                 Err(error)
             }
-            _ => self.run_poststart(&bundle).inspect_err(|_| self.abandon(&bundle)),
+            _ if self.record.has_poststart => {
+                let bundle = self.bundle()?;
+                self.run_poststart(&bundle).inspect_err(|_| self.abandon(&bundle))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Only what is created can be started.
+    fn check_created(&self) -> Result<()> {
+        match self.status()? {
+            Status::Created => Ok(()),
+            Status::Stopped => Err(wrong("cannot start a container that has stopped")),
+            Status::Running => Err(wrong("cannot start an already running container")),
+            Status::Paused if self.folder.awaits_start() => Err(wrong("cannot start a paused container")),
+            Status::Paused | Status::Creating => Err(wrong("cannot start a container in the current state")),
         }
     }
 

@@ -181,8 +181,12 @@ impl Launch<'_, '_, '_> {
                 let gone = || Error::new(ErrorKind::NotRunning, "container not running");
                 self.host.init.take().ok_or_else(gone).map(Some)
             }
-            HostStep::OpenMount { source, recursive, id_map } => {
-                open_mount::open(self.host.state, source, *recursive, id_map.as_ref()).map(Some)
+            HostStep::OpenMount { source, recursive, shared, id_map } => {
+                let mount = open_mount::open(self.host.state, source, *recursive, id_map.as_ref())?;
+                if !shared {
+                    open_mount::isolate(mount.as_fd(), source)?;
+                }
+                Ok(Some(mount))
             }
             HostStep::IdMapMount { id_map } => {
                 let lost = || Error::new(ErrorKind::System, "init sent no mount");

@@ -63,8 +63,9 @@ pub(crate) enum HostStep {
     WriteIdMaps { uid: Vec<IdMap>, gid: Vec<IdMap>, deny_setgroups: bool },
     /// Open a pidfd of the container's init, for an `exec` to join its namespaces: fills a slot.
     OpenProcess,
-    /// Open a bind source as a detached mount, id-mapped if there are maps: fills a slot.
-    OpenMount { source: PathBuf, recursive: bool, id_map: Option<IdMappedMount> },
+    /// Open a bind source as a detached mount, id-mapped if there are maps: fills a slot. What is mounted below it
+    /// later is seen on the host if it is `shared`.
+    OpenMount { source: PathBuf, recursive: bool, shared: bool, id_map: Option<IdMappedMount> },
     /// Id-map the detached mount that init has opened and hand it back: fills a slot.
     IdMapMount { id_map: IdMappedMount },
     /// Move a network device into the container's network namespace.
@@ -296,10 +297,13 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             ("write-id-maps", format!("{}{denied}", both_maps(uid, gid)))
         }
         HostStep::OpenProcess => ("open-process", String::new()),
-        HostStep::OpenMount { source, recursive, id_map } => {
+        HostStep::OpenMount { source, recursive, shared, id_map } => {
             let mut detail = source.display().to_string();
             if *recursive {
                 detail.push_str(" recursive");
+            }
+            if *shared {
+                detail.push_str(" shared with the host");
             }
             if let Some(map) = id_map {
                 let recursively = if map.recursive { " recursively" } else { "" };
@@ -502,7 +506,7 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         }
         DefaultHome { uid } => ("default-home", uid.to_string()),
         ResolveProgram { name, search } => ("resolve-program", format!("{} in {search}", quoted(&name.to_string()))),
-        RunHook { path, argv, env: environment, timeout, state } => {
+        RunHook { path, argv, env: environment, timeout, state, .. } => {
             let mut detail = format!("{path}: {}", command(argv, environment, env));
             if *timeout != 0 {
                 let _ = write!(detail, " at most {timeout} s");

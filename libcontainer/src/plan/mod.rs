@@ -63,7 +63,7 @@ pub struct Plan {
 }
 
 /// What a plan depends on besides config.json and the host.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct PlanOptions {
     /// The container's id: names its cgroup and its keyring.
     pub id: String,

@@ -3,8 +3,8 @@
 
 use super::cgroup::CgroupPlan;
 use super::line::{HostStep, IdMappedMount, InitStep, Line};
-use super::mount_options::{Options, RDONLY, parse};
-use super::{Context, Slots, block, given, host, id_mappings, init, namespaces, z};
+use super::mount_options::{Options, RDONLY, SHARED, parse};
+use super::{Context, Slots, block, given, host, id_mappings, init, namespaces, root, z};
 use crate::facts::Hierarchy;
 use crate::{Error, ErrorKind, Result};
 use oci_spec::runtime::Mount;
@@ -228,18 +228,21 @@ impl Mounts {
     }
 
     fn read_only_later(&mut self, entry: &Entry) -> Result<()> {
-        let attributes = Attributes { set: RDONLY, clear: 0 };
-        let step = InitStep::Remount { target: entry.target_z()?, attributes, options: Vec::new() };
+        // Without a mount namespace the mounts are attached nowhere, and only their filesystems can be changed.
+        let (attributes, options) = if entry.context.namespaces.has(namespaces::MOUNT) {
+            (Attributes { set: RDONLY, clear: 0 }, Vec::new())
+        } else {
+            (Attributes::default(), block(["ro"], &entry.origin)?)
+        };
+        let step = InitStep::Remount { target: entry.target_z()?, attributes, options };
         self.finally.push(init(step, &*entry.origin));
         Ok(())
     }
 
     fn bind(&mut self, entry: &Entry, slots: &mut Slots) -> Result<()> {
         let options = &entry.options;
-        if let Some((index, option)) = options.data.first() {
-            return Err(entry.wrong(&format!("/options/{index}"), format!("a bind mount has no option \"{option}\"")));
-        }
-        if let Some(option) = options.filesystem.first() {
+        let data = options.data.iter().map(|(_, option)| *option);
+        for option in options.filesystem.iter().copied().chain(data) {
             // As mount(2) does; but say so.
             log::warn!("{}: {option} is a matter of the filesystem, not of a bind mount: ignored", entry.origin);
         }
@@ -251,8 +254,11 @@ impl Mounts {
         let id_map = entry.id_mapped().map(|recursive| self.id_map(entry, recursive)).transpose()?;
         // Root of the container's user namespace may not pass a 0700 directory of the host; its own mount
         // namespace does not let it clone a mount alone that has others below either.
-        let by_host =
-            id_map.is_some() || (entry.context.facts.privileged && entry.context.namespaces.has(namespaces::USER));
+        let reachable = !entry.context.namespaces.has(namespaces::USER);
+        // Engines ask for both where the container's mounts are to reach the host; in the container's copy of the
+        // tree nothing is shared with it any more.
+        let shared = options.propagation & SHARED != 0 && root::is_shared(entry.context)?;
+        let by_host = id_map.is_some() || entry.context.facts.privileged && (shared || !reachable);
         let inside = below_root(entry.context, &clean(&path)).filter(|_| !options.copy_symlink);
         let origin = format!("{}/source", entry.origin);
         let source = match (inside, id_map) {
@@ -264,7 +270,7 @@ impl Mounts {
                 Source::Slot(slots.take()?)
             }
             (None, id_map) if by_host && !options.copy_symlink => {
-                self.lines.push(host(HostStep::OpenMount { source: path, recursive, id_map }, &*entry.origin));
+                self.lines.push(host(HostStep::OpenMount { source: path, recursive, shared, id_map }, &*entry.origin));
                 Source::Slot(slots.take()?)
             }
             (None, _) => Source::Path(z(path, &origin)?),
@@ -541,14 +547,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_for_a_filesystem_is_ignored_on_a_bind_mount() {
+        check_mount(
+            r#"{"destination": "/a", "source": "/b", "options": ["bind", "size=3", "sync"]}"#,
+            "init bind-mount /b on /a",
+        );
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         refused_mount(r#"{"destination": "/"}"#, "/destination: the root filesystem cannot be mounted over");
         refused_mount(r#"{"destination": "/a"}"#, "/type: a mount that is no bind mount needs a type");
         refused_mount(r#"{"destination": "/a", "options": ["bind"]}"#, "/source: a bind mount needs a source");
-        refused_mount(
-            r#"{"destination": "/a", "source": "/b", "options": ["bind", "size=3"]}"#,
-            "/options/1: a bind mount has no option \"size=3\"",
-        );
     }
 
     const CGROUP: &str =

@@ -21,6 +21,7 @@ pub(super) struct BindMount<'a> {
     pub(super) copy_symlink: bool,
 }
 
+#[inline(never)]
 pub(super) fn run(init: &mut Init, bind: &BindMount<'_>, target: &CStr, kind: Target) -> Result {
     let mount = match *bind.source {
         Source::Slot(slot) => init.slots.take(slot)?,

@@ -18,6 +18,7 @@ pub(super) fn make_directory(init: &Init, path: &CStr) -> Result {
 
 /// Opened beneath the root, magic links refused, so that `/proc/self/fd/7` leads nowhere (CVE-2024-21626); and
 /// the kernel is asked afterwards whether it is inside.
+#[inline(never)]
 pub(super) fn run(init: &mut Init, path: &CStr, uid: u32, gid: u32) -> Result {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     let mut opened = root::open(init.root()?, path, flags, ResolveFlags::empty());

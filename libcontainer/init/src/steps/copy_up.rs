@@ -11,6 +11,7 @@ use step::Call;
 const DEPTH: usize = 64;
 
 /// Copies what is in the directory `from` to the directory `to`, which is attached nowhere yet.
+#[inline(never)]
 pub(super) fn run(from: &OwnedFd, to: &OwnedFd) -> Result {
     let stat = crate::root::stat(from.as_fd())?;
     copy_directory(from.as_fd(), to.as_fd(), 0)?;

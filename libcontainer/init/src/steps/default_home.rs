@@ -38,6 +38,7 @@ impl Home {
 
 /// What the image's `/etc/passwd` says of `uid`; `/` where it says nothing or is nothing that can be read: an
 /// image must not be able to stop or stall a start by it (CVE-2016-3697, CVE-2026-47262).
+#[inline(never)]
 pub(super) fn run(init: &mut Init, uid: u32) -> Result {
     init.home.set(b"/");
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;

@@ -3,6 +3,7 @@ use crate::fault::{Fault, Result};
 use crate::{Init, sys};
 use step::Call;
 
+#[inline(never)]
 pub(super) fn run(init: &mut Init, argv: &[u8], env: &[u8]) -> Result {
     rustix::process::umask(init.umask);
     let program = init.program.as_c_str();

@@ -12,6 +12,7 @@ const LSM_ATTR_EXEC: usize = 101;
 
 /// `lsm_set_self_attr(2)` needs no procfs at all; older kernels are written to through a procfs that is
 /// mounted nowhere, never the container's, which could be anything (CVE-2019-16884, CVE-2025-52881).
+#[inline(never)]
 pub(super) fn run(init: &mut Init, lsm: Lsm, label: &CStr) -> Result {
     let set = match set_self_attr(lsm, label.to_bytes()) {
         // KERNEL(6.8): lsm_set_self_attr.

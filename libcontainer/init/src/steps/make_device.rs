@@ -19,6 +19,7 @@ pub(super) struct Device {
     pub(super) gid: u32,
 }
 
+#[inline(never)]
 pub(super) fn run(init: &Init, path: &CStr, device: &Device) -> Result {
     let (parent, name) = root::parent(init.root()?, path)?;
     let name = name.as_c_str();

@@ -24,6 +24,7 @@ pub(super) struct Mount<'a> {
     pub(super) copy_up: bool,
 }
 
+#[inline(never)]
 pub(super) fn run(init: &mut Init, mount: &Mount<'_>, target: &CStr, kind: Target, propagation: u32) -> Result {
     let covers = mount.fstype == c"tmpfs" && root::look(init.root()?, target)?.is_some();
     let target = open_target(init, target, kind, Make::Directory, mount.fstype == c"proc")?;
@@ -86,6 +87,7 @@ fn options(block: &[u8]) -> impl Iterator<Item = &CStr> {
     block.split_inclusive(|byte| *byte == 0).filter_map(|option| CStr::from_bytes_with_nul(option).ok())
 }
 
+#[inline(never)]
 fn configure(detail: &mut Detail, context: &OwnedFd, option: &CStr) -> Result {
     let bytes = option.to_bytes();
     match bytes.iter().position(|byte| *byte == b'=') {
@@ -114,6 +116,7 @@ fn set_option(detail: &mut Detail, context: &OwnedFd, key: &CStr, value: Option<
 }
 
 /// After a failure the context keeps the kernel's own words: fsopen(2), "Message retrieval".
+#[inline(never)]
 fn explain(detail: &mut Detail, context: &OwnedFd, failed: bool) {
     let mut words = [0; 256];
     if !failed {

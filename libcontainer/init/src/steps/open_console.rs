@@ -14,6 +14,7 @@ const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
 
 /// A pty of the container's own devpts, opened without a path in it being trusted: `ptmx` has to lie in a
 /// devpts, and the other end comes from the master itself (CVE-2025-52565).
+#[inline(never)]
 pub(super) fn run(init: &mut Init, height: u16, width: u16, uid: u32, on_dev_console: bool) -> Result {
     let flags = OFlags::RDWR | OFlags::NOCTTY;
     let master = root::open(init.root()?, c"/dev/pts/ptmx", flags, ResolveFlags::NO_SYMLINKS).at(Call::Openat2)?;

@@ -21,6 +21,7 @@ pub(super) fn write_host_file(path: &CStr, bytes: &[u8]) -> Result {
 }
 
 /// An empty mask stands for all processors; the kernel cuts it to what the cpuset allows.
+#[inline(never)]
 pub(super) fn set_cpu_affinity(mask: &[u8]) -> Result {
     let all = [0xff; 1024];
     let mask = if mask.is_empty() { &all[..] } else { mask };

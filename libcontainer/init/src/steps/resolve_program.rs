@@ -9,6 +9,7 @@ use step::Call;
 
 /// As execvp(3) searches: a name with a slash is taken as it is, others are looked for in `search`. Asked as
 /// the container's user, with its rights.
+#[inline(never)]
 pub(super) fn run(init: &mut Init, name: &CStr, search: &CStr) -> Result {
     let found = if name.to_bytes().contains(&b'/') {
         let path = Text::new(name.to_bytes())?;
@@ -23,6 +24,7 @@ pub(super) fn run(init: &mut Init, name: &CStr, search: &CStr) -> Result {
     Ok(())
 }
 
+#[inline(never)]
 fn look_up(name: &[u8], search: &[u8]) -> rustix::io::Result<Text> {
     if name.is_empty() {
         return Err(Errno::NOENT);

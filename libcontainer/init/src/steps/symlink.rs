@@ -7,6 +7,7 @@ use rustix::fs::{AtFlags, CWD, FileType};
 use rustix::io::Errno;
 use step::Call;
 
+#[inline(never)]
 pub(super) fn run(init: &Init, target: &CStr, path: &CStr, replace: bool) -> Result {
     let (parent, name) = root::parent(init.root()?, path)?;
     let name = name.as_c_str();
@@ -21,6 +22,7 @@ pub(super) fn run(init: &Init, target: &CStr, path: &CStr, replace: bool) -> Res
 }
 
 /// `copy-symlink`: if `source` on the host is a symbolic link, makes the same one at `path` and says so.
+#[inline(never)]
 pub(super) fn copy(init: &Init, source: &CStr, path: &CStr) -> Result<bool> {
     let stat = rustix::fs::statat(CWD, source, AtFlags::SYMLINK_NOFOLLOW).at(Call::Fstat)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
