@@ -69,6 +69,21 @@ const KNOWN: &[(&str, &str, &str)] = &[
     (CRUN, "user::exec_as_a_uid_alone_keeps_the_group", "group 0"),
     (CRUN, "user::exec_is_the_containers_user_or_another", "root, unless a flag says so"),
     (CRUN, "user::exec_refuses_what_is_not_a_user", "cuts a uid to 32 bits"),
+    (RUNC, "masked_paths::a_path_that_is_named_twice_is_masked_once", "masks it twice, until 1.5"),
+    (
+        RUNC,
+        "mounts::a_path_below_the_root_from_outside_is_the_path_inside",
+        "looks for a target that it has made elsewhere",
+    ),
+    (RUNC, "seccomp::start_container_hooks_are_under_it", "has other words, until 1.2"),
+    (RUNC, "seccomp::the_runtimes_own_calls_do_not_pass_it", "changes the directory behind the filter"),
+    (CRUN, "exec::a_controller_that_does_not_exist_is_refused", "takes paths only"),
+    (CRUN, "hooks::create_container_hooks_begin_in_the_root_filesystem", "they begin in the bundle"),
+    (CRUN, "lifecycle::a_created_container_hears_sigterm", "the first process of a pid namespace ignores it"),
+    (CRUN, "masked_paths::a_path_that_is_named_twice_is_masked_once", "masks it twice"),
+    (CRUN, "mounts::a_bind_mount_without_flags_is_as_its_source", "clears the flags of its source"),
+    (CRUN, "mounts::a_new_directory_for_a_tmpfs_is_for_everybody_and_an_old_one_stays_as_it_is", "1777 always"),
+    (CRUN, "mounts::a_path_below_the_root_from_outside_is_the_path_inside", "makes the whole path inside"),
 ];
 
 /// Is the test that calls it known not to hold for this runtime? It then returns at once.

@@ -107,3 +107,22 @@ fn args_and_env_are_exactly_those() {
     // What sh(1) sets by itself does not count.
     assert_eq!(lines.filter(|line| !line.starts_with("PWD=")).collect::<Vec<_>>(), ["A=1"]);
 }
+
+#[test]
+fn create_container_hooks_begin_in_the_root_filesystem() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().set("/root/readonly", json!(false));
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo here >etc/journal"]}]);
+    let output = container.set("/hooks/createContainer", hook).args(&["cat", "/etc/journal"]).run();
+    assert_eq!(output.ok(), "here");
+}
+
+#[test]
+fn start_container_hooks_have_the_environment_of_the_process() {
+    let container = Container::new().set("/root/readonly", json!(false)).set("/process/env", json!(["SHIP=Plimsoll"]));
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo $SHIP $HOME >/etc/journal"]}]);
+    let output = container.set("/hooks/startContainer", hook).args(&["/bin/cat", "/etc/journal"]).run();
+    assert_eq!(output.ok(), "Plimsoll /");
+}
