@@ -4,7 +4,7 @@ use crate::launch::{self, Host};
 use crate::plan::line::HookKind;
 use crate::plan::{self, PlanOptions, hooks_of};
 use crate::store::{CONFIG, Folder, ProcessId, Record, Store};
-use crate::{Bundle, Error, ErrorKind, HostFacts, Result, cgroup};
+use crate::{Bundle, Error, ErrorKind, HostFacts, OCI_VERSION, Result, cgroup};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::BorrowedFd;
 use std::path::Path;
@@ -26,13 +26,16 @@ impl Store {
             cgroup_manager: options.cgroup_manager,
         };
         let plan = plan::create(bundle.path(), spec, &facts, &planned)?;
-        // Before anything names it as ours: `delete --force` would end what is in it.
-        cgroup::refuse_busy(&plan.cgroups)?;
         let folder = self.make_folder(id)?;
+        // Before the record names it as ours: `delete --force` would end what is in it.
+        if let Err(busy) = cgroup::refuse_busy(&plan.cgroups) {
+            folder.remove()?;
+            return Err(busy);
+        }
         let has_hooks = |kind| !hooks_of(spec, kind).is_empty();
         let mut record = Record {
             id: id.to_owned(),
-            oci_version: spec.version().clone(),
+            oci_version: OCI_VERSION.to_owned(),
             bundle: bundle.path().to_owned(),
             rootfs: spec.root().as_ref().map(|root| bundle.path().join(root.path())).unwrap_or_default(),
             created: time::now(),

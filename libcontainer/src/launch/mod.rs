@@ -40,7 +40,7 @@ pub(crate) struct Host<'a> {
     pub(crate) made_cgroups: bool,
     /// Who gets the console's master: this socket, or the caller.
     pub(crate) console_socket: Option<&'a Path>,
-    /// Who gets the state JSON of a status and pid (hooks, the seccomp agent).
+    /// The container's state (for hooks, the seccomp agent), if it is the one being made: with this status and pid.
     pub(crate) describe: &'a dyn Fn(&str, i32) -> Vec<u8>,
     /// What `save-state` does with the pid.
     pub(crate) save: &'a mut dyn FnMut(i32, BorrowedFd<'_>) -> Result<()>,
@@ -195,7 +195,10 @@ impl Launch<'_, '_, '_> {
             HostStep::RunHook { kind, index } => {
                 let hook = hooks_of(self.host.spec, *kind).get(*index);
                 let state = (self.host.describe)("creating", self.pid);
-                hook.map_or(Ok(()), |hook| hooks::run(hook, *kind, *index, self.host.bundle, &state)).map(|()| None)
+                hook.map_or(Ok(()), |hook| {
+                    hooks::run(hook, *kind, *index, self.host.bundle, &state, Some(self.pidfd.as_fd()))
+                })
+                .map(|()| None)
             }
             HostStep::SendState { status } => {
                 descriptors::in_memory(&(self.host.describe)(status, pid_inside(self.pid))).map(Some)

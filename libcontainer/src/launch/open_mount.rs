@@ -50,17 +50,17 @@ pub(super) fn id_map(state: BorrowedFd<'_>, mount: OwnedFd, map: &IdMappedMount)
     Ok(mount)
 }
 
-fn hold(path: &Path) -> Result<OwnedFd> {
-    rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| Error::system("hold a user namespace", format!("open({})", path.display()), errno))
-}
-
 /// What is mounted below it later stays in the container; what the host mounts there still arrives.
 pub(super) fn isolate(mount: BorrowedFd<'_>, source: &Path) -> Result<()> {
     let attr = MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() };
     sys::mount_setattr(mount, true, &attr).map_err(|errno| {
         Error::system(format!("open the mount source {}", source.display()), "mount_setattr(MS_SLAVE)", errno)
     })
+}
+
+fn hold(path: &Path) -> Result<OwnedFd> {
+    rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::system("hold a user namespace", format!("open({})", path.display()), errno))
 }
 
 /// A user namespace with this mapping, which exists as long as somebody holds it. It takes a process to make
