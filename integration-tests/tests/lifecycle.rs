@@ -369,3 +369,15 @@ fn features_are_json() {
     let namespaces = features["linux"]["namespaces"].as_array().expect("an array");
     assert!(["user", "pid", "mount"].iter().all(|kind| namespaces.contains(&json!(kind))), "{features}");
 }
+
+#[test]
+fn a_created_container_hears_sigterm() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().created();
+    container.kill("TERM").ok();
+    container.wait_for("stopped");
+    container.delete().ok();
+    container.assert_nothing_left();
+}

@@ -1,9 +1,10 @@
 //! mounts: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#mounts>
+use nix::mount::MsFlags;
 use plimsoll_integration_tests::see::{Mount, mount_at};
 use plimsoll_integration_tests::{Container, cgroup, known_deviation, output};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -288,6 +289,90 @@ fn mounts_of_a_user_namespace_do_not_reach_the_host() {
     let container = Container::new().namespace("user", None);
     let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
     assert_eq!(seen_by(container, &["rbind"]), "the container");
+}
+
+/// A tmpfs with these flags, which nobody but the runtime and its container see.
+fn bound_with(flags: &[&str], options: &[&str]) -> Mount {
+    let container = Container::new();
+    let source = container.dir.join("cargo");
+    fs::create_dir(&source).expect("our own");
+    let mut flags = MsFlags::from_iter(flags.iter().map(|flag| match *flag {
+        "ro" => MsFlags::MS_RDONLY,
+        "nodev" => MsFlags::MS_NODEV,
+        "nosuid" => MsFlags::MS_NOSUID,
+        flag => panic!("{flag}?"),
+    }));
+    let none = None::<&str>;
+    nix::mount::mount(Some("tmpfs"), &source, Some("tmpfs"), MsFlags::empty(), none).expect("we are root");
+    flags |= MsFlags::MS_BIND | MsFlags::MS_REMOUNT;
+    nix::mount::mount(none, &source, none, flags, none).expect("we are root");
+    let mount = std::panic::catch_unwind(|| seen(container.mount(bind(&source, "/quay", options)), "/quay"));
+    nix::mount::umount(&source).expect("just mounted");
+    mount.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+#[test]
+fn a_bind_mount_without_flags_is_as_its_source() {
+    if known_deviation() {
+        return;
+    }
+    assert_has(&bound_with(&["ro", "nosuid"], &["bind"]), &["ro", "nosuid"]);
+}
+
+#[test]
+fn a_bind_mount_with_flags_has_only_these() {
+    let mount = bound_with(&["nodev", "nosuid"], &["bind", "ro"]);
+    assert!(mount.has("ro") && !mount.has("nodev") && !mount.has("nosuid"), "{mount:?}");
+    let mount = bound_with(&["ro"], &["bind", "nodev"]);
+    assert!(mount.has("rw") && mount.has("nodev"), "{mount:?}");
+}
+
+#[test]
+fn a_new_directory_for_a_tmpfs_is_for_everybody_and_an_old_one_stays_as_it_is() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().mount(json!({"destination": "/new", "type": "tmpfs", "source": "tmpfs"}));
+    let container = container.mount(json!({"destination": "/root", "type": "tmpfs", "source": "tmpfs"}));
+    fs::set_permissions(container.rootfs().join("root"), fs::Permissions::from_mode(0o710)).expect("our own");
+    assert_eq!(container.args(&["stat", "-c", "%a", "/new", "/root"]).run().ok(), "1777\n710");
+}
+
+#[test]
+fn a_file_is_bound_behind_a_dangling_symlink() {
+    let container = Container::new();
+    let source = container.dir.join("manifest");
+    fs::write(&source, "tea").expect("our own");
+    symlink("/hold/manifest", container.rootfs().join("etc/manifest")).expect("our own");
+    let container = container.mount(bind(&source, "/etc/manifest", &["bind"]));
+    let output = container.set("/root/readonly", json!(false)).args(&["cat", "/hold/manifest"]).run();
+    assert_eq!(output.ok(), "tea");
+}
+
+#[test]
+fn a_path_below_the_root_from_outside_is_the_path_inside() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new();
+    let source = container.dir.join("cargo");
+    fs::create_dir(&source).expect("our own");
+    fs::write(source.join("tea"), "").expect("our own");
+    let (deck, hold) = (container.rootfs().join("deck"), container.rootfs().join("hold"));
+    // The second takes what the first has put there.
+    let container = container.mount(bind(&source, "/deck", &["bind"]));
+    let hold = hold.to_str().expect("text").to_owned();
+    let container = container.mount(bind(&deck, &hold, &["bind"])).set("/root/readonly", json!(false));
+    assert_eq!(container.args(&["ls", "/hold"]).run().ok(), "tea");
+}
+
+#[test]
+fn a_bind_mount_ignores_what_is_for_a_filesystem() {
+    let container = Container::new();
+    let source = container.dir.join("cargo");
+    fs::create_dir(&source).expect("our own");
+    let container = container.mount(bind(&source, "/quay", &["bind", "mode=755", "size=1k"]));
+    container.set("/root/readonly", json!(false)).args(&["true"]).run().ok();
 }
 
 /// A directory of root's on this machine, as a container with these options and mappings sees its owner.
