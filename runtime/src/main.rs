@@ -1,4 +1,5 @@
 //! `plimsoll`: flags in, one library call, exit status out.
+mod alloc;
 mod checkpoint;
 mod cli;
 mod completion;
@@ -31,6 +32,9 @@ use failure::Failure;
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+
+#[global_allocator]
+static ARENA: alloc::Arena = alloc::Arena::new();
 
 fn main() -> ExitCode {
     ExitCode::from(run(&std::env::args_os().collect::<Vec<_>>()))

@@ -181,8 +181,12 @@ impl Launch<'_, '_, '_> {
                 let gone = || Error::new(ErrorKind::NotRunning, "container not running");
                 self.host.init.take().ok_or_else(gone).map(Some)
             }
-            HostStep::OpenMount { source, recursive, id_map } => {
-                open_mount::open(self.host.state, source, *recursive, id_map.as_ref()).map(Some)
+            HostStep::OpenMount { source, recursive, shared, id_map } => {
+                let mount = open_mount::open(self.host.state, source, *recursive, id_map.as_ref())?;
+                if !shared {
+                    open_mount::isolate(mount.as_fd(), source)?;
+                }
+                Ok(Some(mount))
             }
             HostStep::RunHook { kind, index } => {
                 let hook = hooks_of(self.host.spec, *kind).get(*index);
@@ -229,10 +233,10 @@ impl Launch<'_, '_, '_> {
             HostStep::MoveNetDevice { name, new_name } => {
                 net_devices::move_into(self.pid, name, new_name).map(|()| None)
             }
-            HostStep::ForwardSeccompListener { path, metadata } => {
+            HostStep::ForwardSeccompListener { path, metadata, status } => {
                 let lost = || Error::new(ErrorKind::System, "init sent no seccomp listener");
                 let listener = rider.take().ok_or_else(lost)?;
-                let state = (self.host.describe)("creating", self.pid);
+                let state = (self.host.describe)(status, self.pid);
                 seccomp_listener::forward(listener.as_fd(), path, metadata, self.pid, &state).map(|()| None)
             }
             HostStep::Clone { .. } => Err(Error::new(ErrorKind::System, "a second clone")),

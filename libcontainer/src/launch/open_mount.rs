@@ -41,6 +41,14 @@ pub(super) fn open(
     Ok(mount)
 }
 
+/// What is mounted below it later stays in the container; what the host mounts there still arrives.
+pub(super) fn isolate(mount: BorrowedFd<'_>, source: &Path) -> Result<()> {
+    let attr = MountAttr { propagation: libc::MS_SLAVE, ..MountAttr::default() };
+    sys::mount_setattr(mount, true, &attr).map_err(|errno| {
+        Error::system(format!("open the mount source {}", source.display()), "mount_setattr(MS_SLAVE)", errno)
+    })
+}
+
 /// A user namespace with this mapping, which exists as long as somebody holds it. It takes a process to make
 /// one: an init that never hears of a plan.
 fn user_namespace(state: BorrowedFd<'_>, map: &IdMappedMount) -> Result<OwnedFd> {

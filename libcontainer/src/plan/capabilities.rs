@@ -66,6 +66,9 @@ pub(crate) fn names(mask: u64) -> String {
     named.collect::<Vec<_>>().join(",")
 }
 
+/// seccomp(2): what loading a filter takes without no_new_privs.
+const SYS_ADMIN: u64 = 1 << 21;
+
 /// What a process gets of what it asks for. "Any value which … cannot be granted MUST be logged as a warning", and is no
 /// reason to fail.
 pub(super) struct Granted {
@@ -111,8 +114,25 @@ impl Granted {
         init(InitStep::DropBoundingSet { keep: self.bounding }, self.origin)
     }
 
+    /// What the process may do from now on.
     pub(super) fn sets(&self) -> Line {
-        let Granted { effective, permitted, inheritable, ambient, .. } = *self;
+        self.line(0, 0)
+    }
+
+    /// The same, but CAP_SYS_ADMIN can still be taken up again. No program gets it: `execve` grants nothing that is
+    /// not in the bounding set.
+    pub(super) fn sets_but_for_the_filter(&self) -> Line {
+        self.line(0, SYS_ADMIN)
+    }
+
+    /// CAP_SYS_ADMIN is taken up.
+    pub(super) fn sets_for_the_filter(&self) -> Line {
+        self.line(SYS_ADMIN, SYS_ADMIN)
+    }
+
+    fn line(&self, also_effective: u64, also_permitted: u64) -> Line {
+        let Granted { inheritable, ambient, .. } = *self;
+        let (effective, permitted) = (self.effective | also_effective, self.permitted | also_permitted);
         init(InitStep::SetCapabilities { effective, permitted, inheritable, ambient }, self.origin)
     }
 }

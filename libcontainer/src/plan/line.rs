@@ -63,8 +63,9 @@ pub(crate) enum HostStep {
     WriteIdMaps { uid: Vec<IdMap>, gid: Vec<IdMap>, deny_setgroups: bool },
     /// Open a pidfd of the container's init, for an `exec` to join its namespaces: fills a slot.
     OpenProcess,
-    /// Open a bind source as a detached mount, id-mapped if there are maps: fills a slot.
-    OpenMount { source: PathBuf, recursive: bool, id_map: Option<IdMappedMount> },
+    /// Open a bind source as a detached mount, id-mapped if there are maps: fills a slot. What is mounted below it
+    /// later is seen on the host if it is `shared`.
+    OpenMount { source: PathBuf, recursive: bool, shared: bool, id_map: Option<IdMappedMount> },
     /// Move a network device into the container's network namespace.
     MoveNetDevice { name: String, new_name: String },
     /// Make a class of service in resctrl with these schemata. A shared one may be there, if it has them.
@@ -82,7 +83,7 @@ pub(crate) enum HostStep {
     /// Take the console's master from init and pass it on.
     ForwardConsole,
     /// Take the seccomp listener from init and send it to the agent, with the state of the container.
-    ForwardSeccompListener { path: PathBuf, metadata: String },
+    ForwardSeccompListener { path: PathBuf, metadata: String, status: &'static str },
     /// Listen for `start` on a socket in the state directory: fills a slot.
     ListenForStart,
     /// Write the container's pid and status to the store and to the pid file.
@@ -288,10 +289,13 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             ("write-id-maps", format!("{}{denied}", both_maps(uid, gid)))
         }
         HostStep::OpenProcess => ("open-process", String::new()),
-        HostStep::OpenMount { source, recursive, id_map } => {
+        HostStep::OpenMount { source, recursive, shared, id_map } => {
             let mut detail = source.display().to_string();
             if *recursive {
                 detail.push_str(" recursive");
+            }
+            if *shared {
+                detail.push_str(" shared with the host");
             }
             if let Some(map) = id_map {
                 let recursively = if map.recursive { " recursively" } else { "" };

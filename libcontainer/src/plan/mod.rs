@@ -47,6 +47,7 @@ pub(crate) use sysctl::path_of as sysctl_path;
 use crate::container::CgroupManager;
 use crate::facts::HostFacts;
 use crate::{Bundle, Error, Result, validate};
+use capabilities::Granted;
 use line::{Action, HostStep, InitStep, ZString};
 use namespaces::Namespaces;
 use oci_spec::runtime::{Linux, Process, Spec};
@@ -186,9 +187,10 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(mounts.finally);
     lines.extend(root::finish(&context)?);
 
-    let mut filter = seccomp::lines(spec)?;
-    if let Some(process) = process {
-        lines.extend(identity(spec, process, facts, &mut filter)?);
+    let capabilities = process.map(|process| Granted::of(spec, process, facts));
+    let mut filter = seccomp::lines(spec, process.zip(capabilities.as_ref()), "creating")?;
+    if let Some((process, capabilities)) = process.zip(capabilities.as_ref()) {
+        lines.extend(identity(spec, process, facts, capabilities, &mut filter)?);
     }
     // Adjacent, so that they cost one round trip: what `start` needs, then the word that the container exists.
     let (state, send_state) = hooks::start_state(spec, &mut slots)?.unzip();
@@ -198,9 +200,14 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
 
     lines.push(init(InitStep::AwaitStart { slot }, Origin::LIFECYCLE));
-    lines.extend(hooks::start_container(spec, state)?);
-    if let Some(process) = process {
-        lines.extend(process::exec(process, options.preserve_fds, options.listen_fds, filter)?);
+    let hooks = hooks::start_container(spec, state)?;
+    match process {
+        // What the hooks run is under the filter as well, as with runc.
+        Some(process) => {
+            filter.extend(hooks);
+            lines.extend(process::exec(process, options.preserve_fds, options.listen_fds, filter)?);
+        }
+        None => lines.extend(hooks),
     }
     Ok(Plan { lines, cgroups: cgroup.groups, intel_rdt: rdt.own })
 }
@@ -223,8 +230,9 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.extend(entry.lines);
     lines.push(process::new_session());
     lines.extend(terminal::lines(Some(process), false)?);
-    let mut filter = seccomp::lines(spec)?;
-    lines.extend(identity(spec, process, facts, &mut filter)?);
+    let capabilities = Granted::of(spec, process, facts);
+    let mut filter = seccomp::lines(spec, Some((process, &capabilities)), "running")?;
+    lines.extend(identity(spec, process, facts, &capabilities, &mut filter)?);
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);
     Ok(Plan { lines, cgroups: Vec::new(), intel_rdt: Vec::new() })
@@ -232,7 +240,13 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
 
 /// Who the process is and what it may do: the same for `create` and `exec`. Takes the `filter` if it has to be loaded here;
 /// else it is loaded last of all.
-fn identity(spec: &Spec, process: &Process, facts: &HostFacts, filter: &mut Vec<Line>) -> Result<Vec<Line>> {
+fn identity(
+    spec: &Spec,
+    process: &Process,
+    facts: &HostFacts,
+    capabilities: &Granted,
+    filter: &mut Vec<Line>,
+) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     // These four may need CAP_SYS_NICE or CAP_SYS_ADMIN.
     lines.extend(scheduler::lines(process)?);
@@ -245,13 +259,7 @@ fn identity(spec: &Spec, process: &Process, facts: &HostFacts, filter: &mut Vec<
     lines.extend(selinux::lines(process)?);
     lines.push(user::chown_stdio(process));
 
-    // Without no_new_privs, loading a filter takes CAP_SYS_ADMIN (seccomp(2)).
-    let no_new_privileges = no_new_privileges::is_set(process);
-    if !no_new_privileges {
-        lines.append(filter);
-    }
     // Takes CAP_SETPCAP, so it comes before the capabilities.
-    let capabilities = capabilities::Granted::of(spec, process, facts);
     lines.push(capabilities.bounding());
     // As root, who may pass directories which the user of the process may not.
     lines.extend(process::chdir(process)?);
@@ -260,7 +268,12 @@ fn identity(spec: &Spec, process: &Process, facts: &HostFacts, filter: &mut Vec<
     // Groups first: changing them takes CAP_SETGID, which is as good as gone after SetIds.
     lines.extend(user::groups(spec, process, facts)?);
     lines.push(user::ids(spec, process)?);
-    lines.push(capabilities.sets());
+    // The filter comes as late as can be, so that of our own calls hardly any has to pass it.
+    lines.push(if filter.is_empty() || no_new_privileges::is_set(process) {
+        capabilities.sets()
+    } else {
+        capabilities.sets_but_for_the_filter()
+    });
     // Both look at files as the user of the process.
     lines.extend(process::home(process));
     lines.extend(process::resolve(process)?);

@@ -3,8 +3,8 @@
 
 use super::cgroup::CgroupPlan;
 use super::line::{HostStep, IdMappedMount, InitStep, Line};
-use super::mount_options::{Options, RDONLY, parse};
-use super::{Context, Slots, block, given, host, id_mappings, init, namespaces, z};
+use super::mount_options::{Options, RDONLY, SHARED, parse};
+use super::{Context, Slots, block, given, host, id_mappings, init, namespaces, root, z};
 use crate::facts::Hierarchy;
 use crate::{Error, ErrorKind, Result};
 use oci_spec::runtime::Mount;
@@ -241,11 +241,14 @@ impl Mounts {
         let id_map = entry.id_mapped().map(|recursive| self.id_map(entry, recursive)).transpose()?;
         // Root of the container's user namespace may not pass a 0700 directory of the host; its own mount
         // namespace does not let it clone a mount alone that has others below either.
-        let by_host =
-            id_map.is_some() || (entry.context.facts.privileged && entry.context.namespaces.has(namespaces::USER));
+        let reachable = !entry.context.namespaces.has(namespaces::USER);
+        // Engines ask for both where the container's mounts are to reach the host; in the container's copy of the
+        // tree nothing is shared with it any more.
+        let shared = options.propagation & SHARED != 0 && root::is_shared(entry.context)?;
+        let by_host = id_map.is_some() || entry.context.facts.privileged && (shared || !reachable);
         let source = if by_host && !options.copy_symlink {
             let slot = slots.take()?;
-            self.lines.push(host(HostStep::OpenMount { source: path, recursive, id_map }, &*entry.origin));
+            self.lines.push(host(HostStep::OpenMount { source: path, recursive, shared, id_map }, &*entry.origin));
             Source::Slot(slot)
         } else {
             Source::Path(z(path, &format!("{}/source", entry.origin))?)

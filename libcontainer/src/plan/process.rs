@@ -109,14 +109,15 @@ pub(super) fn resolve(process: &Process) -> Result<Option<Line>> {
     Ok(Some(init(InitStep::ResolveProgram { name: z(name, origin)?, search: z(search, origin)? }, origin)))
 }
 
-pub(super) fn exec(process: &Process, preserve_fds: u32, listen_fds: u32, filter: Vec<Line>) -> Result<Vec<Line>> {
+/// `last` comes just before the program: the filter, and hooks.
+pub(super) fn exec(process: &Process, preserve_fds: u32, listen_fds: u32, last: Vec<Line>) -> Result<Vec<Line>> {
     let argv = block(args(process)?, "/process/args")?;
     let env = block(environment(Some(process), listen_fds), "/process/env")?;
     // Nothing of the host may be open when the program is (CVE-2024-21626).
     let close = InitStep::CloseDescriptors { preserve: preserve_fds.saturating_add(listen_fds) };
     let mut lines = vec![init(close, Origin::DEFAULT)];
-    // Last, so that of our own calls only execve has to pass it.
-    lines.extend(filter);
+    // Of our own calls, execve is the only one that has to pass the filter.
+    lines.extend(last);
     lines.push(init(InitStep::Exec { argv, env }, "/process/args"));
     Ok(lines)
 }

@@ -18,7 +18,7 @@ pub(super) fn prepare(context: &Context) -> Result<Vec<Line>> {
         return Ok(vec![open]);
     }
     let (propagation, origin) = match asked(context)? {
-        // pivot_root(2) refuses where the mount around is shared; the root itself keeps or gets what was asked for.
+        // pivot_root(2) refuses where the old or the new root is shared; the new one gets what was asked for afterwards.
         Some(asked) if asked & (SHARED | UNBINDABLE) != 0 => (SLAVE | REC, PROPAGATION),
         Some(asked) => (asked | REC, PROPAGATION),
         // New mounts of the host still arrive, ours do not leave.
@@ -26,11 +26,12 @@ pub(super) fn prepare(context: &Context) -> Result<Vec<Line>> {
     };
     let propagate = init(InitStep::SetRootPropagation { propagation }, origin);
     let attach = init(InitStep::AttachRootfs { path: path()? }, "/root/path");
-    Ok(match asked(context)? {
-        // Cloned while the host's mount is still shared: the clone is a peer of it, and stays one.
-        Some(asked) if asked & SHARED != 0 => vec![open, propagate, attach],
-        _ => vec![propagate, open, attach],
-    })
+    Ok(vec![propagate, open, attach])
+}
+
+/// Whether mounts in the container are to reach the host, where a bind mount asks for it.
+pub(super) fn is_shared(context: &Context) -> Result<bool> {
+    Ok(asked(context)?.is_some_and(|asked| asked & SHARED != 0))
 }
 
 /// Absolute, or relative to the bundle.

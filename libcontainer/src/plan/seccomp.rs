@@ -1,11 +1,12 @@
 //! [Seccomp](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#seccomp)
 #![forbid(unsafe_code)]
 
+use super::capabilities::Granted;
 use super::line::{Action, HostStep, InitStep, Line};
-use super::{host, init};
+use super::{host, init, no_new_privileges};
 use crate::seccomp::{Problem, compile};
 use crate::{Error, Result};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Process, Spec};
 
 const ORIGIN: &str = "/linux/seccomp";
 
@@ -14,7 +15,19 @@ pub(super) fn has_listener(lines: &[Line]) -> bool {
     lines.iter().any(|line| matches!(line.action, Action::Host(HostStep::ForwardSeccompListener { .. })))
 }
 
-pub(super) fn lines(spec: &Spec) -> Result<Vec<Line>> {
+/// Loads the filter, with no_new_privs or else with CAP_SYS_ADMIN, which is kept for it until then (seccomp(2)).
+/// `status`: what the agent is told that the container is.
+pub(super) fn lines(spec: &Spec, process: Option<(&Process, &Granted)>, status: &'static str) -> Result<Vec<Line>> {
+    let mut lines = load(spec, status)?;
+    let privileged = process.filter(|(process, _)| !lines.is_empty() && !no_new_privileges::is_set(process));
+    if let Some((_, capabilities)) = privileged {
+        lines.insert(0, capabilities.sets_for_the_filter());
+        lines.push(capabilities.sets());
+    }
+    Ok(lines)
+}
+
+fn load(spec: &Spec, status: &'static str) -> Result<Vec<Line>> {
     let Some(profile) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else { return Ok(Vec::new()) };
     let problem = |problem: Problem| Error::config(format!("{ORIGIN}{}", problem.pointer), problem.message);
     let program = compile(profile).map_err(problem)?;
@@ -24,7 +37,7 @@ pub(super) fn lines(spec: &Spec) -> Result<Vec<Line>> {
         // `validate` has seen to it that there is one.
         let path = profile.listener_path().clone().unwrap_or_default();
         let metadata = profile.listener_metadata().clone().unwrap_or_default();
-        let step = HostStep::ForwardSeccompListener { path, metadata };
+        let step = HostStep::ForwardSeccompListener { path, metadata, status };
         lines.push(host(step, format!("{ORIGIN}/listenerPath")));
     }
     Ok(lines)
@@ -52,10 +65,16 @@ mod tests {
     }
 
     #[test]
-    fn without_no_new_privs_the_filter_is_loaded_with_capabilities() {
+    fn without_no_new_privs_cap_sys_admin_is_kept_until_the_filter_is_loaded() {
+        let steps = steps(false);
+        let last =
+            ["resolve-program", "set-capabilities", "load-seccomp", "forward-seccomp-listener", "set-capabilities"];
+        assert_eq!(steps[steps.len() - 5..], last);
+        let plan = plan_of(&spec_of(&config(false, PROFILE)));
+        let sets = plan.lines.iter().filter(|line| line.step() == "set-capabilities").map(|line| line.detail());
         assert_eq!(
-            steps(false)[..5],
-            ["chown-stdio", "load-seccomp", "forward-seccomp-listener", "drop-bounding-set", "chdir"]
+            sets.collect::<Vec<_>>(),
+            ["permitted CAP_SYS_ADMIN", "effective CAP_SYS_ADMIN permitted CAP_SYS_ADMIN", "none"]
         );
     }
 
@@ -64,6 +83,18 @@ mod tests {
         let steps = steps(true);
         let last = ["resolve-program", "set-no-new-privs", "load-seccomp", "forward-seccomp-listener"];
         assert_eq!(steps[steps.len() - 4..], last);
+    }
+
+    #[test]
+    fn without_a_listener_only_the_program_is_behind_the_filter() {
+        let profile = r#"{"defaultAction": "SCMP_ACT_ERRNO"}"#;
+        let last = |no_new_privileges| {
+            let plan = plan_of(&spec_of(&config(no_new_privileges, profile)));
+            let names: Vec<_> = plan.lines.iter().map(|line| line.step()).collect();
+            names[names.len() - 3..].to_vec()
+        };
+        assert_eq!(last(true), ["close-descriptors", "load-seccomp", "exec"]);
+        assert_eq!(last(false), ["load-seccomp", "set-capabilities", "exec"]);
     }
 
     #[test]

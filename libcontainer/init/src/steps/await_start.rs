@@ -1,4 +1,5 @@
 //! `created`: wait until `start` connects, and talk to it from then on.
+use super::mask_path::Covers;
 use crate::fault::{At, Result};
 use crate::{Init, sys};
 use rustix::io::Errno;
@@ -7,6 +8,8 @@ use step::{Call, Slot};
 
 pub(super) fn run(init: &mut Init, slot: Slot) -> Result {
     let listener = init.slots.take(slot)?;
+    // What lies on the masked paths is in place; a container that waits holds nothing that it does not need.
+    init.covers = Covers::default();
     sys::forget_stack();
     let starter = loop {
         match rustix::net::accept_with(&listener, SocketFlags::CLOEXEC) {

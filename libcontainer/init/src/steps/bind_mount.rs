@@ -1,12 +1,13 @@
 //! Bind mounts: a clone of the source, detached, attached to a descriptor.
-use super::mount::{open_target, set_attributes};
+use super::mount::{is_procfs, open_target, set_attributes};
 use super::propagation;
-use crate::fault::{At, Result};
+use crate::fault::{At, Fault, Result};
 use crate::root::{self, Make};
 use crate::{Init, sys};
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType};
+use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 use step::{Attributes, Call, Source, Target, ZStr};
 
@@ -41,16 +42,15 @@ pub(super) fn run(init: &mut Init, bind: &BindMount<'_>, target: &CStr, kind: Ta
     let make = if is_directory { Make::Directory } else { Make::File };
     // A procfs over /proc is what `kind` allows; anything else there is not.
     let is_proc = is_directory && stat.st_ino == 1 && is_procfs(&mount)?;
+    if kind == Target::OrdinaryDirectory && target == c"/proc" && !is_proc {
+        // Whatever else it is, init and others would take it for one (CVE-2019-16884).
+        return Err(Fault::new(Call::MoveMount, Errno::PERM));
+    }
     let target = open_target(init, target, kind, make, is_proc)?;
     set_attributes(mount.as_fd(), bind.attributes, 0)?;
     set_attributes(mount.as_fd(), bind.recursive_attributes, sys::AT_RECURSIVE)?;
     attach(&mount, &target)?;
     set_propagation(mount.as_fd(), bind.propagation)
-}
-
-fn is_procfs(mount: &OwnedFd) -> Result<bool> {
-    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-    Ok(i64::from(rustix::fs::fstatfs(mount).at(Call::Statfs)?.f_type) == PROC_SUPER_MAGIC)
 }
 
 /// `open_tree(2)`: a detached copy of the mount at `path`.

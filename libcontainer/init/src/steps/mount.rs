@@ -12,8 +12,6 @@ use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags};
 use step::{Attributes, Call, Target};
 
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-
 /// A filesystem to mount.
 #[derive(Debug)]
 pub(super) struct Mount<'a> {
@@ -35,6 +33,12 @@ pub(super) fn run(init: &mut Init, mount: &Mount<'_>, target: &CStr, kind: Targe
     bind_mount::set_propagation(built.as_fd(), propagation)
 }
 
+/// Whether it is in a procfs.
+pub(super) fn is_procfs(place: &OwnedFd) -> Result<bool> {
+    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+    Ok(rustix::fs::fstatfs(place).at(Call::Statfs)?.f_type == PROC_SUPER_MAGIC)
+}
+
 /// Opens what is to be mounted on, making it where it is missing.
 pub(super) fn open_target(init: &Init, target: &CStr, kind: Target, make: Make, is_proc: bool) -> Result<OwnedFd> {
     let resolve = match kind {
@@ -44,11 +48,8 @@ pub(super) fn open_target(init: &Init, target: &CStr, kind: Target, make: Make, 
     let target = root::open_or_make(init.root()?, target, make, resolve)?;
     // A symbolic link, or a mount of the image's volumes, may have led into a procfs: what is mounted there
     // could fake what init and others read from it (CVE-2019-16884).
-    if kind != Target::InProc && !is_proc {
-        let found = rustix::fs::fstatfs(&target).at(Call::Statfs)?;
-        if i64::from(found.f_type) == PROC_SUPER_MAGIC {
-            return Err(Fault::new(Call::MoveMount, Errno::PERM));
-        }
+    if kind != Target::InProc && !is_proc && is_procfs(&target)? {
+        return Err(Fault::new(Call::MoveMount, Errno::PERM));
     }
     Ok(target)
 }
