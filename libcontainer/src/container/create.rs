@@ -26,9 +26,12 @@ impl Store {
             cgroup_manager: options.cgroup_manager,
         };
         let plan = plan::create(bundle.path(), spec, &facts, &planned)?;
-        // Before anything names it as ours: `delete --force` would end what is in it.
-        cgroup::refuse_busy(&plan.cgroups)?;
         let folder = self.make_folder(id)?;
+        // Before the record names it as ours: `delete --force` would end what is in it.
+        if let Err(busy) = cgroup::refuse_busy(&plan.cgroups) {
+            folder.remove()?;
+            return Err(busy);
+        }
         let has_hooks = |kind| !hooks_of(spec, kind).is_empty();
         let mut record = Record {
             id: id.to_owned(),

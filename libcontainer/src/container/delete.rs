@@ -65,7 +65,7 @@ impl Container {
         let Some(spec) = spec else { return Ok(()) };
         let state = state::for_hooks(&self.record, "stopped", 0);
         for (index, hook) in hooks_of(spec, HookKind::Poststop).iter().enumerate() {
-            if let Err(error) = hooks::run(hook, HookKind::Poststop, index, &self.record.bundle, &state) {
+            if let Err(error) = hooks::run(hook, HookKind::Poststop, index, &self.record.bundle, &state, None) {
                 log::warn!("{error}");
             }
         }

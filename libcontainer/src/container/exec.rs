@@ -16,7 +16,8 @@ impl Container {
                 let message = "cannot exec in a paused container (use --ignore-paused to override)";
                 return Err(Error::new(ErrorKind::WrongStatus, message));
             }
-            _ => return Err(Error::new(ErrorKind::NotRunning, "cannot exec in a stopped container")),
+            Status::Stopped => return Err(Error::new(ErrorKind::NotRunning, "cannot exec in a stopped container")),
+            Status::Creating => return Err(Error::new(ErrorKind::NotRunning, "container not running")),
         }
         let terminal = process.terminal().unwrap_or(false);
         super::check_console(terminal, options.console_socket.is_some(), options.own_console)?;

@@ -59,8 +59,8 @@ impl Container {
             Status::Created => Ok(()),
             Status::Stopped => Err(wrong("cannot start a container that has stopped")),
             Status::Running => Err(wrong("cannot start an already running container")),
-            Status::Paused if self.folder.awaits_start() => Err(wrong("cannot start a paused container")),
-            Status::Paused | Status::Creating => Err(wrong("cannot start a container in the current state")),
+            Status::Paused => Err(wrong("cannot start a container in the paused state")),
+            Status::Creating => Err(wrong("cannot start a container in the creating state")),
         }
     }
 
@@ -79,7 +79,7 @@ impl Container {
         let hooks = hooks_of(bundle.spec(), HookKind::Poststart).iter().enumerate();
         hooks
             .into_iter()
-            .try_for_each(|(index, hook)| hooks::run(hook, HookKind::Poststart, index, bundle.path(), &state))
+            .try_for_each(|(index, hook)| hooks::run(hook, HookKind::Poststart, index, bundle.path(), &state, None))
     }
 }
 

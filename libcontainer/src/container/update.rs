@@ -10,7 +10,8 @@ impl Container {
     /// Writes what `change` asks for, and keeps it for later updates. What it does not name stays as it is; device rules always
     /// do. If a value is refused, those before it are taken back.
     pub fn update(&self, change: &LinuxResources) -> Result<()> {
-        if self.status()? == Status::Stopped {
+        // One that is being made would keep us waiting.
+        if matches!(self.status()?, Status::Stopped | Status::Creating) {
             return Err(Error::new(ErrorKind::NotRunning, "container not running"));
         }
         // Two updates at a time would each forget the other.

@@ -4,6 +4,7 @@ use crate::plan::line::HookKind;
 use crate::{Error, ErrorKind, Result};
 use oci_spec::runtime::Hook;
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fd::BorrowedFd;
 use rustix::fs::SeekFrom;
 use rustix::process::{Pid, PidfdFlags};
 use std::io::Read;
@@ -13,8 +14,16 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Runs one hook in the bundle's directory, the state on its standard input. Its environment is what config.json
-/// gives it and nothing of the container's or the caller's.
-pub(crate) fn run(hook: &Hook, kind: HookKind, index: usize, bundle: &Path, state: &[u8]) -> Result<()> {
+/// gives it and nothing of the container's or the caller's. It is stopped if `init` ends meanwhile: whoever deletes a container
+/// that is still being made should not have to wait for its hooks.
+pub(crate) fn run(
+    hook: &Hook,
+    kind: HookKind,
+    index: usize,
+    bundle: &Path,
+    state: &[u8],
+    init: Option<BorrowedFd<'_>>,
+) -> Result<()> {
     let fail = |what: String| {
         let message = format!("error running {} hook #{index}: {what}", kind.key());
         Error::new(ErrorKind::Hook, message).at(format!("/hooks/{}/{index}", kind.key()))
@@ -35,15 +44,19 @@ pub(crate) fn run(hook: &Hook, kind: HookKind, index: usize, bundle: &Path, stat
     })?;
     let seconds = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok());
     let deadline = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let said = match (collect(&mut child, deadline), seconds) {
-        (Some(said), _) => said,
-        (None, seconds) => {
+    let said = match collect(&mut child, deadline, init) {
+        Ok(said) => said,
+        Err(why) => {
             // The whole group: a shell's children would hold the pipes open.
             if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
                 let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
             }
             let _ = child.wait();
-            return Err(fail(format!("hook ran past specified timeout of {}.0s", seconds.unwrap_or_default())));
+            return Err(fail(match why {
+                Stopped::TooLong => format!("hook ran past specified timeout of {}.0s", seconds.unwrap_or_default()),
+                Stopped::InitEnded => "the container's init ended".to_owned(),
+                Stopped::Lost => "cannot be waited for".to_owned(),
+            }));
         }
     };
     let status = child.wait().map_err(|error| fail(error.to_string()))?;
@@ -61,18 +74,31 @@ pub(crate) fn run(hook: &Hook, kind: HookKind, index: usize, bundle: &Path, stat
 /// As much as a pipe holds: what a hook may say before the rest is dropped.
 const LONGEST: usize = 64 * 1024;
 
-/// Reads both streams until the hook has ended (what it leaves running may keep them); `None` if the deadline comes first.
-fn collect(child: &mut Child, deadline: Option<Instant>) -> Option<[Vec<u8>; 2]> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw)?;
-    let ended = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?;
-    let mut streams = (child.stdout.take()?, child.stderr.take()?);
+/// Why a hook was not waited for.
+enum Stopped {
+    TooLong,
+    InitEnded,
+    /// No descriptor left to hold it by.
+    Lost,
+}
+
+/// Reads both streams until the hook has ended (what it leaves running may keep them).
+fn collect(
+    child: &mut Child,
+    deadline: Option<Instant>,
+    init: Option<BorrowedFd<'_>>,
+) -> std::result::Result<[Vec<u8>; 2], Stopped> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Stopped::Lost)?;
+    let ended = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|_| Stopped::Lost)?;
+    let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else { return Err(Stopped::Lost) };
+    let mut streams = (stdout, stderr);
     let mut said = [Vec::new(), Vec::new()];
     let mut open = [true, true];
     let mut buffer = vec![0; LONGEST];
     loop {
         let left = match deadline {
             None => None,
-            Some(deadline) => Some(deadline.checked_duration_since(Instant::now())?),
+            Some(deadline) => Some(deadline.checked_duration_since(Instant::now()).ok_or(Stopped::TooLong)?),
         };
         let limit = left.and_then(|left| Timespec::try_from(left).ok());
         // A closed stream is not asked again: POLLHUP would be said for ever.
@@ -81,13 +107,15 @@ fn collect(child: &mut Child, deadline: Option<Instant>) -> Option<[Vec<u8>; 2]>
             PollFd::new(&streams.0, ask(open[0])),
             PollFd::new(&streams.1, ask(open[1])),
             PollFd::new(&ended, PollFlags::IN),
+            // Nothing is asked of the second one: without an init its place is taken by the hook.
+            init.map_or(PollFd::new(&ended, PollFlags::empty()), |init| PollFd::from_borrowed_fd(init, PollFlags::IN)),
         ];
         match rustix::event::poll(&mut events, limit.as_ref()) {
-            Ok(0) => return None,
+            Ok(0) => return Err(Stopped::TooLong),
             Err(rustix::io::Errno::INTR) => continue,
-            polled => _ = polled.ok()?,
+            polled => _ = polled.map_err(|_| Stopped::Lost)?,
         }
-        let [out, err, ended] = events.map(|event| !event.revents().is_empty());
+        let [out, err, ended, init_ended] = events.map(|event| !event.revents().is_empty());
         for (at, ready) in [out, err].into_iter().enumerate() {
             if ready && open[at] {
                 let read = if at == 0 { streams.0.read(&mut buffer) } else { streams.1.read(&mut buffer) };
@@ -98,7 +126,10 @@ fn collect(child: &mut Child, deadline: Option<Instant>) -> Option<[Vec<u8>; 2]>
             }
         }
         if ended {
-            return Some(said);
+            return Ok(said);
+        }
+        if init_ended {
+            return Err(Stopped::InitEnded);
         }
     }
 }

@@ -188,10 +188,17 @@ impl Launch<'_, '_, '_> {
                 }
                 Ok(Some(mount))
             }
+            HostStep::IdMapMount { id_map } => {
+                let lost = || Error::new(ErrorKind::System, "init sent no mount");
+                open_mount::id_map(self.host.state, rider.take().ok_or_else(lost)?, id_map).map(Some)
+            }
             HostStep::RunHook { kind, index } => {
                 let hook = hooks_of(self.host.spec, *kind).get(*index);
                 let state = (self.host.describe)("creating", self.pid);
-                hook.map_or(Ok(()), |hook| hooks::run(hook, *kind, *index, self.host.bundle, &state)).map(|()| None)
+                hook.map_or(Ok(()), |hook| {
+                    hooks::run(hook, *kind, *index, self.host.bundle, &state, Some(self.pidfd.as_fd()))
+                })
+                .map(|()| None)
             }
             HostStep::SendState { status } => {
                 descriptors::in_memory(&(self.host.describe)(status, pid_inside(self.pid))).map(Some)

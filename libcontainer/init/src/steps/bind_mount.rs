@@ -6,7 +6,7 @@ use crate::root::{self, Make};
 use crate::{Init, sys};
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType};
+use rustix::fs::{CWD, FileType, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 use step::{Attributes, Call, Source, Target, ZStr};
@@ -26,6 +26,7 @@ pub(super) struct BindMount<'a> {
 pub(super) fn run(init: &mut Init, bind: &BindMount<'_>, target: &CStr, kind: Target) -> Result {
     let mount = match *bind.source {
         Source::Slot(slot) => init.slots.take(slot)?,
+        Source::Inside(path) => open_inside(init, path.0, bind.recursive)?,
         Source::Path(path) => {
             if bind.copy_symlink && super::symlink::copy(init, path.0, target)? {
                 return Ok(());
@@ -51,6 +52,20 @@ pub(super) fn run(init: &mut Init, bind: &BindMount<'_>, target: &CStr, kind: Ta
     set_attributes(mount.as_fd(), bind.recursive_attributes, sys::AT_RECURSIVE)?;
     attach(&mount, &target)?;
     set_propagation(mount.as_fd(), bind.propagation)
+}
+
+fn open_inside(init: &mut Init, path: &CStr, recursive: bool) -> Result<OwnedFd> {
+    let found = root::open(init.root()?, path, OFlags::PATH, ResolveFlags::empty());
+    if found.is_err() {
+        init.detail.say(path.to_bytes());
+    }
+    clone_tree(found.at(Call::Openat2)?.as_fd(), c"", recursive)
+}
+
+/// The clone goes to the host with the next word to it.
+pub(super) fn open_source(init: &mut Init, path: &CStr, recursive: bool) -> Result {
+    init.rider = Some(open_inside(init, path, recursive)?);
+    Ok(())
 }
 
 /// `open_tree(2)`: a detached copy of the mount at `path`.

@@ -24,8 +24,9 @@ pub(super) struct Mount<'a> {
 
 #[inline(never)]
 pub(super) fn run(init: &mut Init, mount: &Mount<'_>, target: &CStr, kind: Target, propagation: u32) -> Result {
+    let covers = mount.fstype == c"tmpfs" && root::look(init.root()?, target)?.is_some();
     let target = open_target(init, target, kind, Make::Directory, mount.fstype == c"proc")?;
-    let built = build(&mut init.detail, mount, &target)?;
+    let built = build(&mut init.detail, mount, covers.then_some(&target))?;
     if mount.copy_up {
         super::copy_up::run(&target, &built)?;
     }
@@ -55,7 +56,7 @@ pub(super) fn open_target(init: &Init, target: &CStr, kind: Target, make: Make, 
 }
 
 /// `fsopen`, `fsconfig` for each option, `fsmount`.
-fn build(detail: &mut Detail, mount: &Mount<'_>, target: &OwnedFd) -> Result<OwnedFd> {
+fn build(detail: &mut Detail, mount: &Mount<'_>, covered: Option<&OwnedFd>) -> Result<OwnedFd> {
     let context = rustix::mount::fsopen(mount.fstype, FsOpenFlags::FSOPEN_CLOEXEC);
     if context.is_err() {
         detail.say(mount.fstype.to_bytes());
@@ -69,7 +70,7 @@ fn build(detail: &mut Detail, mount: &Mount<'_>, target: &OwnedFd) -> Result<Own
         has_mode |= option.to_bytes().starts_with(b"mode=");
         configure(detail, &context, option)?;
     }
-    if mount.fstype == c"tmpfs" && !has_mode {
+    if let Some(target) = covered.filter(|_| !has_mode) {
         // A tmpfs looks like the directory that it covers.
         let mut mode = Detail::default();
         let _ = write!(mode, "{:o}\0", root::stat(target.as_fd())?.st_mode & 0o7777);

@@ -1,0 +1,183 @@
+//! `update`: other limits for a container that has some.
+use plimsoll_integration_tests::{Container, Output, known_deviation};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::{Seek, Write};
+
+#[track_caller]
+fn update(container: &Container, flags: &[&str]) -> Output {
+    container.call(&[&["update"], flags, &[container.id.as_str()]].concat())
+}
+
+/// As engines hand over the resources: on standard input.
+#[track_caller]
+fn update_from_stdin(container: &Container, resources: &Value) -> Output {
+    let path = container.dir.join("resources.json");
+    let mut file = File::options().read(true).write(true).create_new(true).open(&path).expect("our own directory");
+    file.write_all(resources.to_string().as_bytes()).and_then(|()| file.rewind()).expect("written");
+    std::fs::remove_file(path).expect("our own");
+    let mut command = container.command(&["update", "--resources", "-", &container.id]);
+    plimsoll_integration_tests::output::finish(command.stdin(file))
+}
+
+#[track_caller]
+fn check(flags: &[&str], files: &[(&str, &str, &str)]) {
+    let container = Container::new().running();
+    update(&container, flags).ok();
+    for (controller, file, expected) in files {
+        assert_eq!(container.cgroup_file(controller, file), *expected, "{controller}/{file}");
+    }
+}
+
+#[test]
+fn memory() {
+    if known_deviation() {
+        return;
+    }
+    check(
+        &["--memory", "64m", "--memory-reservation", "32M"],
+        &[("memory", "memory.limit_in_bytes", "67108864"), ("memory", "memory.soft_limit_in_bytes", "33554432")],
+    );
+}
+
+#[test]
+fn cpu() {
+    check(
+        &["--cpu-share", "512", "--cpu-quota", "50000", "--cpu-period", "100000"],
+        &[("cpu", "cpu.shares", "512"), ("cpu", "cpu.cfs_quota_us", "50000"), ("cpu", "cpu.cfs_period_us", "100000")],
+    );
+}
+
+#[test]
+fn idle_and_burst() {
+    if known_deviation() {
+        return;
+    }
+    check(&["--cpu-idle", "1"], &[("cpu", "cpu.idle", "1")]);
+    check(&["--cpu-quota", "50000", "--cpu-burst", "10000"], &[("cpu", "cpu.cfs_burst_us", "10000")]);
+}
+
+#[test]
+fn cpuset() {
+    check(
+        &["--cpuset-cpus", "0", "--cpuset-mems", "0"],
+        &[("cpuset", "cpuset.cpus", "0"), ("cpuset", "cpuset.mems", "0")],
+    );
+}
+
+#[test]
+fn pids() {
+    if known_deviation() {
+        return;
+    }
+    check(&["--pids-limit", "42"], &[("pids", "pids.max", "42")]);
+    check(&["--pids-limit", "-1"], &[("pids", "pids.max", "max")]);
+}
+
+#[test]
+fn everything_at_once_from_standard_input() {
+    let container = Container::new().running();
+    let resources = json!({
+        "memory": {"limit": 64 << 20, "reservation": 0},
+        "cpu": {"shares": 256, "quota": 0, "period": 0, "cpus": "", "mems": ""},
+        "pids": {"limit": 7},
+    });
+    update_from_stdin(&container, &resources).ok();
+    assert_eq!(container.cgroup_file("memory", "memory.limit_in_bytes"), "67108864");
+    assert_eq!(container.cgroup_file("cpu", "cpu.shares"), "256");
+    assert_eq!(container.cgroup_file("pids", "pids.max"), "7");
+}
+
+#[test]
+fn a_limit_on_a_device() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().running();
+    let throttle =
+        |rate: u32| json!({"blockIO": {"throttleReadBpsDevice": [{"major": 254, "minor": 0, "rate": rate}]}});
+    update_from_stdin(&container, &throttle(1_048_576)).ok();
+    assert_eq!(container.cgroup_file("blkio", "blkio.throttle.read_bps_device"), "254:0 1048576");
+    update_from_stdin(&container, &throttle(2_097_152)).ok();
+    assert_eq!(container.cgroup_file("blkio", "blkio.throttle.read_bps_device"), "254:0 2097152");
+}
+
+#[test]
+fn a_file_of_resources() {
+    let container = Container::new().running();
+    let path = container.dir.join("resources.json");
+    std::fs::write(&path, json!({"pids": {"limit": 9}}).to_string()).expect("our own directory");
+    update(&container, &["--resources", &path.to_string_lossy()]).ok();
+    assert_eq!(container.cgroup_file("pids", "pids.max"), "9");
+}
+
+#[test]
+fn what_is_not_named_stays() {
+    let limits = json!({"memory": {"limit": 64 << 20}, "cpu": {"quota": 50_000, "period": 100_000}});
+    let container = Container::new().set("/linux/resources", limits).running();
+    update(&container, &["--cpu-quota", "20000"]).ok();
+    update(&container, &["--pids-limit", "5"]).ok();
+    assert_eq!(container.cgroup_file("memory", "memory.limit_in_bytes"), "67108864");
+    assert_eq!(container.cgroup_file("cpu", "cpu.cfs_period_us"), "100000");
+    assert_eq!(container.cgroup_file("cpu", "cpu.cfs_quota_us"), "20000");
+    assert_eq!(container.cgroup_file("pids", "pids.max"), "5");
+}
+
+#[test]
+fn unlimited_memory_and_swap_again() {
+    if known_deviation() {
+        return;
+    }
+    let limits = json!({"memory": {"limit": 64 << 20, "swap": 64 << 20}});
+    let container = Container::new().set("/linux/resources", limits).running();
+    update(&container, &["--memory", "128m", "--memory-swap", "256m"]).ok();
+    assert_eq!(container.cgroup_file("memory", "memory.memsw.limit_in_bytes"), "268435456");
+    update(&container, &["--memory", "32m", "--memory-swap", "32m"]).ok();
+    assert_eq!(container.cgroup_file("memory", "memory.memsw.limit_in_bytes"), "33554432");
+    update(&container, &["--memory", "-1", "--memory-swap", "-1"]).ok();
+    assert_eq!(container.cgroup_file("memory", "memory.limit_in_bytes"), "9223372036854771712");
+}
+
+#[test]
+fn devices_stay_as_they_are() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().running();
+    let before = container.cgroup_file("devices", "devices.list");
+    update_from_stdin(&container, &json!({"devices": [{"allow": true, "access": "rwm"}], "pids": {"limit": 8}})).ok();
+    assert_eq!(container.cgroup_file("devices", "devices.list"), before);
+    assert_eq!(container.cgroup_file("pids", "pids.max"), "8");
+}
+
+#[test]
+fn all_or_nothing() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().running();
+    update(&container, &["--memory", "64m", "--pids-limit", "50", "--cpuset-cpus", "4095"]).fails("cpuset.cpus");
+    assert_eq!(container.cgroup_file("memory", "memory.limit_in_bytes"), "9223372036854771712");
+    assert_eq!(container.cgroup_file("pids", "pids.max"), "max");
+    // Nor is it remembered.
+    update(&container, &["--pids-limit", "7"]).ok();
+    assert_eq!(container.cgroup_file("memory", "memory.limit_in_bytes"), "9223372036854771712");
+}
+
+#[test]
+fn a_created_and_a_paused_container_too() {
+    let container = Container::new().created();
+    update(&container, &["--pids-limit", "11"]).ok();
+    assert_eq!(container.cgroup_file("pids", "pids.max"), "11");
+    let container = Container::new().running();
+    container.call(&["pause", &container.id]).ok();
+    update(&container, &["--pids-limit", "12"]).ok();
+    assert_eq!(container.cgroup_file("pids", "pids.max"), "12");
+}
+
+#[test]
+fn what_is_no_number_is_refused() {
+    let container = Container::new().running();
+    update(&container, &["--memory", "plenty"]).fails("invalid value for memory");
+    update(&container, &["--cpu-quota", "many"]).fails("invalid value for cpu-quota");
+}
