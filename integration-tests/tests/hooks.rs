@@ -189,7 +189,7 @@ fn those_inside_have_a_timeout_as_well() {
         let hook = json!([{"path": "/bin/sleep", "args": ["sleep", "100"], "timeout": 1}]);
         let container = Container::new().set(&format!("/hooks/{kind}"), hook);
         let seen = container.run();
-        assert!(seen.status != 0 && seen.stderr.contains("hook"), "{seen:?}");
+        assert!(seen.status != 0 && seen.stderr.contains("timeout"), "{seen:?}");
     }
 }
 
