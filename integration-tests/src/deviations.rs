@@ -103,7 +103,6 @@ const KNOWN: &[(&str, &str, &str)] = &[
     (CRUN, "hooks::a_create_that_fails_ends_with_poststop", "does not run them"),
     (CRUN, "hooks::a_path_has_to_be_absolute_and_a_timeout_more_than_nothing", "takes both"),
     (CRUN, "hooks::a_start_that_fails_in_a_hook_ends_the_container", "start succeeds"),
-    (CRUN, "hooks::one_need_not_read_the_state", "fails when it closes its input"),
     (CRUN, "hooks::they_are_told_the_state", "`created` before it is"),
     (CRUN, "hooks::those_in_the_container_are_told_its_pid_as_they_see_it", "0, and `created`"),
     (CRUN, "hooks::what_one_leaves_running_is_not_waited_for", "waits for its streams"),
