@@ -252,3 +252,20 @@ fn a_path_has_to_be_absolute_and_a_timeout_more_than_nothing() {
         container.assert_nothing_left();
     }
 }
+
+#[test]
+fn create_container_hooks_begin_in_the_root_filesystem() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().set("/root/readonly", json!(false));
+    let container = container.set("/hooks/createContainer", script("echo here >etc/journal"));
+    assert_eq!(container.args(&["cat", "/etc/journal"]).run().ok(), "here");
+}
+
+#[test]
+fn start_container_hooks_have_the_home_of_the_process() {
+    let container = Container::new().set("/root/readonly", json!(false)).set("/process/env", json!(["SHIP=Plimsoll"]));
+    let container = container.set("/hooks/startContainer", script("echo $SHIP $HOME >/etc/journal"));
+    assert_eq!(container.args(&["/bin/cat", "/etc/journal"]).run().ok(), "Plimsoll /");
+}

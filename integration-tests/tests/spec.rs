@@ -4,6 +4,7 @@ mod annotations;
 mod apparmor;
 mod capabilities;
 mod cgroup;
+mod check;
 mod cpu_affinity;
 mod descriptors;
 mod devices;

@@ -114,12 +114,31 @@ impl Error {
     }
 }
 
+impl Error {
+    /// For who says by himself where in config.json it is.
+    pub(crate) fn without_origin(&self) -> String {
+        struct Rest<'a>(&'a Inner);
+        impl fmt::Display for Rest<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.write(f)
+            }
+        }
+        Rest(&self.0).to_string()
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inner = &self.0;
-        if let Some(origin) = inner.origin.as_deref().filter(|origin| origin.starts_with('/')) {
+        if let Some(origin) = self.0.origin.as_deref().filter(|origin| origin.starts_with('/')) {
             write!(f, "config.json: {origin}: ")?;
         }
+        self.0.write(f)
+    }
+}
+
+impl Inner {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = self;
         f.write_str(&inner.message)?;
         if let Some(call) = &inner.call {
             write!(f, ": {call}")?;

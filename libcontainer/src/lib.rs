@@ -1,6 +1,7 @@
 //! Run OCI containers: config.json → plan → init.
 mod bundle;
 mod cgroup;
+mod check;
 mod container;
 mod error;
 mod facts;
@@ -10,9 +11,11 @@ mod plan;
 mod seccomp;
 mod store;
 mod sys;
+mod trace;
 mod validate;
 
 pub use bundle::Bundle;
+pub use check::{Concern, Finding};
 pub use container::{CgroupManager, Child, Container, CreateOptions, Event, Events, ExecOptions, State, Stats, Status};
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Hierarchy, HostFacts};
@@ -20,3 +23,4 @@ pub use features::{Features, OCI_VERSION};
 pub use oci_spec;
 pub use plan::{Line, Origin, Plan, PlanOptions};
 pub use store::Store;
+pub use trace::Trace;

@@ -108,6 +108,7 @@ const PID_FILE: Flag = value("pid-file", "FILE", "write the process id to FILE")
 const NO_PIVOT: Flag = switch("no-pivot", "no pivot_root(2): for a root filesystem on a ramdisk");
 const NO_NEW_KEYRING: Flag = switch("no-new-keyring", "keep the caller's session keyring");
 const PRESERVE_FDS: Flag = value("preserve-fds", "N", "pass on N descriptors, from 3 on ($LISTEN_FDS come first)");
+const TRACE: Flag = value("trace", "FILE", "write a trace of what takes how long, for Perfetto or `plimsoll trace`");
 const DETACH: Flag = switch("detach", "return as soon as the process runs").short('d');
 const NO_SUBREAPER: Flag = switch("no-subreaper", "do not adopt orphans of the container");
 const FORMAT: Flag = value("format", "table|json", "how to print (default: table)").short('f');
@@ -117,6 +118,21 @@ const BUNDLE_TEXT: &str = "A bundle is a directory with a file config.json and a
 
 /// Every command, in the order of the help.
 pub(crate) const COMMANDS: &[Command] = &[
+    Command {
+        name: "check",
+        summary: "tell every problem of a bundle at once",
+        description: "Tells what is wrong with config.json on any host, what fails on this one, what would be ignored, and what is \
+                      unwise. Starts nothing and needs no privileges. The exit status is 1 if `create` would fail.",
+        examples: &["plimsoll check --bundle /srv/web", "plimsoll check --json"],
+        positionals: NOTHING,
+        flags: &[
+            BUNDLE,
+            switch("json", "print an array of objects with concern, pointer and message"),
+            value("facts", "FILE", "check for the host that this file describes (plimsoll plan --show-facts)"),
+        ],
+        hidden: false,
+        run: crate::check::run,
+    },
     Command {
         name: "checkpoint",
         summary: "save a running container to disk with CRIU",
@@ -160,6 +176,7 @@ pub(crate) const COMMANDS: &[Command] = &[
             NO_PIVOT,
             NO_NEW_KEYRING,
             PRESERVE_FDS,
+            TRACE,
             NO_SUBREAPER.hidden(),
         ],
         hidden: false,
@@ -221,6 +238,7 @@ pub(crate) const COMMANDS: &[Command] = &[
             PRESERVE_FDS,
             value("cgroup", "[CONTROLLERS:]PATH", "run in a cgroup below the container's own").repeatable(),
             switch("ignore-paused", "also in a paused container"),
+            TRACE,
         ],
         hidden: false,
         run: crate::exec::run,
@@ -347,6 +365,7 @@ pub(crate) const COMMANDS: &[Command] = &[
             NO_PIVOT,
             NO_NEW_KEYRING,
             PRESERVE_FDS,
+            TRACE,
         ],
         hidden: false,
         run: crate::run::run,
@@ -371,7 +390,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         description: "Fails if the program cannot be executed.",
         examples: &[],
         positionals: ID,
-        flags: &[],
+        flags: &[TRACE],
         hidden: false,
         run: crate::start::run,
     },
@@ -384,6 +403,17 @@ pub(crate) const COMMANDS: &[Command] = &[
         flags: &[],
         hidden: false,
         run: crate::state::run,
+    },
+    Command {
+        name: "trace",
+        summary: "draw what --trace has written",
+        description: "The file is a trace of create, run, start or exec: JSON that Perfetto and chrome://tracing show too. Prints a \
+                      table of the slowest lines, or draws all of them with --svg.",
+        examples: &["plimsoll run --trace web.json web", "plimsoll trace web.json --svg web.svg"],
+        positionals: Positionals { usage: "<file>", least: 1, most: Some(1), flags_until: None },
+        flags: &[value("svg", "FILE", "draw a timeline instead of printing a table")],
+        hidden: false,
+        run: crate::trace::run,
     },
     Command {
         name: "update",

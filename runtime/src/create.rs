@@ -2,11 +2,16 @@
 #![forbid(unsafe_code)]
 use crate::cli::Invocation;
 use crate::failure::Failure;
-use libcontainer::{Bundle, CreateOptions};
+use crate::trace;
+use libcontainer::{Bundle, CreateOptions, Trace};
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let id = invocation.id()?;
-    invocation.store()?.create(id, &bundle(invocation)?, &options(invocation)?)?;
+    let options = options(invocation)?;
+    let bundle = Trace::time(options.trace.as_ref(), "(read the bundle)", || bundle(invocation))?;
+    let created = invocation.store()?.create(id, &bundle, &options);
+    trace::save(invocation, options.trace.as_ref())?;
+    created?;
     Ok(0)
 }
 
@@ -30,6 +35,7 @@ pub(crate) fn options(invocation: &Invocation) -> Result<CreateOptions, Failure>
     options.listen_fds = listen_fds();
     options.no_pivot = invocation.is_set("no-pivot");
     options.no_new_keyring = invocation.is_set("no-new-keyring");
+    options.trace = trace::wanted(invocation);
     options.cgroup_manager = invocation.cgroup_manager()?;
     crate::pending::rootless_cgroups(&mut options, invocation.rootless()?);
     Ok(options)

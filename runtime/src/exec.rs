@@ -3,6 +3,7 @@
 use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::foreground::{self, Foreground};
+use crate::trace;
 use libcontainer::oci_spec::runtime::{BoxBuilder, Capability, LinuxCapabilities, Process};
 use libcontainer::{Bundle, Container, ExecOptions};
 
@@ -18,8 +19,9 @@ fn exec(invocation: &Invocation) -> Result<u8, Failure> {
     let mut process = process(invocation, &container)?;
     let mut options = options(invocation)?;
     if invocation.is_set("detach") {
-        container.exec(&process, &options)?;
-        return Ok(0);
+        let started = container.exec(&process, &options);
+        trace::save(invocation, options.trace.as_ref())?;
+        return Ok(started.map(|_| 0)?);
     }
     let has_terminal = process.terminal().unwrap_or(false);
     foreground::refuse_socket(options.console_socket.as_deref())?;
@@ -29,7 +31,9 @@ fn exec(invocation: &Invocation) -> Result<u8, Failure> {
         // The command runs at once: it must not see a terminal without a size first.
         process.set_console_size(BoxBuilder::default().height(rows).width(columns).build().ok());
     }
-    let mut child = container.exec(&process, &options)?;
+    let started = container.exec(&process, &options);
+    trace::save(invocation, options.trace.as_ref())?;
+    let mut child = started?;
     let status = foreground.attach(child.take_console()).and_then(|()| foreground.wait(&child));
     if status.is_err() {
         // Nobody would be left to look after it.
@@ -46,6 +50,7 @@ fn options(invocation: &Invocation) -> Result<ExecOptions, Failure> {
     options.preserve_fds = invocation.number("preserve-fds")?.unwrap_or(0);
     options.cgroups = cgroups(&invocation.texts("cgroup")?)?;
     options.ignore_paused = invocation.is_set("ignore-paused");
+    options.trace = trace::wanted(invocation);
     Ok(options)
 }
 

@@ -1,5 +1,6 @@
 //! `plimsoll`: flags in, one library call, exit status out.
 mod alloc;
+mod check;
 mod checkpoint;
 mod cli;
 mod completion;
@@ -25,6 +26,7 @@ mod run;
 mod spec;
 mod start;
 mod state;
+mod trace;
 mod update;
 
 use cli::{Invocation, Misuse, Request};

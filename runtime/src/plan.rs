@@ -38,7 +38,7 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn facts(path: &Path) -> Result<HostFacts, Failure> {
+pub(crate) fn facts(path: &Path) -> Result<HostFacts, Failure> {
     serde_json::from_slice(&read(path)?).map_err(|error| Failure::new(format!("{}: {error}", path.display())))
 }
 

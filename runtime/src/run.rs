@@ -3,17 +3,26 @@
 use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::foreground::Foreground;
-use crate::{create, foreground};
-use libcontainer::{Container, ErrorKind};
+use crate::{create, foreground, trace};
+use libcontainer::{Container, CreateOptions, ErrorKind, Trace};
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
+    let options = create::options(invocation)?;
+    let trace = options.trace.clone();
+    let status = create_and_start(invocation, options);
+    trace::save(invocation, trace.as_ref())?;
+    status
+}
+
+fn create_and_start(invocation: &Invocation, mut options: CreateOptions) -> Result<u8, Failure> {
     let id = invocation.id()?;
-    let bundle = create::bundle(invocation)?;
-    let mut options = create::options(invocation)?;
+    let trace = options.trace.clone();
+    let trace = trace.as_ref();
+    let bundle = Trace::time(trace, "(read the bundle)", || create::bundle(invocation))?;
     let store = invocation.store()?;
     if invocation.is_set("detach") {
         let container = store.create(id, &bundle, &options)?;
-        let started = container.start().map_err(Failure::from);
+        let started = container.start_traced(trace).map_err(Failure::from);
         return if started.is_err() { finish(invocation, container, started.map(|()| 0)) } else { Ok(0) };
     }
     let has_terminal = create::has_terminal(&bundle);
@@ -22,18 +31,18 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     // Before the container is there: a signal that comes while it is being made must reach it, not orphan it.
     let mut foreground = Foreground::prepare(has_terminal, !invocation.is_set("no-subreaper"))?;
     let mut container = store.create(id, &bundle, &options)?;
-    let status = supervise(&mut foreground, &mut container);
+    let status = supervise(&mut foreground, &mut container, trace);
     // The terminal is given back before anything is said.
     drop(foreground);
-    finish(invocation, container, status)
+    Trace::time(trace, "(delete)", || finish(invocation, container, status))
 }
 
-fn supervise(foreground: &mut Foreground, container: &mut Container) -> Result<u8, Failure> {
+fn supervise(foreground: &mut Foreground, container: &mut Container, trace: Option<&Trace>) -> Result<u8, Failure> {
     let console = container.child().and_then(|child| child.take_console());
     foreground.attach(console)?;
-    container.start()?;
+    container.start_traced(trace)?;
     let child = container.child().ok_or_else(|| Failure::new("the container's process is not our child"))?;
-    foreground.wait(child)
+    Trace::time(trace, "(the program runs)", || foreground.wait(child))
 }
 
 /// What `run` made, `run` removes, unless the caller keeps it.

@@ -73,10 +73,10 @@ fn receive<'a>(socket: BorrowedFd<'_>, slots: &mut Slots, buffer: &'a mut [u8]) 
     }
 }
 
-/// Reads the plan: its length, then its bytes in chunks.
-pub fn receive_plan(socket: BorrowedFd<'_>, slots: &mut Slots) -> Result<&'static [u8]> {
+/// Reads the plan: its length, then its bytes in chunks. And which line is the first that is not traced.
+pub fn receive_plan(socket: BorrowedFd<'_>, slots: &mut Slots) -> Result<(&'static [u8], u16)> {
     let mut message = [0; 16];
-    let ToInit::Plan { len } = decode(receive(socket, slots, &mut message)?)? else {
+    let ToInit::Plan { len, trace } = decode(receive(socket, slots, &mut message)?)? else {
         return Err(Fault::new(Call::Decode, Errno::PROTO));
     };
     let plan = sys::memory(len as usize).at(Call::Mmap)?;
@@ -84,7 +84,7 @@ pub fn receive_plan(socket: BorrowedFd<'_>, slots: &mut Slots) -> Result<&'stati
     while filled < len as usize {
         filled += receive(socket, slots, &mut plan[filled..len as usize])?.len();
     }
-    Ok(&plan[..len as usize])
+    Ok((&plan[..len as usize], trace))
 }
 
 /// Waits for *go*. If the host dies instead, there is nobody to report to: init ends.
@@ -112,6 +112,13 @@ pub fn send(socket: BorrowedFd<'_>, message: &FromInit<'_>, rider: Option<Borrow
         control.push(SendAncillaryMessage::ScmRights(riders));
     }
     rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).at(Call::Sendmsg).map(drop)
+}
+
+/// Says that a line is finished, for a trace.
+#[inline(never)]
+pub fn send_passed(socket: BorrowedFd<'_>, line: u16) {
+    // A trace with a hole is better than no container.
+    let _ = send(socket, &FromInit::Passed { line, nanoseconds: sys::nanoseconds() }, None);
 }
 
 /// Says what went wrong. Whether anybody hears it no longer matters.

@@ -79,7 +79,10 @@ impl Init {
     }
 
     fn run(&mut self) -> Result {
-        let plan = host::receive_plan(self.host.as_fd(), &mut self.slots)?;
+        let (plan, trace) = host::receive_plan(self.host.as_fd(), &mut self.slots)?;
+        if trace > 0 {
+            host::send_passed(self.host.as_fd(), u16::MAX);
+        }
         let mut rest = plan;
         while !rest.is_empty() {
             let ((line, step), after) = postcard::take_from_bytes::<(u16, Line<'_>)>(rest)
@@ -89,6 +92,9 @@ impl Init {
             LINE.store(line, Relaxed);
             self.detail.clear();
             steps::run(self, &step)?;
+            if line < trace {
+                host::send_passed(self.host.as_fd(), line);
+            }
         }
         Ok(())
     }

@@ -201,11 +201,16 @@ pub fn fork_with_pidfd() -> Result<Option<(Pid, OwnedFd)>, Errno> {
 
 /// `clock_gettime(CLOCK_MONOTONIC)`: to measure how long something takes.
 pub fn milliseconds() -> u64 {
+    nanoseconds() / 1_000_000
+}
+
+/// The same, for a trace.
+pub fn nanoseconds() -> u64 {
     const CLOCK_MONOTONIC: usize = 1;
     let mut time = [0u64; 2];
     // SAFETY: a timespec is two words.
     let _ = unsafe { syscall(nr::CLOCK_GETTIME, [CLOCK_MONOTONIC, time.as_mut_ptr() as usize, 0, 0, 0]) };
-    time[0] * 1000 + time[1] / 1_000_000
+    time[0] * 1_000_000_000 + time[1]
 }
 
 /// `pidfd_send_signal(2)`.

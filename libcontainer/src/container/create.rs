@@ -4,7 +4,7 @@ use crate::launch::{self, Host};
 use crate::plan::line::HookKind;
 use crate::plan::{self, PlanOptions, hooks_of};
 use crate::store::{CONFIG, Folder, ProcessId, Record, Store};
-use crate::{Bundle, Error, ErrorKind, HostFacts, OCI_VERSION, Result, cgroup};
+use crate::{Bundle, Error, ErrorKind, HostFacts, OCI_VERSION, Result, Trace, cgroup};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::BorrowedFd;
 use std::path::Path;
@@ -16,7 +16,8 @@ impl Store {
         let spec = bundle.spec();
         check_console(spec, options)?;
         launch::descriptors::check_preserved(options.preserve_fds.saturating_add(options.listen_fds))?;
-        let facts = HostFacts::probe()?;
+        let trace = options.trace.as_ref();
+        let facts = Trace::time(trace, "(probe the host)", HostFacts::probe)?;
         let planned = PlanOptions {
             id: id.to_owned(),
             no_pivot: options.no_pivot,
@@ -25,7 +26,7 @@ impl Store {
             listen_fds: options.listen_fds,
             cgroup_manager: options.cgroup_manager,
         };
-        let plan = plan::create(bundle.path(), spec, &facts, &planned)?;
+        let plan = Trace::time(trace, "(plan)", || plan::create(bundle.path(), spec, &facts, &planned))?;
         let folder = self.make_folder(id)?;
         // Before the record names it as ours: `delete --force` would end what is in it.
         if let Err(busy) = cgroup::refuse_busy(&plan.cgroups) {
@@ -52,9 +53,8 @@ impl Store {
             plan_lines: plan.lines.len(),
             init: None,
         };
-        let made = folder
-            .write_new(CONFIG, bundle.config_bytes())
-            .and_then(|()| folder.write_record(&record))
+        let write = || folder.write_new(CONFIG, bundle.config_bytes()).and_then(|()| folder.write_record(&record));
+        let made = Trace::time(trace, "(write the record)", write)
             .and_then(|()| launch(&plan.lines, bundle, options, &folder, &mut record));
         match made {
             Ok(child) => {
@@ -101,6 +101,7 @@ fn launch(
         made_cgroups: false,
         console_socket: options.console_socket.as_deref(),
         describe: &describe,
+        trace: options.trace.as_ref(),
         save: &mut save,
     };
     let launched = launch::play(lines, &mut host);

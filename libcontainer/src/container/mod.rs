@@ -54,6 +54,8 @@ pub struct CreateOptions {
     /// Keep the caller's session keyring.
     pub no_new_keyring: bool,
     pub cgroup_manager: CgroupManager,
+    /// Where to note what takes how long.
+    pub trace: Option<crate::Trace>,
     /// Descriptors that become the container's standard streams; the caller's own if `None`.
     pub stdio: Option<[std::os::fd::RawFd; 3]>,
 }
@@ -71,6 +73,8 @@ pub struct ExecOptions {
     pub cgroups: Vec<(Vec<String>, String)>,
     /// Also in a paused container.
     pub ignore_paused: bool,
+    /// Where to note what takes how long.
+    pub trace: Option<crate::Trace>,
     pub stdio: Option<[std::os::fd::RawFd; 3]>,
 }
 

@@ -3,7 +3,7 @@ use super::{Container, Status, state};
 use crate::launch::{Channel, Heard, explain, hooks};
 use crate::plan::line::HookKind;
 use crate::plan::{self, hooks_of};
-use crate::{Bundle, Error, ErrorKind, HostFacts, Result, launch};
+use crate::{Bundle, Error, ErrorKind, HostFacts, Result, Trace, launch};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use rustix::net::SocketType;
@@ -11,6 +11,11 @@ use rustix::net::SocketType;
 impl Container {
     /// Runs the user's program, and then the poststart hooks. Fails with runc's wording if it cannot be executed.
     pub fn start(&self) -> Result<()> {
+        self.start_traced(None)
+    }
+
+    /// The same, noting what takes how long.
+    pub fn start_traced(&self, trace: Option<&Trace>) -> Result<()> {
         // Whoever has just made it knows.
         if self.child.is_none() {
             self.check_created()?;
@@ -19,7 +24,8 @@ impl Container {
             return Err(Error::config("/process", "process property must not be empty"));
         }
         let path = self.folder.start_socket();
-        let socket = match launch::descriptors::connect(&path, SocketType::SEQPACKET) {
+        let connect = || launch::descriptors::connect(&path, SocketType::SEQPACKET);
+        let socket = match Trace::time(trace, "(connect to init)", connect) {
             // Somebody else was faster, or init is no more.
             Err(Errno::CONNREFUSED | Errno::NOENT | Errno::AGAIN) => {
                 let _ = rustix::fs::unlinkat(self.folder.fd(), launch::START_SOCKET, AtFlags::empty());
@@ -31,7 +37,8 @@ impl Container {
         };
         // Gone before the program runs: from here on the status is `running`.
         let _ = rustix::fs::unlinkat(self.folder.fd(), launch::START_SOCKET, AtFlags::empty());
-        match Channel::new(socket).receive()? {
+        let channel = Channel::new(socket);
+        match Trace::time(trace, "(lines from start to execve)", || channel.receive())? {
             Heard::Failed(mut words) => {
                 // Only now is the plan needed: to say which line it was, counted from the end, which is the same
                 // whatever has changed on the host since.
@@ -47,7 +54,8 @@ impl Container {
             }
             _ if self.record.has_poststart => {
                 let bundle = self.bundle()?;
-                self.run_poststart(&bundle).inspect_err(|_| self.abandon(&bundle))
+                let run = || self.run_poststart(&bundle);
+                Trace::time(trace, "(poststart hooks)", run).inspect_err(|_| self.abandon(&bundle))
             }
             _ => Ok(()),
         }

@@ -16,6 +16,10 @@ pub(crate) enum Heard {
         line: u16,
         rider: Option<OwnedFd>,
     },
+    Passed {
+        line: u16,
+        nanoseconds: u64,
+    },
     Forked {
         pid: i32,
     },
@@ -52,10 +56,10 @@ impl Channel {
     }
 
     /// The plan's bytes, and the descriptors of the first slots.
-    pub(crate) fn send_plan(&self, plan: &[u8], descriptors: &[OwnedFd]) -> Result<()> {
+    pub(crate) fn send_plan(&self, plan: &[u8], trace: u16, descriptors: &[OwnedFd]) -> Result<()> {
         let len = u32::try_from(plan.len())
             .map_err(|_| Error::new(ErrorKind::InvalidConfig, "the plan has more than 4 GiB"))?;
-        self.send(&ToInit::Plan { len }, descriptors)?;
+        self.send(&ToInit::Plan { len, trace }, descriptors)?;
         plan.chunks(CHUNK).try_for_each(|chunk| self.send_bytes(chunk, &[]))
     }
 
@@ -115,6 +119,7 @@ impl Channel {
             .map_err(|error| Error::new(ErrorKind::System, format!("understand init: {error}")))?;
         Ok(match message {
             FromInit::Reached { line } => Heard::Reached { line, rider },
+            FromInit::Passed { line, nanoseconds } => Heard::Passed { line, nanoseconds },
             FromInit::Forked { pid } => Heard::Forked { pid },
             FromInit::Failed(failure) => Heard::Failed(Words::from(&failure)),
         })

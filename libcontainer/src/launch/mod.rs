@@ -17,6 +17,7 @@ pub(crate) use failure::explain;
 use crate::cgroup;
 use crate::plan::hooks_of;
 use crate::plan::line::{Action, HostStep, Line};
+use crate::trace::{self, Trace};
 use crate::{Error, ErrorKind, Result, sys};
 use entry::Entry;
 use oci_spec::runtime::Spec;
@@ -42,6 +43,7 @@ pub(crate) struct Host<'a> {
     pub(crate) console_socket: Option<&'a Path>,
     /// The container's state (for hooks, the seccomp agent), if it is the one being made: with this status and pid.
     pub(crate) describe: &'a dyn Fn(&str, i32) -> Vec<u8>,
+    pub(crate) trace: Option<&'a Trace>,
     /// What `save-state` does with the pid.
     pub(crate) save: &'a mut dyn FnMut(i32, BorrowedFd<'_>) -> Result<()>,
 }
@@ -58,17 +60,28 @@ pub(crate) struct Launched {
 pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
     let clone = lines.iter().position(|line| matches!(line.action, Action::Host(HostStep::Clone { .. })));
     let clone = clone.ok_or_else(|| Error::new(ErrorKind::System, "the plan clones nothing"))?;
-    for line in &lines[..clone] {
-        before_clone(line).map_err(|error| error.at(line.origin.0.clone()))?;
+    let timed = |number: usize, begin: Option<u64>| {
+        if let (Some(trace), Some(begin)) = (host.trace, begin) {
+            trace.line(number, &lines[number], begin, trace::now());
+        }
+    };
+    for (number, line) in lines[..clone].iter().enumerate() {
+        let begin = host.trace.map(|_| trace::now());
+        let played = before_clone(line).map_err(|error| error.at(line.origin.0.clone()));
+        timed(number, begin);
+        played?;
         host.made_cgroups |= matches!(line.action, Action::Host(HostStep::CreateCgroup { .. }));
     }
     let Action::Host(step) = &lines[clone].action else { unreachable!("found as a host line above") };
     let (channel, socket) = Channel::pair()?;
     let entry = Entry { state: host.state, socket, stdio: host.stdio, preserve: host.preserve };
+    let begin = host.trace.map(|_| trace::now());
     let (pid, pidfd, descriptors) = entry::start(&entry, step)?;
+    timed(clone, begin);
     // Init's end must be open nowhere else, or its death would not be heard.
     drop(entry);
-    let mut launch = Launch { lines, host, channel, pid, pidfd, console: None, made_rdt: Vec::new(), settled: false };
+    let mut launch =
+        Launch { lines, host, channel, pid, pidfd, console: None, made_rdt: Vec::new(), settled: false, since: 0 };
     launch.run(clone + 1, descriptors)?;
     launch.settled = true;
     let Launch { pid, ref pidfd, ref mut console, .. } = launch;
@@ -101,6 +114,8 @@ struct Launch<'l, 'h, 'a> {
     /// Groups of resctrl, the last first, to be undone if anything fails.
     made_rdt: Vec<PathBuf>,
     settled: bool,
+    /// When init began what it is at, for a trace.
+    since: u64,
 }
 
 impl Launch<'_, '_, '_> {
@@ -111,7 +126,8 @@ impl Launch<'_, '_, '_> {
             descriptors.extend(self.play_line(next, &mut None)?);
             next += 1;
         }
-        self.channel.send_plan(&encode(self.lines, next)?, &descriptors)?;
+        self.since = self.host.trace.map_or(0, |_| trace::now());
+        self.channel.send_plan(&encode(self.lines, next)?, self.traced_until(), &descriptors)?;
         drop(descriptors);
         let last = self.lines.iter().rposition(|line| matches!(line.action, Action::Host(_))).unwrap_or(0);
         // A container waits for `start`; every other process goes on to its program, which closes the socket.
@@ -124,7 +140,7 @@ impl Launch<'_, '_, '_> {
                 // Said by the new process while the old one had not yet said which that is.
                 Some((line, rider)) if forked => Heard::Reached { line, rider },
                 held => {
-                    let heard = self.channel.receive()?;
+                    let heard = self.hear()?;
                     if let (Some(_), Heard::Forked { .. }) = (&held, &heard) {
                         waiting = held;
                     }
@@ -140,12 +156,14 @@ impl Launch<'_, '_, '_> {
                     waiting = Some((line, rider));
                 }
                 Heard::Reached { line, mut rider } => {
+                    self.note_gap(self.lines.get(usize::from(line)));
                     let mut descriptors = Vec::new();
                     let mut next = usize::from(line);
                     while self.host_step(next).is_some() {
                         descriptors.extend(self.play_line(next, &mut rider)?);
                         next += 1;
                     }
+                    self.since = self.host.trace.map_or(0, |_| trace::now());
                     self.channel.send_go(&descriptors)?;
                     if waits && next > last {
                         return Ok(());
@@ -153,9 +171,56 @@ impl Launch<'_, '_, '_> {
                 }
                 Heard::Failed(words) => return Err(explain(self.lines, &words)),
                 Heard::Closed if waits => return Err(self.died()),
-                Heard::Closed => return Ok(()),
+                Heard::Closed => {
+                    self.note_gap(None);
+                    return Ok(());
+                }
+                // Kept by `hear`.
+                Heard::Passed { .. } => {}
             }
         }
+    }
+
+    /// The next message that is not for the trace alone.
+    fn hear(&mut self) -> Result<Heard> {
+        loop {
+            let heard = self.channel.receive()?;
+            let Heard::Passed { line, nanoseconds } = heard else { return Ok(heard) };
+            let Some(trace) = self.host.trace else { continue };
+            // Init's clock may have been set off with its time namespace.
+            let linux = self.host.spec.linux().as_ref();
+            let offset =
+                linux.is_some_and(|linux| linux.time_offsets().as_ref().is_some_and(|offsets| !offsets.is_empty()));
+            let end = if offset { trace::now() } else { nanoseconds };
+            match self.lines.get(usize::from(line)) {
+                Some(at) => trace.line(usize::from(line), at, self.since, end),
+                None => trace.stretch("init", "(start init)", self.since, end),
+            }
+            self.since = end;
+        }
+    }
+
+    /// What init did without telling: under its filter, or until its program ran.
+    fn note_gap(&self, reached: Option<&Line>) {
+        const NOTHING: u64 = 20_000;
+        let Some(trace) = self.host.trace else { return };
+        let now = trace::now();
+        let step = if reached.is_some() { "(untraced lines)" } else { "(lines to execve)" };
+        if now.saturating_sub(self.since) > NOTHING || reached.is_none() {
+            trace.stretch("init", step, self.since, now);
+        }
+    }
+
+    /// Init cannot tell the time under a filter that does not let it, and speaks to somebody else once the container is created.
+    fn traced_until(&self) -> u16 {
+        let last = |line: &Line| {
+            matches!(
+                line.action,
+                Action::Init(Step::LoadSeccomp { .. } | Step::AwaitStart { .. } | Step::CloseDescriptors { .. })
+            )
+        };
+        let until = self.host.trace.and_then(|_| self.lines.iter().position(last));
+        until.and_then(|line| u16::try_from(line).ok()).unwrap_or(0)
     }
 
     fn host_step(&self, at: usize) -> Option<&HostStep> {
@@ -168,7 +233,12 @@ impl Launch<'_, '_, '_> {
     /// Plays one line of the host's; the descriptor that fills a slot, if it makes one.
     fn play_line(&mut self, at: usize, rider: &mut Option<OwnedFd>) -> Result<Option<OwnedFd>> {
         let line = &self.lines[at];
-        self.host_line(line, rider).map_err(|error| error.at(line.origin.0.clone()))
+        let begin = self.host.trace.map(|_| trace::now());
+        let played = self.host_line(line, rider).map_err(|error| error.at(line.origin.0.clone()));
+        if let (Some(trace), Some(begin)) = (self.host.trace, begin) {
+            trace.line(at, line, begin, trace::now());
+        }
+        played
     }
 
     fn host_line(&mut self, line: &Line, rider: &mut Option<OwnedFd>) -> Result<Option<OwnedFd>> {

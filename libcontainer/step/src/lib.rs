@@ -197,7 +197,8 @@ pub enum Step<S, B> {
     ResolveProgram { name: S, search: S },
     /// Run a hook in the container's namespaces with the state in `state` as its standard input.
     /// `timeout` is in seconds, 0 for none.
-    RunHook { path: S, argv: B, env: B, timeout: u32, state: Slot },
+    /// `process_env` is set if `env` is the process's: its `HOME` belongs to it then.
+    RunHook { path: S, argv: B, env: B, process_env: bool, timeout: u32, state: Slot },
     /// The container is `created`. Accept a connection on the listening socket in `slot`; what fails from
     /// here on is reported over it.
     AwaitStart { slot: Slot },
@@ -218,8 +219,9 @@ pub enum Lsm {
 /// What the host says. Descriptors may ride on both; they fill the next slots in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToInit {
-    /// First: so many bytes of plan follow, in messages of at most [`CHUNK`] bytes.
-    Plan { len: u32 },
+    /// First: so many bytes of plan follow, in messages of at most [`CHUNK`] bytes. Init tells of the lines before `trace` when
+    /// it has finished them; 0 for none.
+    Plan { len: u32, trace: u16 },
     /// The host lines are done; go on.
     Go,
 }
@@ -229,6 +231,9 @@ pub enum ToInit {
 pub enum FromInit<'a> {
     /// Init stands before this line, which is the host's. A descriptor (console, seccomp listener) may ride on it.
     Reached { line: u16 },
+    /// Init has finished this line at this time (nanoseconds of `CLOCK_MONOTONIC`), and has not waited for an answer. Of a line
+    /// that is none it says so when it has started.
+    Passed { line: u16, nanoseconds: u64 },
     /// Init goes on as this pid (of the host's pid namespace): `Step::Fork`. May overtake what the new process says.
     Forked { pid: i32 },
     /// These are init's last words.

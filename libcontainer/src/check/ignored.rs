@@ -1,0 +1,67 @@
+//! Fields that nobody reads: what is in the file and not in what was understood of it.
+#![forbid(unsafe_code)]
+use super::{Concern, Finding};
+use crate::bundle::escape_key;
+use oci_spec::runtime::Spec;
+use serde_json::Value;
+
+pub(super) fn find(tree: &Value, spec: &Spec) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Ok(understood) = serde_json::to_value(spec) {
+        compare(tree, &understood, String::new(), &mut findings);
+    }
+    findings
+}
+
+fn compare(given: &Value, understood: &Value, at: String, findings: &mut Vec<Finding>) {
+    match (given, understood) {
+        (Value::Object(given), Value::Object(understood)) => {
+            for (key, value) in given.iter().filter(|(_, value)| !is_nothing(value)) {
+                let pointer = format!("{at}/{}", escape_key(key));
+                match understood.get(key) {
+                    Some(understood) => compare(value, understood, pointer, findings),
+                    None => findings.push(Finding::new(Concern::Ignored, pointer, why(&at, key, understood.keys()))),
+                }
+            }
+        }
+        (Value::Array(given), Value::Array(understood)) if given.iter().all(Value::is_string) => {
+            // Sets come back in an order of their own, and without what is unknown.
+            for (index, name) in given.iter().enumerate().filter(|(_, name)| !understood.contains(name)) {
+                let lists = understood.iter().all(Value::is_string);
+                if lists && given.len() != understood.len() {
+                    findings.push(Finding::new(
+                        Concern::Ignored,
+                        format!("{at}/{index}"),
+                        format!("{name} is not known"),
+                    ));
+                }
+            }
+        }
+        (Value::Array(given), Value::Array(understood)) if given.len() == understood.len() => {
+            for (index, (given, understood)) in given.iter().zip(understood).enumerate() {
+                compare(given, understood, format!("{at}/{index}"), findings);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What serializes to nothing at all.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        _ => false,
+    }
+}
+
+fn why<'a>(at: &str, key: &str, known: impl Iterator<Item = &'a String>) -> String {
+    const PLATFORMS: &[&str] = &["windows", "solaris", "vm", "zos", "freebsd"];
+    if at.is_empty() && PLATFORMS.contains(&key) {
+        return "is for another platform".to_owned();
+    }
+    match known.into_iter().find(|known| known.eq_ignore_ascii_case(key)) {
+        Some(known) => format!("is not known; {known:?} is"),
+        None => "is not known to the runtime specification".to_owned(),
+    }
+}

@@ -1,0 +1,221 @@
+//! Everything that is wrong with a bundle at once, where `create` stops at the first: what the schema and the plan refuse, what
+//! this host lacks, what would be ignored, and what is allowed but unwise.
+#![forbid(unsafe_code)]
+mod host;
+mod ignored;
+mod security;
+
+use crate::plan::{self, PlanOptions};
+use crate::{Bundle, Error, ErrorKind, HostFacts, Result};
+use serde::Serialize;
+use serde_json::Value;
+use std::path::Path;
+
+/// What a finding is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Concern {
+    /// `create` refuses the configuration, on any host.
+    Config,
+    /// `create` fails on this host.
+    Host,
+    /// Nobody reads it.
+    Ignored,
+    /// It works, but gives more away than it needs to.
+    Security,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Finding {
+    pub concern: Concern,
+    /// JSON pointer into config.json.
+    pub pointer: String,
+    pub message: String,
+}
+
+impl Finding {
+    fn new(concern: Concern, pointer: impl Into<String>, message: impl Into<String>) -> Finding {
+        Finding { concern, pointer: pointer.into(), message: message.into() }
+    }
+
+    /// Whether `create` would fail.
+    pub fn is_error(&self) -> bool {
+        matches!(self.concern, Concern::Config | Concern::Host)
+    }
+}
+
+impl Bundle {
+    /// Every problem of the bundle at `directory` on the host that `facts` describe, errors first.
+    pub fn check(directory: impl AsRef<Path>, facts: &HostFacts, options: &PlanOptions) -> Result<Vec<Finding>> {
+        let directory = directory.as_ref();
+        let path = directory.join("config.json");
+        let bytes = std::fs::read(&path).map_err(|error| {
+            Error::io("JSON specification file config.json not found", path.display().to_string(), &error)
+        })?;
+        let path = std::path::absolute(directory)
+            .map_err(|error| Error::io(format!("bundle {}", directory.display()), "getcwd", &error))?;
+        Ok(check(&path, &bytes, facts, options))
+    }
+}
+
+fn check(directory: &Path, config: &[u8], facts: &HostFacts, options: &PlanOptions) -> Vec<Finding> {
+    let mut tree: Value = match serde_json::from_slice(config) {
+        Err(error) => return vec![Finding::new(Concern::Config, "/", error.to_string())],
+        Ok(tree) => tree,
+    };
+    let mut findings = Vec::new();
+    let mut taken = Taken::default();
+    if let Some(bundle) = without_errors(directory, &mut tree, facts, options, &mut taken, &mut findings) {
+        let rest = [ignored::find(&tree, bundle.spec()), host::find(&bundle), security::find(bundle.spec())];
+        findings.extend(
+            rest.into_iter().flatten().map(|finding| Finding { pointer: taken.original(&finding.pointer), ..finding }),
+        );
+    }
+    findings.sort_by(|one, other| (one.concern, &one.pointer).cmp(&(other.concern, &other.pointer)));
+    findings.dedup();
+    findings
+}
+
+/// Takes out of `tree` what is refused, one entry after another, until a plan can be made of the rest.
+fn without_errors(
+    directory: &Path,
+    tree: &mut Value,
+    facts: &HostFacts,
+    options: &PlanOptions,
+    taken: &mut Taken,
+    findings: &mut Vec<Finding>,
+) -> Option<Bundle> {
+    /// Nobody reads more of them.
+    const MOST: usize = 100;
+    for _ in 0..MOST {
+        let bundle = Bundle::from_parts(directory.to_owned(), tree.to_string().into_bytes());
+        let planned = bundle.and_then(|bundle| plan::create(directory, bundle.spec(), facts, options).map(|_| bundle));
+        let error = match planned {
+            Ok(bundle) => return Some(bundle),
+            Err(error) => error,
+        };
+        let concern = if error.kind() == ErrorKind::Unsupported { Concern::Host } else { Concern::Config };
+        let pointer = error.origin().filter(|origin| origin.starts_with('/')).unwrap_or("/").to_owned();
+        let original = taken.original(&pointer);
+        // What is missing only because it was taken out is no news.
+        if !taken.concerns(&original) {
+            findings.push(Finding::new(concern, original, error.without_origin()));
+        }
+        if !taken.take(tree, &pointer) {
+            break;
+        }
+    }
+    None
+}
+
+/// What was taken out of a tree, by pointers into the whole.
+#[derive(Debug, Default)]
+struct Taken(Vec<String>);
+
+impl Taken {
+    /// Removes what `pointer` leads to, or what holds it if there is no such thing; `false` if that is everything.
+    fn take(&mut self, tree: &mut Value, pointer: &str) -> bool {
+        let mut pointer = pointer;
+        while let Some((parent, key)) = pointer.rsplit_once('/') {
+            let removed = match tree.pointer_mut(parent) {
+                Some(Value::Object(members)) => members.remove(&key.replace("~1", "/").replace("~0", "~")).is_some(),
+                Some(Value::Array(items)) => match key.parse::<usize>() {
+                    Ok(index) if index < items.len() => {
+                        let original = self.original(pointer);
+                        items.remove(index);
+                        self.0.push(original);
+                        return true;
+                    }
+                    _ => false,
+                },
+                _ => false,
+            };
+            if removed {
+                self.0.push(self.original(pointer));
+                return true;
+            }
+            pointer = parent;
+        }
+        false
+    }
+
+    /// Where an entry of what is left was in the whole: entries before it in an array may be gone.
+    fn original(&self, pointer: &str) -> String {
+        let mut whole = String::new();
+        for key in pointer.split('/').skip(1) {
+            let mut key = key.to_owned();
+            if let Ok(mut index) = key.parse::<usize>() {
+                let prefix = format!("{whole}/");
+                let in_array = |taken: &String| taken.strip_prefix(&prefix)?.parse::<usize>().ok();
+                let mut gone: Vec<_> = self.0.iter().filter_map(in_array).collect();
+                gone.sort_unstable();
+                gone.iter().for_each(|gone| index += usize::from(*gone <= index));
+                key = index.to_string();
+            }
+            whole = format!("{whole}/{key}");
+        }
+        whole
+    }
+
+    fn concerns(&self, pointer: &str) -> bool {
+        self.0.iter().any(|taken| taken == pointer || taken.starts_with(&format!("{pointer}/")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Concern, check};
+    use crate::HostFacts;
+    use crate::plan::PlanOptions;
+
+    #[track_caller]
+    fn errors(config: &str, expected: &[(Concern, &str)]) {
+        let facts = HostFacts { privileged: true, ..HostFacts::default() };
+        let options = PlanOptions { cgroup_manager: crate::CgroupManager::Disabled, ..PlanOptions::default() };
+        let findings = check("/nowhere".as_ref(), config.as_bytes(), &facts, &options);
+        let found: Vec<_> = findings
+            .iter()
+            .filter(|finding| finding.concern != Concern::Security && finding.concern != Concern::Host)
+            .map(|finding| (finding.concern, finding.pointer.as_str()))
+            .collect();
+        assert_eq!(found, expected, "{findings:#?}");
+    }
+
+    #[test]
+    fn what_is_no_json_is_one_error() {
+        errors("{", &[(Concern::Config, "/")]);
+    }
+
+    #[test]
+    fn all_errors_are_told_each_by_its_own_place() {
+        errors(
+            r#"{"ociVersion": "1.0.0", "root": {"path": "rootfs"}, "process": {"user": {"uid": "zero", "gid": 0}, "args": ["sh"], "cwd": "etc"},
+                "mounts": [{"destination": 3}, {"destination": "/ok", "type": "tmpfs"}, {"destination": 4}],
+                "linux": {"maskedPaths": ["proc"]}, "hostname": 5}"#,
+            &[
+                (Concern::Config, "/hostname"),
+                (Concern::Config, "/linux/maskedPaths/0"),
+                (Concern::Config, "/mounts/0/destination"),
+                (Concern::Config, "/mounts/2/destination"),
+                (Concern::Config, "/process/cwd"),
+                (Concern::Config, "/process/user/uid"),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_field_that_nobody_reads_is_told() {
+        errors(
+            r#"{"ociVersion": "1.0.0", "root": {"path": "rootfs", "readOnly": true}, "windows": {},
+                "process": {"user": {"uid": 0, "gid": 0}, "args": ["sh"], "cwd": "/", "noNewPrivs": true}}"#,
+            &[
+                (Concern::Ignored, "/process/noNewPrivs"),
+                (Concern::Ignored, "/root/readOnly"),
+                (Concern::Ignored, "/windows"),
+            ],
+        );
+    }
+}
