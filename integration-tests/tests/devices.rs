@@ -85,3 +85,23 @@ fn a_rule_allows_what_it_says_and_no_more() {
     let seen = with_device(device, "w").shell(": >/dev/kmsg && echo writes; head -c 0 /dev/kmsg && echo reads").run();
     assert_eq!(seen.stdout.trim(), "writes", "{seen:?}");
 }
+
+#[test]
+fn what_is_there_already_has_to_be_the_same_device() {
+    if known_deviation() {
+        return;
+    }
+    let device = |minor: u32| json!({"path": "/harbour", "type": "c", "major": 1, "minor": minor, "fileMode": 0o666});
+    for (minor, expected) in [(3, 0), (5, 1)] {
+        let container = with_device(device(minor), "rw").args(&["true"]);
+        let (path, kind) = (container.rootfs().join("harbour"), nix::sys::stat::SFlag::S_IFCHR);
+        nix::sys::stat::mknod(&path, kind, nix::sys::stat::Mode::from_bits_truncate(0o666), libc::makedev(1, 3))
+            .expect("we are root");
+        let seen = container.run();
+        assert_eq!(seen.status, expected, "{seen:?}");
+        if expected != 0 {
+            seen.says("/linux/devices/");
+            container.assert_nothing_left();
+        }
+    }
+}

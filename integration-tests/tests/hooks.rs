@@ -107,3 +107,148 @@ fn args_and_env_are_exactly_those() {
     // What sh(1) sets by itself does not count.
     assert_eq!(lines.filter(|line| !line.starts_with("PWD=")).collect::<Vec<_>>(), ["A=1"]);
 }
+
+/// A shell on the host.
+fn script(text: &str) -> Value {
+    json!([{"path": "/bin/sh", "args": ["sh", "-c", text]}])
+}
+
+#[test]
+fn those_in_the_container_are_told_its_pid_as_they_see_it() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().set("/root/readonly", json!(false));
+    let rootfs = container.rootfs();
+    let create = script(&format!("cat >{}/etc/create", rootfs.display()));
+    let start = script("cat >/etc/start");
+    let container = container.set("/hooks/createContainer", create).set("/hooks/startContainer", start);
+    let container = container.args(&["true"]);
+    container.run().ok();
+    for (file, status) in [("create", "creating"), ("start", "created")] {
+        let text = fs::read_to_string(rootfs.join("etc").join(file)).expect("written");
+        let state: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((&state["pid"], &state["status"]), (&json!(1), &json!(status)), "{file}: {state}");
+    }
+}
+
+#[test]
+fn start_container_hooks_have_the_containers_namespaces_and_environment() {
+    let container = Container::new().set("/root/readonly", json!(false)).set("/process/env/-", json!("PORT=Bergen"));
+    let container = container
+        .set("/hooks/startContainer", script("{ echo $PORT; hostname; readlink /proc/self/ns/net; } >/etc/journal"));
+    let container = container.set("/hostname", json!("ship")).shell("cat /etc/journal; readlink /proc/self/ns/net");
+    let seen = container.run();
+    let lines: Vec<_> = seen.ok().lines().collect();
+    assert_eq!((lines[0], lines[1], lines[2]), ("Bergen", "ship", lines[3]), "{seen:?}");
+}
+
+#[test]
+fn one_need_not_read_the_state() {
+    let long = "x".repeat(300_000);
+    for text in ["true", "exec <&-; true"] {
+        let container = Container::new().set("/annotations", json!({"long": long}));
+        let container = ["prestart", "createRuntime", "poststart", "poststop"]
+            .iter()
+            .fold(container, |container, kind| container.set(&format!("/hooks/{kind}"), script(text)));
+        container.args(&["true"]).run().ok();
+    }
+}
+
+#[test]
+fn what_one_leaves_running_is_not_waited_for() {
+    if known_deviation() {
+        return;
+    }
+    let daemon = "(trap '' HUP; exec sleep 5) & true";
+    for kind in ["createRuntime", "createContainer", "startContainer", "poststart"] {
+        let container = Container::new().set(&format!("/hooks/{kind}"), script(daemon));
+        let started = std::time::Instant::now();
+        container.args(&["true"]).run().ok();
+        assert!(started.elapsed().as_secs() < 4, "{kind}");
+    }
+}
+
+#[test]
+fn one_that_fails_says_why() {
+    if known_deviation() {
+        return;
+    }
+    for kind in ["prestart", "createRuntime", "createContainer"] {
+        let container = Container::new().set(&format!("/hooks/{kind}"), script("echo no wind >&2; exit 3"));
+        container.create().fails(&format!("error running {kind} hook #0: exit status 3")).says("no wind");
+    }
+    let nowhere = Container::new().set("/hooks/createContainer", json!([{"path": "/no/such/hook"}]));
+    nowhere.create().fails("no such file or directory");
+    nowhere.assert_nothing_left();
+}
+
+#[test]
+fn those_inside_have_a_timeout_as_well() {
+    for kind in ["createContainer", "startContainer"] {
+        let hook = json!([{"path": "/bin/sleep", "args": ["sleep", "100"], "timeout": 1}]);
+        let container = Container::new().set(&format!("/hooks/{kind}"), hook);
+        let seen = container.run();
+        assert!(seen.status != 0 && seen.stderr.contains("hook"), "{seen:?}");
+    }
+}
+
+#[test]
+fn a_create_that_fails_ends_with_poststop() {
+    let container = Container::new().set("/hooks/createRuntime", json!([{"path": "/bin/false"}]));
+    let poststop = noting(&container, "poststop");
+    let container = container.set("/hooks/poststop", poststop);
+    container.create().fails("hook #0");
+    container.assert_nothing_left();
+    if !known_deviation() {
+        assert_eq!(journal(&container).len(), 1);
+    }
+}
+
+/// "Generate an error, stop the container, and continue the lifecycle at step 12": destroy it, run the poststop hooks.
+#[test]
+fn a_start_that_fails_in_a_hook_ends_the_container() {
+    if known_deviation() {
+        return;
+    }
+    for kind in ["startContainer", "poststart"] {
+        let container = Container::new().set(&format!("/hooks/{kind}"), json!([{"path": "/bin/false"}]));
+        let poststop = noting(&container, "poststop");
+        let container = container.set("/hooks/poststop", poststop).args(&["sleep", "1000"]).created();
+        container.start().fails(&format!("{kind} hook #0"));
+        container.assert_nothing_left();
+        assert_eq!(journal(&container).len(), 1, "{kind}");
+    }
+}
+
+#[test]
+fn a_start_container_hook_that_fails_keeps_the_program_from_running() {
+    let container = Container::new().set("/root/readonly", json!(false));
+    let container = container.set("/hooks/startContainer", json!([{"path": "/bin/false"}])).shell("touch /etc/ran");
+    assert_ne!(container.run().status, 0);
+    assert!(!container.rootfs().join("etc/ran").exists());
+}
+
+#[test]
+fn a_poststop_hook_that_fails_is_no_error() {
+    let container = Container::new();
+    let (last, path) = (noting(&container, "poststop"), "/hooks/poststop");
+    let container = container.set(path, json!([{"path": "/bin/false"}])).set("/hooks/poststop/-", last[0].clone());
+    let container = container.args(&["true"]);
+    container.run().ok();
+    if !known_deviation() {
+        assert_eq!(journal(&container).len(), 1);
+    }
+}
+
+#[test]
+fn a_path_has_to_be_absolute_and_a_timeout_more_than_nothing() {
+    if known_deviation() {
+        return;
+    }
+    for hook in [json!([{"path": "bin/true"}]), json!([{"path": "/bin/true", "timeout": 0}])] {
+        let container = Container::new().set("/hooks/createRuntime", hook);
+        container.create().fails("/hooks/createRuntime/0");
+        container.assert_nothing_left();
+    }
+}

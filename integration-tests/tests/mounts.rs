@@ -248,3 +248,133 @@ fn a_missing_bind_source_is_an_error_that_names_it() {
     container.create().fails("/nowhere/at/all").says("o such file or directory");
     container.assert_nothing_left();
 }
+
+/// A directory of root's on this machine, as a container with these options and mappings sees its owner.
+fn owner_seen(option: &str, mappings: Option<Value>, container: Container) -> plimsoll_integration_tests::Output {
+    let shared = container.dir.join("shared");
+    fs::create_dir(&shared).expect("our own");
+    std::os::unix::fs::chown(&shared, Some(5), Some(6)).expect("we are root");
+    let mut mount = bind(&shared, "/mnt", &["rbind", option]);
+    if let Some(map) = mappings {
+        mount["uidMappings"] = map.clone();
+        mount["gidMappings"] = map;
+    }
+    container.set("/root/readonly", json!(false)).mount(mount).args(&["stat", "-c", "%u:%g", "/mnt"]).launch(&["run"])
+}
+
+fn map(container: u32, host: u32) -> Value {
+    json!([{"containerID": container, "hostID": host, "size": 10}])
+}
+
+#[test]
+fn an_id_mapped_mount_has_mappings_of_its_own() {
+    if known_deviation() {
+        return;
+    }
+    for option in ["idmap", "ridmap"] {
+        // 5 and 6 on disk are 1005 and 1006 here.
+        assert_eq!(owner_seen(option, Some(map(0, 1000)), Container::new()).ok(), "1005:1006", "{option}");
+    }
+}
+
+#[test]
+fn or_those_of_the_container() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().namespace("user", None);
+    std::os::unix::fs::chown(container.rootfs(), Some(100_000), Some(100_000)).expect("we are root");
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    // What is 5 on disk is 100005 on this machine, and that is 5 inside.
+    assert_eq!(owner_seen("idmap", None, container).ok(), "5:6");
+}
+
+#[test]
+fn without_any_mapping_idmap_is_an_error() {
+    if known_deviation() {
+        return;
+    }
+    let seen = owner_seen("idmap", None, Container::new());
+    seen.fails("idmap without mappings, and the container has none");
+    let shared = bind("/tmp".as_ref(), "/mnt", &["bind", "idmap"]);
+    let mut half = shared.clone();
+    half["uidMappings"] = map(0, 1000);
+    let container = Container::new().mount(half);
+    container.create().fails("/gidMappings: uidMappings and gidMappings come together");
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_filesystem_that_cannot_be_id_mapped_is_an_error() {
+    if known_deviation() {
+        return;
+    }
+    let mut mount = bind("/proc".as_ref(), "/mnt", &["bind", "idmap"]);
+    mount["uidMappings"] = map(0, 1000);
+    mount["gidMappings"] = map(0, 1000);
+    let container = Container::new().mount(mount);
+    container.create().fails("does not support id-mapped mounts");
+    container.assert_nothing_left();
+}
+
+#[test]
+fn attributes_may_be_recursive() {
+    if known_deviation() {
+        return;
+    }
+    let (parent, child) = parent_and_child();
+    for (option, expected) in [
+        ("rnosuid", "nosuid"),
+        ("rnodev", "nodev"),
+        ("rnoexec", "noexec"),
+        ("rnoatime", "noatime"),
+        ("rnosymfollow", "nosymfollow"),
+    ] {
+        let mount = bind(parent.as_ref(), "/mnt", &["rbind", option]);
+        let container = Container::new().set("/root/readonly", json!(false)).mount(mount);
+        assert_has(&seen(container, &format!("/mnt/{child}")), &[expected]);
+    }
+}
+
+#[test]
+fn a_mount_may_be_changed_by_a_later_one() {
+    let tmpfs = json!({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs", "options": ["size=1m"]});
+    let again =
+        json!({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs", "options": ["remount", "ro", "size=2m"]});
+    let container = Container::new().set("/root/readonly", json!(false)).mount(tmpfs).mount(again);
+    assert_has(&seen(container, "/scratch"), &["ro", "size=2048k"]);
+}
+
+#[test]
+fn a_symbolic_link_may_be_copied() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().set("/root/readonly", json!(false));
+    let link = container.dir.join("link");
+    symlink("/nowhere/to/be/followed", &link).expect("our own");
+    let container = container.mount(bind(&link, "/etc/link", &["bind", "copy-symlink"]));
+    assert_eq!(container.args(&["readlink", "/etc/link"]).run().ok(), "/nowhere/to/be/followed");
+}
+
+#[test]
+fn in_a_cgroup_namespace_each_hierarchy_begins_at_the_container() {
+    let container = Container::new().namespace("cgroup", None).set("/linux/resources/pids", json!({"limit": 77}));
+    let seen = container.shell("cat /sys/fs/cgroup/pids/pids.max; cat /proc/self/mountinfo").run();
+    let (limit, mounts) = seen.ok().split_once('\n').expect("both");
+    assert_eq!(limit, "77");
+    let mount = mount_at(mounts, "/sys/fs/cgroup/memory").expect("a hierarchy");
+    assert_eq!((mount.kind.as_str(), mount.root.as_str()), ("cgroup", "/"));
+}
+
+#[test]
+fn the_v2_side_of_a_hybrid_host_is_there_as_well() {
+    if !Path::new("/sys/fs/cgroup/unified/cgroup.procs").exists() || known_deviation() {
+        return;
+    }
+    for container in [Container::new(), Container::new().namespace("cgroup", None)] {
+        let seen = container.shell("cat /sys/fs/cgroup/unified/cgroup.procs; touch /sys/fs/cgroup/unified/x").run();
+        assert!(seen.stdout.lines().any(|pid| pid == "1") && seen.stderr.contains("ead-only"), "{seen:?}");
+    }
+}

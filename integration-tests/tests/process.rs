@@ -119,3 +119,15 @@ fn path_is_that_of_the_config() {
     // busybox does not know that name: it ran.
     assert!(container.run().stderr.contains("applet not found"));
 }
+
+#[test]
+fn without_a_process_create_succeeds_and_start_fails() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().remove("/process").created();
+    assert_eq!(container.status(), "created");
+    container.start().fails("process property must not be empty");
+    container.delete().ok();
+    container.assert_nothing_left();
+}

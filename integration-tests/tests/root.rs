@@ -67,3 +67,18 @@ fn propagation_is_as_asked_for() {
         );
     }
 }
+
+#[test]
+fn an_unknown_propagation_is_an_error() {
+    let container = Container::new().set("/linux/rootfsPropagation", json!("public"));
+    assert_ne!(container.create().status, 0);
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_slave_hears_of_what_the_host_mounts() {
+    let container = Container::new().set("/linux/rootfsPropagation", json!("slave"));
+    let seen = container.args(&["cat", "/proc/self/mountinfo"]).run();
+    let root = mount_at(seen.ok(), "/").expect("a root");
+    assert!(!root.propagation.iter().any(|kind| kind.starts_with("shared")), "{root:?}");
+}

@@ -127,3 +127,15 @@ fn exec_with_a_socket_sends_its_own() {
         .ok();
     socket.accept().expect("aloft");
 }
+
+#[test]
+fn console_size_is_that_of_the_new_terminal_and_nothing_without_one() {
+    let sized = |container: Container| container.set("/process/consoleSize", json!({"height": 31, "width": 97}));
+    let container = sized(on_a_terminal("stty size"));
+    let socket = ConsoleSocket::bind(&container.dir.join("console.sock"));
+    container.launch(&["create", "--console-socket", &container.dir.join("console.sock").to_string_lossy()]).ok();
+    let terminal = socket.accept();
+    container.start().ok();
+    assert!(terminal.rest().contains("31 97"));
+    sized(Container::new()).args(&["true"]).run().ok();
+}

@@ -190,6 +190,9 @@ fn mend(tree: &mut Value) -> std::result::Result<(), Problem> {
             }
         }
     }
+    if let Some(policy) = tree.pointer_mut("/linux/memoryPolicy").and_then(Value::as_object_mut) {
+        policy.entry("mode").or_insert_with(|| Value::String(String::new()));
+    }
     known(tree, "/linux/memoryPolicy/mode", MEMORY_MODES, "memory policy mode")?;
     known(tree, "/linux/memoryPolicy/flags", MEMORY_FLAGS, "memory policy flag")
 }

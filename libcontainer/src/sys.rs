@@ -164,10 +164,9 @@ unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
             raw(libc::SYS_exit_group, 127, 0, 0, 0, 0);
             std::hint::unreachable_unchecked()
         };
-        for number in 0..3 {
-            let from = (*entry).stdio[number];
-            if from != number as c_int {
-                let result = raw(libc::SYS_dup3, from as usize, number, 0, 0, 0);
+        for (number, from) in (0..3).zip((*entry).stdio) {
+            if from != number {
+                let result = raw(libc::SYS_dup3, from as usize, number as usize, 0, 0, 0);
                 if result < 0 {
                     fail(result);
                 }
@@ -270,8 +269,7 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()
 pub(crate) fn set_extended_ack(socket: BorrowedFd<'_>) {
     for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
         let on: c_int = 1;
-        let (value, len) = ((&raw const on).cast(), size_of::<c_int>() as libc::socklen_t);
-        // SAFETY: the kernel reads one int.
-        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_NETLINK, option, value, len) };
+        // SAFETY: the kernel reads one int, which has four bytes.
+        unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_NETLINK, option, (&raw const on).cast(), 4) };
     }
 }

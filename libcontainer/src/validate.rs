@@ -42,6 +42,9 @@ pub(crate) fn spec(spec: &Spec) -> Result<()> {
         mappings(mount.gid_mappings().as_deref(), &format!("/mounts/{index}/gidMappings"))?;
     }
     hooks(spec)?;
+    if spec.annotations().as_ref().is_some_and(|annotations| annotations.contains_key("")) {
+        return Err(Error::config("/annotations/", "the key of an annotation must not be empty"));
+    }
     if let Some(linux) = spec.linux() {
         self::linux(spec, linux, &namespaces)?;
     }

@@ -53,9 +53,13 @@ const LINKS: usize = 40;
 #[inline(never)]
 pub fn open_or_make(root: BorrowedFd<'_>, path: &CStr, make: Make, resolve: ResolveFlags) -> Result<OwnedFd> {
     match open(root, path, OFlags::PATH, resolve) {
-        Err(Errno::NOENT) => {}
-        opened => return opened.at(Call::Openat2),
+        Err(Errno::NOENT) => self::make(root, path, make),
+        opened => opened.at(Call::Openat2),
     }
+}
+
+/// The same for a path where nothing is.
+pub fn make(root: BorrowedFd<'_>, path: &CStr, make: Make) -> Result<OwnedFd> {
     let mut text = Text::new(path.to_bytes())?;
     for _ in 0..LINKS {
         let (parent, component) = parent_of(root, &mut text)?;

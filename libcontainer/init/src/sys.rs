@@ -232,6 +232,29 @@ pub fn reset_signals() {
     }
 }
 
+/// The first process of a pid namespace does not die of a signal that it does not handle (pid_namespaces(7)), so that
+/// a container that waits could not be asked to end. The program gets the default action back: execve(2) resets handlers.
+pub fn end_on_signals() {
+    const SA_RESTORER: usize = 0x0400_0000;
+    extern "C" fn end(signal: i32) -> ! {
+        exit(128 + signal)
+    }
+    let end = end as extern "C" fn(i32) -> ! as usize;
+    // SIGHUP, SIGINT, SIGTERM. One that the caller ignores stays ignored.
+    for signal in [1, 2, 15] {
+        let mut old = [0usize; 4];
+        // SAFETY: `struct kernel_sigaction` is four words: handler, flags, restorer, mask. The handler only ends the
+        // process, so nobody ever returns to the restorer, which x86_64 wants to be there.
+        unsafe {
+            let asked = syscall(nr::RT_SIGACTION, [signal, 0, old.as_mut_ptr() as usize, 8, 0]);
+            if asked.is_ok() && old[0] == 0 {
+                let action = [end, SA_RESTORER, end, 0];
+                let _ = syscall(nr::RT_SIGACTION, [signal, action.as_ptr() as usize, 0, 8, 0]);
+            }
+        }
+    }
+}
+
 /// `unshare(2)` with `CLONE_NEW*` flags.
 pub fn unshare(namespaces: u32) -> Result<(), Errno> {
     // SAFETY: no pointers; only namespaces change, memory and descriptors stay shared with nobody.

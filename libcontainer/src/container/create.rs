@@ -4,7 +4,7 @@ use crate::launch::{self, Host};
 use crate::plan::line::HookKind;
 use crate::plan::{self, PlanOptions, hooks_of};
 use crate::store::{CONFIG, Folder, ProcessId, Record, Store};
-use crate::{Bundle, Error, ErrorKind, HostFacts, Result, Trace, cgroup};
+use crate::{Bundle, Error, ErrorKind, HostFacts, OCI_VERSION, Result, Trace, cgroup};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::BorrowedFd;
 use std::path::Path;
@@ -36,7 +36,7 @@ impl Store {
         let has_hooks = |kind| !hooks_of(spec, kind).is_empty();
         let mut record = Record {
             id: id.to_owned(),
-            oci_version: spec.version().clone(),
+            oci_version: OCI_VERSION.to_owned(),
             bundle: bundle.path().to_owned(),
             rootfs: spec.root().as_ref().map(|root| bundle.path().join(root.path())).unwrap_or_default(),
             created: time::now(),

@@ -32,9 +32,9 @@ impl Container {
             }
             options.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, pid))
         };
-        // The state is that of the container, whose pid is init's.
+        // That of the container, whose pid is init's.
         let init = self.record.init.map_or(0, |init| init.pid);
-        let describe = |status: &str, _: i32| state::for_hooks(&self.record, status, init);
+        let describe = |_: &str, _: i32| state::for_hooks(&self.record, "running", init);
         let mut host = Host {
             spec: bundle.spec(),
             bundle: bundle.path(),

@@ -16,6 +16,8 @@ pub struct HostFacts {
     pub egid: u32,
     /// CAP_SYS_ADMIN in the caller's own user namespace.
     pub privileged: bool,
+    /// Capabilities (by their bits) that the caller has not, or this kernel does not know.
+    pub missing_capabilities: u64,
     /// The caller is inside a user namespace (its uid_map is not the identity).
     pub in_user_namespace: bool,
     /// setgroups(2) has been given up in that user namespace, for it and all below it (user_namespaces(7)).

@@ -23,6 +23,7 @@ impl HostFacts {
             euid: rustix::process::geteuid().as_raw(),
             egid: rustix::process::getegid().as_raw(),
             privileged: capabilities.effective.contains(CapabilitySet::SYS_ADMIN),
+            missing_capabilities: !capabilities.permitted.bits() & crate::plan::ALL_CAPABILITIES,
             in_user_namespace,
             // Never in the first one.
             setgroups_denied: in_user_namespace && read("/proc/self/setgroups")?.trim_end() == "deny",

@@ -1,9 +1,10 @@
 //! Init's last words become a sentence.
 use super::channel::Words;
+use crate::error::describe;
 use crate::plan::line::{Action, Line};
 use crate::{Error, ErrorKind};
 use rustix::io::Errno;
-use step::{Call, Lsm, Step};
+use step::{Call, Lsm, Step, Target};
 
 /// What was asked, where in config.json, which call, errno, and the kernel's words.
 pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
@@ -14,7 +15,7 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
         (Action::Init(Step::ResolveProgram { name, .. }), _) => missing_program(&name.to_string(), words.errno),
         // Engines look for these words of runc's.
         (Action::Init(Step::Exec { .. }), Call::Execve) => {
-            Error::system(format!("exec {}", words.detail), "execve", words.errno)
+            Error::new(ErrorKind::Init, format!("exec {}: {}", words.detail, describe(words.errno)))
         }
         (Action::Init(Step::RunHook { .. }), _) => {
             let (kind, index) = hook(&line.origin.0);
@@ -31,6 +32,13 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
                 Lsm::Selinux => "selinux label is specified in config, but selinux is disabled or not supported",
             },
         ),
+        // runc's words. A symbolic link there would choose where procfs lands (CVE-2019-19921).
+        (Action::Init(Step::Mount { fstype, kind: Target::OrdinaryDirectory, .. }), Call::Openat2)
+            if matches!(words.errno, Errno::LOOP | Errno::NOTDIR) =>
+        {
+            let message = format!("filesystem \"{fstype}\" must be mounted on ordinary directory");
+            Error::system(format!("{line}: {message}"), words.call.name(), words.errno)
+        }
         // security_fs_context_parse_param(): who knows `context` is SELinux, and it is not here.
         (Action::Init(Step::Mount { .. }), _) if words.detail.contains("Unknown parameter 'context'") => {
             let message = "mount label is specified in config, but selinux is disabled or not supported";

@@ -41,7 +41,7 @@ pub(crate) struct Host<'a> {
     pub(crate) made_cgroups: bool,
     /// Who gets the console's master: this socket, or the caller.
     pub(crate) console_socket: Option<&'a Path>,
-    /// Who gets the state JSON of a status and pid (hooks, the seccomp agent).
+    /// The container's state (for hooks, the seccomp agent), if it is the one being made: with this status and pid.
     pub(crate) describe: &'a dyn Fn(&str, i32) -> Vec<u8>,
     pub(crate) trace: Option<&'a Trace>,
     /// What `save-state` does with the pid.
@@ -257,6 +257,10 @@ impl Launch<'_, '_, '_> {
                     open_mount::isolate(mount.as_fd(), source)?;
                 }
                 Ok(Some(mount))
+            }
+            HostStep::IdMapMount { id_map } => {
+                let lost = || Error::new(ErrorKind::System, "init sent no mount");
+                open_mount::id_map(self.host.state, rider.take().ok_or_else(lost)?, id_map).map(Some)
             }
             HostStep::RunHook { kind, index } => {
                 let hook = hooks_of(self.host.spec, *kind).get(*index);

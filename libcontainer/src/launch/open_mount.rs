@@ -28,16 +28,25 @@ pub(super) fn open(
     let what = || format!("open the mount source {}", source.display());
     let mount =
         rustix::mount::open_tree(CWD, source, flags).map_err(|errno| Error::system(what(), "open_tree", errno))?;
-    if let Some(map) = id_map {
-        let namespace = user_namespace(state, map)?;
-        let userns_fd = u64::from(namespace.as_raw_fd().unsigned_abs());
-        let attr = MountAttr { set: MOUNT_ATTR_IDMAP, userns_fd, ..MountAttr::default() };
-        sys::mount_setattr(mount.as_fd(), map.recursive, &attr).map_err(|errno| {
-            let hint = "hint: its filesystem does not support id-mapped mounts";
-            let error = Error::system(what(), "mount_setattr(MOUNT_ATTR_IDMAP)", errno);
-            if errno == Errno::INVAL { error.detail(hint) } else { error }
-        })?;
+    match id_map {
+        Some(map) => self::id_map(state, mount, map),
+        None => Ok(mount),
     }
+}
+
+/// The detached mount with these maps.
+pub(super) fn id_map(state: BorrowedFd<'_>, mount: OwnedFd, map: &IdMappedMount) -> Result<OwnedFd> {
+    let namespace = match &map.of {
+        Some(path) => hold(path)?,
+        None => user_namespace(state, map)?,
+    };
+    let userns_fd = u64::from(namespace.as_raw_fd().unsigned_abs());
+    let attr = MountAttr { set: MOUNT_ATTR_IDMAP, userns_fd, ..MountAttr::default() };
+    sys::mount_setattr(mount.as_fd(), map.recursive, &attr).map_err(|errno| {
+        let hint = "hint: its filesystem does not support id-mapped mounts";
+        let error = Error::system("id-map the mount", "mount_setattr(MOUNT_ATTR_IDMAP)", errno);
+        if errno == Errno::INVAL { error.detail(hint) } else { error }
+    })?;
     Ok(mount)
 }
 
@@ -49,6 +58,11 @@ pub(super) fn isolate(mount: BorrowedFd<'_>, source: &Path) -> Result<()> {
     })
 }
 
+fn hold(path: &Path) -> Result<OwnedFd> {
+    rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::system("hold a user namespace", format!("open({})", path.display()), errno))
+}
+
 /// A user namespace with this mapping, which exists as long as somebody holds it. It takes a process to make
 /// one: an init that never hears of a plan.
 fn user_namespace(state: BorrowedFd<'_>, map: &IdMappedMount) -> Result<OwnedFd> {
@@ -57,11 +71,8 @@ fn user_namespace(state: BorrowedFd<'_>, map: &IdMappedMount) -> Result<OwnedFd>
     let clone = HostStep::Clone { namespaces: CLONE_NEWUSER, into_cgroup: None, tasks: Vec::new() };
     let (pid, pidfd, _) = entry::start(&entry, &clone)?;
     drop(entry);
-    let opened = id_mappings::write(pid, &map.uid, &map.gid, false).and_then(|()| {
-        let path = format!("/proc/{pid}/ns/user");
-        rustix::fs::openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|errno| Error::system("hold a user namespace", format!("open({path})"), errno))
-    });
+    let opened = id_mappings::write(pid, &map.uid, &map.gid, false)
+        .and_then(|()| hold(Path::new(&format!("/proc/{pid}/ns/user"))));
     // Its socket closes, and it ends.
     drop(channel);
     reap(pidfd.as_fd());

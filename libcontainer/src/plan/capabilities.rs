@@ -3,8 +3,9 @@
 
 use super::init;
 use super::line::{InitStep, Line, Origin};
-use crate::{Error, Result};
-use oci_spec::runtime::{Capabilities, LinuxCapabilities, Process};
+use super::namespaces::{self, Namespaces};
+use crate::facts::HostFacts;
+use oci_spec::runtime::{Capabilities, LinuxCapabilities, Process, Spec};
 
 /// capability.h: the bit of a capability is its place here.
 pub(crate) const NAMES: [&str; 41] = [
@@ -51,6 +52,9 @@ pub(crate) const NAMES: [&str; 41] = [
     "CAP_CHECKPOINT_RESTORE",
 ];
 
+/// Every bit that has a name.
+pub(crate) const ALL: u64 = (1 << NAMES.len()) - 1;
+
 fn mask(set: Option<&Capabilities>) -> u64 {
     let bit = |name: String| NAMES.iter().position(|known| *known == name).map_or(0, |bit| 1 << bit);
     set.into_iter().flatten().map(|capability| bit(format!("CAP_{capability}"))).fold(0, |mask, bit| mask | bit)
@@ -62,65 +66,81 @@ pub(crate) fn names(mask: u64) -> String {
     named.collect::<Vec<_>>().join(",")
 }
 
-/// A process without `capabilities` has none.
-fn origin(process: &Process) -> &'static str {
-    if process.capabilities().is_some() { "/process/capabilities" } else { Origin::DEFAULT }
-}
-
-fn set(process: &Process, which: impl Fn(&LinuxCapabilities) -> &Option<Capabilities>) -> u64 {
-    mask(process.capabilities().as_ref().and_then(|sets| which(sets).as_ref()))
-}
-
-pub(super) fn bounding(process: &Process) -> Line {
-    init(InitStep::DropBoundingSet { keep: set(process, LinuxCapabilities::bounding) }, origin(process))
-}
-
 /// seccomp(2): what loading a filter takes without no_new_privs.
 const SYS_ADMIN: u64 = 1 << 21;
 
-/// What the process may do from now on.
-pub(super) fn sets(process: &Process) -> Result<Line> {
-    let warn = |name: &str| {
-        log::warn!("can't raise ambient capability {name}: it is not both permitted and inheritable");
-    };
-    line(process, 0, 0, &warn)
+/// What a process gets of what it asks for. "Any value which … cannot be granted MUST be logged as a warning", and is no
+/// reason to fail.
+pub(super) struct Granted {
+    origin: &'static str,
+    bounding: u64,
+    effective: u64,
+    permitted: u64,
+    inheritable: u64,
+    ambient: u64,
 }
 
-/// The same, but CAP_SYS_ADMIN can still be taken up again. No program gets it: `execve` grants nothing that is
-/// not in the bounding set.
-pub(super) fn sets_but_for_the_filter(process: &Process) -> Result<Line> {
-    line(process, 0, SYS_ADMIN, &|_| ())
-}
-
-/// CAP_SYS_ADMIN is taken up.
-pub(super) fn sets_for_the_filter(process: &Process) -> Result<Line> {
-    line(process, SYS_ADMIN, SYS_ADMIN, &|_| ())
-}
-
-fn line(process: &Process, also_effective: u64, also_permitted: u64, warn: &dyn Fn(&str)) -> Result<Line> {
-    let effective = set(process, LinuxCapabilities::effective);
-    let permitted = set(process, LinuxCapabilities::permitted);
-    let inheritable = set(process, LinuxCapabilities::inheritable);
-    let ambient = set(process, LinuxCapabilities::ambient);
-    if effective & !permitted != 0 {
-        let missing = names(effective & !permitted);
-        return Err(Error::config("/process/capabilities/effective", format!("{missing} without being in permitted")));
+impl Granted {
+    pub(super) fn of(spec: &Spec, process: &Process, facts: &HostFacts) -> Granted {
+        let asked = process.capabilities().as_ref();
+        // Whoever makes a user namespace has all of them inside.
+        let here = Namespaces::of(spec).has(namespaces::USER);
+        let missing = if here { 0 } else { facts.missing_capabilities };
+        let set =
+            |which: fn(&LinuxCapabilities) -> &Option<Capabilities>| mask(asked.and_then(|sets| which(sets).as_ref()));
+        let (bounding, permitted) = (set(LinuxCapabilities::bounding), set(LinuxCapabilities::permitted));
+        let (effective, inheritable) = (set(LinuxCapabilities::effective), set(LinuxCapabilities::inheritable));
+        let lacking = (bounding | permitted | inheritable) & missing;
+        if lacking != 0 {
+            log::warn!("ignoring unknown or unavailable capabilities: [{}]", names(lacking).replace(',', " "));
+        }
+        let (bounding, permitted, inheritable) = (bounding & !missing, permitted & !missing, inheritable & !missing);
+        if effective & !permitted & !missing != 0 {
+            let names = names(effective & !permitted & !missing);
+            log::warn!("can't make effective what is not permitted: {names}");
+        }
+        // capabilities(7): "no capability can ever be ambient if it is not both permitted and inheritable".
+        let (ambient, possible) = (set(LinuxCapabilities::ambient), permitted & inheritable);
+        for name in names(ambient & !possible).split(',').filter(|name| !name.is_empty()) {
+            log::warn!("can't raise ambient capability {name}: it is not both permitted and inheritable");
+        }
+        let (effective, ambient) = (effective & permitted, ambient & possible);
+        // A process without `capabilities` has none.
+        let origin = if asked.is_some() { "/process/capabilities" } else { Origin::DEFAULT };
+        Granted { origin, bounding, effective, permitted, inheritable, ambient }
     }
-    // capabilities(7): "no capability can ever be ambient if it is not both permitted and inheritable". The spec
-    // wants a warning and not an error for what cannot be granted.
-    let possible = permitted & inheritable;
-    for name in names(ambient & !possible).split(',').filter(|name| !name.is_empty()) {
-        warn(name);
+
+    pub(super) fn bounding(&self) -> Line {
+        init(InitStep::DropBoundingSet { keep: self.bounding }, self.origin)
     }
-    let (effective, permitted) = (effective | also_effective, permitted | also_permitted);
-    let step = InitStep::SetCapabilities { effective, permitted, inheritable, ambient: ambient & possible };
-    Ok(init(step, origin(process)))
+
+    /// What the process may do from now on.
+    pub(super) fn sets(&self) -> Line {
+        self.line(0, 0)
+    }
+
+    /// The same, but CAP_SYS_ADMIN can still be taken up again. No program gets it: `execve` grants nothing that is
+    /// not in the bounding set.
+    pub(super) fn sets_but_for_the_filter(&self) -> Line {
+        self.line(0, SYS_ADMIN)
+    }
+
+    /// CAP_SYS_ADMIN is taken up.
+    pub(super) fn sets_for_the_filter(&self) -> Line {
+        self.line(SYS_ADMIN, SYS_ADMIN)
+    }
+
+    fn line(&self, also_effective: u64, also_permitted: u64) -> Line {
+        let Granted { inheritable, ambient, .. } = *self;
+        let (effective, permitted) = (self.effective | also_effective, self.permitted | also_permitted);
+        init(InitStep::SetCapabilities { effective, permitted, inheritable, ambient }, self.origin)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::tests::{check_process, plan_of, refused, spec_of, text_of};
+    use crate::plan::tests::{check_on, check_process, facts, plan_of, spec_of, text_of};
 
     #[test]
     fn the_five_sets() {
@@ -141,10 +161,39 @@ mod tests {
     }
 
     #[test]
-    fn effective_has_to_be_permitted() {
-        refused(
-            r#"{"process": {"args": ["a"], "cwd": "/", "user": {"uid": 0, "gid": 0}, "capabilities": {"effective": ["CAP_KILL"]}}}"#,
-            "config.json: /process/capabilities/effective: CAP_KILL without being in permitted",
+    fn what_cannot_be_granted_is_left_out() {
+        check_process(
+            r#""capabilities": {"effective": ["CAP_KILL", "CAP_CHOWN"], "permitted": ["CAP_CHOWN"]}"#,
+            "/process/capabilities",
+            "init drop-bounding-set but none
+             init set-capabilities effective CAP_CHOWN permitted CAP_CHOWN",
+        );
+    }
+
+    #[test]
+    fn a_caller_without_a_capability_cannot_pass_it_on() {
+        let facts = HostFacts { missing_capabilities: 1 << 5, ..facts() };
+        let config = |more: &str| {
+            format!(
+                r#"{{"process": {{"args": ["a"], "cwd": "/", "capabilities": {{"bounding": ["CAP_KILL", "CAP_CHOWN"],
+                    "effective": ["CAP_KILL", "CAP_CHOWN"], "permitted": ["CAP_KILL", "CAP_CHOWN"]}}}}{more}}}"#
+            )
+        };
+        check_on(
+            &facts,
+            &config(""),
+            "/process/capabilities",
+            "init drop-bounding-set but CAP_CHOWN
+             init set-capabilities effective CAP_CHOWN permitted CAP_CHOWN",
+        );
+        let user = r#", "linux": {"namespaces": [{"type": "user"}, {"type": "mount"}],
+            "uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}], "gidMappings": [{"containerID": 0, "hostID": 0, "size": 1}]}"#;
+        check_on(
+            &facts,
+            &config(user),
+            "/process/capabilities",
+            "init drop-bounding-set but CAP_CHOWN,CAP_KILL
+             init set-capabilities effective CAP_CHOWN,CAP_KILL permitted CAP_CHOWN,CAP_KILL",
         );
     }
 
@@ -152,6 +201,6 @@ mod tests {
     fn all_names_are_those_of_the_spec() {
         let all = serde_json::json!(NAMES.as_slice());
         let set: Capabilities = serde_json::from_value(all).unwrap();
-        assert_eq!(mask(Some(&set)), (1 << 41) - 1);
+        assert_eq!(mask(Some(&set)), ALL);
     }
 }

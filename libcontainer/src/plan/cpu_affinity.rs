@@ -22,9 +22,8 @@ pub(super) fn initial(process: &Process) -> Result<Line> {
 
 pub(super) fn r#final(process: &Process) -> Result<Option<Line>> {
     let Some(affinity) = process.exec_cpu_affinity() else { return Ok(None) };
-    let line = line(affinity.cpu_affinity_final().as_deref(), "/process/execCPUAffinity/final")?;
-    // "initial" is for the time before.
-    Ok(line.or_else(|| affinity.initial().is_some().then(all)))
+    // Without it, "runtime SHOULD NOT change process' CPU affinity".
+    line(affinity.cpu_affinity_final().as_deref(), "/process/execCPUAffinity/final")
 }
 
 fn line(list: Option<&str>, origin: &str) -> Result<Option<Line>> {

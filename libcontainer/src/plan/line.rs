@@ -66,6 +66,8 @@ pub(crate) enum HostStep {
     /// Open a bind source as a detached mount, id-mapped if there are maps: fills a slot. What is mounted below it
     /// later is seen on the host if it is `shared`.
     OpenMount { source: PathBuf, recursive: bool, shared: bool, id_map: Option<IdMappedMount> },
+    /// Id-map the detached mount that init has opened and hand it back: fills a slot.
+    IdMapMount { id_map: IdMappedMount },
     /// Move a network device into the container's network namespace.
     MoveNetDevice { name: String, new_name: String },
     /// Make a class of service in resctrl with these schemata. A shared one may be there, if it has them.
@@ -114,6 +116,8 @@ pub(crate) struct IdMap {
 pub(crate) struct IdMappedMount {
     pub uid: Vec<IdMap>,
     pub gid: Vec<IdMap>,
+    /// The user namespace at this path has the maps; there are none of our own.
+    pub of: Option<PathBuf>,
     /// Submounts too (`ridmap`).
     pub recursive: bool,
 }
@@ -180,7 +184,11 @@ impl Line {
         let Action::Host(step) = &self.action else { return false };
         matches!(
             step,
-            HostStep::OpenProcess | HostStep::OpenMount { .. } | HostStep::SendState { .. } | HostStep::ListenForStart
+            HostStep::OpenProcess
+                | HostStep::OpenMount { .. }
+                | HostStep::IdMapMount { .. }
+                | HostStep::SendState { .. }
+                | HostStep::ListenForStart
         )
     }
 
@@ -299,9 +307,13 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             }
             if let Some(map) = id_map {
                 let recursively = if map.recursive { " recursively" } else { "" };
-                let _ = write!(detail, "{recursively} id-mapped {}", both_maps(&map.uid, &map.gid));
+                let _ = write!(detail, "{recursively} id-mapped {}", id_map_of(map));
             }
             ("open-mount", detail)
+        }
+        HostStep::IdMapMount { id_map } => {
+            let recursively = if id_map.recursive { "recursively " } else { "" };
+            ("id-map-mount", format!("{recursively}{}", id_map_of(id_map)))
         }
         HostStep::MoveNetDevice { name, new_name } if name == new_name => ("move-net-device", name.clone()),
         HostStep::MoveNetDevice { name, new_name } => ("move-net-device", format!("{name} as {new_name}")),
@@ -321,6 +333,13 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
         HostStep::ForwardSeccompListener { path, .. } => ("forward-seccomp-listener", path.display().to_string()),
         HostStep::ListenForStart => ("listen-for-start", String::new()),
         HostStep::SaveState => ("save-state", String::new()),
+    }
+}
+
+fn id_map_of(map: &IdMappedMount) -> String {
+    match &map.of {
+        Some(path) => format!("as {}", path.display()),
+        None => both_maps(&map.uid, &map.gid),
     }
 }
 
@@ -365,6 +384,7 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         BindMount { source, target, kind, recursive, attributes, recursive_attributes, propagation, copy_symlink } => {
             let source = match source {
                 Source::Path(path) => path.to_string(),
+                Source::Inside(path) => format!("{path} in the root"),
                 Source::Slot(slot) => format!("fd:{slot}"),
             };
             let mut detail = format!("{source} on {target}{}", target_kind(*kind));
@@ -375,6 +395,9 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
             push(&mut detail, &propagation_name(*propagation));
             push(&mut detail, if *copy_symlink { "copy-symlink" } else { "" });
             ("bind-mount", detail)
+        }
+        OpenSource { path, recursive } => {
+            ("open-source", format!("{path}{}", if *recursive { " recursive" } else { "" }))
         }
         Remount { target, attributes, options } => {
             let mut detail = target.to_string();

@@ -39,6 +39,7 @@ mod user;
 
 mod io_priority;
 
+pub(crate) use capabilities::ALL as ALL_CAPABILITIES;
 pub(crate) use hooks::of as hooks_of;
 pub use line::{Line, Origin};
 pub(crate) use sysctl::path_of as sysctl_path;
@@ -46,6 +47,7 @@ pub(crate) use sysctl::path_of as sysctl_path;
 use crate::container::CgroupManager;
 use crate::facts::HostFacts;
 use crate::{Bundle, Error, Result, validate};
+use capabilities::Granted;
 use line::{Action, HostStep, InitStep, ZString};
 use namespaces::Namespaces;
 use oci_spec::runtime::{Linux, Process, Spec};
@@ -161,12 +163,13 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     // No hook may find the group, the namespaces or the network unready.
     let rdt = intel_rdt::plan(&context)?;
     lines.extend(rdt.lines);
-    lines.extend(net_devices::lines(&context)?);
 
     lines.extend(root::prepare(&context)?);
     lines.extend(mounts.lines);
     // After the mounts: /dev is usually one of them.
     lines.extend(devices::lines(&context)?);
+    // Late: of what has failed before, no device is a victim. Virtual ones end with the namespace.
+    lines.extend(net_devices::lines(&context)?);
     // The container's root is complete, but is not `/` yet: what the spec promises to these hooks.
     lines.extend(hooks::before_pivot(&context, &mut slots)?);
     // While the host's procfs can be reached: the container's own may be mounted over, or read-only.
@@ -184,9 +187,10 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(mounts.finally);
     lines.extend(root::finish(&context)?);
 
-    let mut filter = seccomp::lines(spec, process, "creating")?;
-    if let Some(process) = process {
-        lines.extend(identity(spec, process, facts, &mut filter)?);
+    let capabilities = process.map(|process| Granted::of(spec, process, facts));
+    let mut filter = seccomp::lines(spec, process.zip(capabilities.as_ref()), "creating")?;
+    if let Some((process, capabilities)) = process.zip(capabilities.as_ref()) {
+        lines.extend(identity(spec, process, facts, capabilities, &mut filter)?);
     }
     // Adjacent, so that they cost one round trip: what `start` needs, then the word that the container exists.
     let (state, send_state) = hooks::start_state(spec, &mut slots)?.unzip();
@@ -226,8 +230,9 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.extend(entry.lines);
     lines.push(process::new_session());
     lines.extend(terminal::lines(Some(process), false)?);
-    let mut filter = seccomp::lines(spec, Some(process), "running")?;
-    lines.extend(identity(spec, process, facts, &mut filter)?);
+    let capabilities = Granted::of(spec, process, facts);
+    let mut filter = seccomp::lines(spec, Some((process, &capabilities)), "running")?;
+    lines.extend(identity(spec, process, facts, &capabilities, &mut filter)?);
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);
     Ok(Plan { lines, cgroups: Vec::new(), intel_rdt: Vec::new() })
@@ -235,7 +240,13 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
 
 /// Who the process is and what it may do: the same for `create` and `exec`. Takes the `filter` if it has to be loaded here;
 /// else it is loaded last of all.
-fn identity(spec: &Spec, process: &Process, facts: &HostFacts, filter: &mut Vec<Line>) -> Result<Vec<Line>> {
+fn identity(
+    spec: &Spec,
+    process: &Process,
+    facts: &HostFacts,
+    capabilities: &Granted,
+    filter: &mut Vec<Line>,
+) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     // These four may need CAP_SYS_NICE or CAP_SYS_ADMIN.
     lines.extend(scheduler::lines(process)?);
@@ -249,7 +260,7 @@ fn identity(spec: &Spec, process: &Process, facts: &HostFacts, filter: &mut Vec<
     lines.push(user::chown_stdio(process));
 
     // Takes CAP_SETPCAP, so it comes before the capabilities.
-    lines.push(capabilities::bounding(process));
+    lines.push(capabilities.bounding());
     // As root, who may pass directories which the user of the process may not.
     lines.extend(process::chdir(process)?);
     // Before the privilege to raise one is gone; late, as the small ones (RLIMIT_NOFILE, RLIMIT_AS) hit init too.
@@ -259,9 +270,9 @@ fn identity(spec: &Spec, process: &Process, facts: &HostFacts, filter: &mut Vec<
     lines.push(user::ids(spec, process)?);
     // The filter comes as late as can be, so that of our own calls hardly any has to pass it.
     lines.push(if filter.is_empty() || no_new_privileges::is_set(process) {
-        capabilities::sets(process)?
+        capabilities.sets()
     } else {
-        capabilities::sets_but_for_the_filter(process)?
+        capabilities.sets_but_for_the_filter()
     });
     // Both look at files as the user of the process.
     lines.extend(process::home(process));

@@ -136,6 +136,8 @@ fn find(name: &str) -> Option<Effect> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Options<'a> {
     pub(super) attributes: Attributes,
+    /// Whether any option was about them, even one that changes nothing.
+    pub(super) attributes_given: bool,
     pub(super) recursive_attributes: Attributes,
     pub(super) propagation: u32,
     /// `bind`, or `rbind` if true.
@@ -151,10 +153,26 @@ pub(super) struct Options<'a> {
     pub(super) data: Vec<(usize, &'a str)>,
 }
 
+impl Options<'_> {
+    /// What a bind mount gets: as with runc, one that names any attribute has those that it names and no others, while
+    /// one that names none is as its source is. In a user namespace the kernel holds on to what the source has
+    /// (mount_namespaces(7)), but for `nosymfollow`.
+    pub(super) fn bind_attributes(&self, in_user_namespace: bool) -> Attributes {
+        const ALL: u64 = RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW;
+        let Attributes { set, clear } = self.attributes;
+        let mut others = if in_user_namespace { NOSYMFOLLOW } else { ALL };
+        if clear & ATIME != 0 && !in_user_namespace {
+            others |= NODIRATIME;
+        }
+        Attributes { set, clear: clear | if self.attributes_given { others & !set } else { 0 } }
+    }
+}
+
 /// Access times, as mount(2) has them.
 #[derive(Default)]
 struct Atime {
     given: bool,
+    relatime: bool,
     noatime: bool,
     strictatime: bool,
 }
@@ -165,9 +183,14 @@ impl Atime {
         match flag {
             NOATIME => self.noatime = on,
             STRICTATIME => self.strictatime = on,
-            // `relatime` undoes the others only in mount(8); here it is the default, and `norelatime` its absence.
-            _ => {}
+            // `relatime` undoes the others only in mount(8); here it is the default.
+            _ => self.relatime = on,
         }
+    }
+
+    /// Taking flags away does not change what there is: mount(2), "remount".
+    fn any(&self) -> bool {
+        self.relatime || self.noatime || self.strictatime
     }
 
     fn add_to(&self, attributes: &mut Attributes) {
@@ -200,6 +223,7 @@ pub(super) fn parse(options: &[String]) -> Options<'_> {
                 }
             },
         };
+        parsed.attributes_given |= recursive().is_none() && is_attribute(effect);
         match effect {
             // The last word counts.
             Effect::Set(bits) => {
@@ -224,6 +248,7 @@ pub(super) fn parse(options: &[String]) -> Options<'_> {
             Effect::Nothing => {}
         }
     }
+    atime.given = atime.any() || parsed.attributes.set & NODIRATIME != 0;
     atime.add_to(&mut parsed.attributes);
     recursive_atime.add_to(&mut parsed.recursive_attributes);
     parsed
@@ -282,10 +307,23 @@ mod tests {
     fn access_times_are_one_field() {
         let atime = |text: &str| parse(&options(text)).attributes;
         assert_eq!(atime("noatime"), Attributes { set: NOATIME, clear: ATIME });
-        assert_eq!(atime("noatime atime"), Attributes { set: 0, clear: ATIME });
+        assert_eq!(atime("noatime atime"), Attributes::default());
+        assert_eq!(atime("norelatime"), Attributes::default());
+        assert_eq!(atime("relatime"), Attributes { set: 0, clear: ATIME });
         assert_eq!(atime("noatime strictatime relatime"), Attributes { set: STRICTATIME, clear: ATIME });
-        assert_eq!(atime("strictatime nostrictatime"), Attributes { set: 0, clear: ATIME });
-        assert_eq!(atime("nodiratime"), Attributes { set: NODIRATIME, clear: 0 });
+        assert_eq!(atime("strictatime nostrictatime"), Attributes::default());
+        assert_eq!(atime("nodiratime"), Attributes { set: NODIRATIME, clear: ATIME });
+    }
+
+    #[test]
+    fn a_bind_mount_has_what_it_names_or_what_its_source_has() {
+        let bind = |text: &str| parse(&options(text)).bind_attributes(false);
+        assert_eq!(bind("rbind rprivate rro"), Attributes::default());
+        assert_eq!(bind("bind ro"), Attributes { set: RDONLY, clear: NOSUID | NODEV | NOEXEC | NOSYMFOLLOW });
+        assert_eq!(bind("bind atime"), Attributes { set: 0, clear: RDONLY | NOSUID | NODEV | NOEXEC | NOSYMFOLLOW });
+        let inside = |text: &str| parse(&options(text)).bind_attributes(true);
+        assert_eq!(inside("bind ro"), Attributes { set: RDONLY, clear: NOSYMFOLLOW });
+        assert_eq!(inside("bind rw"), Attributes { set: 0, clear: RDONLY | NOSYMFOLLOW });
     }
 
     #[test]

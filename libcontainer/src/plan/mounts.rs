@@ -52,6 +52,13 @@ pub(super) fn clean(destination: &Path) -> PathBuf {
     clean
 }
 
+/// The path inside the container of a host path below its root filesystem. (Below `/`, every path is the same in both.)
+fn below_root(context: &Context, path: &Path) -> Option<PathBuf> {
+    let root = clean(&super::root::path(context).ok()?);
+    let inside = path.strip_prefix(&root).ok().filter(|_| root != Path::new("/"))?;
+    Some(Path::new("/").join(inside))
+}
+
 /// Whether config.json brings its own `/dev`, ready-made.
 pub(super) fn binds_dev(context: &Context) -> bool {
     let bound = |mount: &Mount| {
@@ -73,7 +80,10 @@ struct Entry<'a> {
 impl<'a> Entry<'a> {
     fn new(context: &'a Context<'a>, mount: &'a Mount, origin: String) -> Result<Entry<'a>> {
         let options = parse(mount.options().as_deref().unwrap_or_default());
-        let entry = Entry { context, mount, options, target: clean(mount.destination()), origin };
+        let target = clean(mount.destination());
+        // A path that leads to the root filesystem from outside means the same place inside it, as with runc.
+        let target = below_root(context, &target).unwrap_or(target);
+        let entry = Entry { context, mount, options, target, origin };
         if entry.target == Path::new("/") {
             return Err(entry.wrong("/destination", "the root filesystem cannot be mounted over"));
         }
@@ -246,19 +256,28 @@ impl Mounts {
         // tree nothing is shared with it any more.
         let shared = options.propagation & SHARED != 0 && root::is_shared(entry.context)?;
         let by_host = id_map.is_some() || entry.context.facts.privileged && (shared || !reachable);
-        let source = if by_host && !options.copy_symlink {
-            let slot = slots.take()?;
-            self.lines.push(host(HostStep::OpenMount { source: path, recursive, shared, id_map }, &*entry.origin));
-            Source::Slot(slot)
-        } else {
-            Source::Path(z(path, &format!("{}/source", entry.origin))?)
+        let inside = below_root(entry.context, &clean(&path)).filter(|_| !options.copy_symlink);
+        let origin = format!("{}/source", entry.origin);
+        let source = match (inside, id_map) {
+            // What the mounts before this one have put there is seen by nobody but init.
+            (Some(inside), None) => Source::Inside(z(inside, &origin)?),
+            (Some(inside), Some(id_map)) => {
+                self.lines.push(init(InitStep::OpenSource { path: z(inside, &origin)?, recursive }, &*entry.origin));
+                self.lines.push(host(HostStep::IdMapMount { id_map }, &*entry.origin));
+                Source::Slot(slots.take()?)
+            }
+            (None, id_map) if by_host && !options.copy_symlink => {
+                self.lines.push(host(HostStep::OpenMount { source: path, recursive, shared, id_map }, &*entry.origin));
+                Source::Slot(slots.take()?)
+            }
+            (None, _) => Source::Path(z(path, &origin)?),
         };
         let step = InitStep::BindMount {
             source,
             target: entry.target_z()?,
             kind: entry.target_kind()?,
             recursive,
-            attributes: options.attributes,
+            attributes: options.bind_attributes(entry.context.in_user_namespace()),
             recursive_attributes: options.recursive_attributes,
             propagation: options.propagation,
             copy_symlink: options.copy_symlink,
@@ -280,8 +299,10 @@ impl Mounts {
         // "If none is given, the mappings of the container's user namespace" (config.md).
         let (uid, gid) =
             if uid.is_empty() && gid.is_empty() { id_mappings::of(entry.context.spec) } else { (uid, gid) };
+        let joined = entry.context.namespaces.joined(namespaces::USER).map(Path::to_owned);
         match (uid.is_empty(), gid.is_empty()) {
-            (false, false) => Ok(IdMappedMount { uid, gid, recursive }),
+            (false, false) => Ok(IdMappedMount { uid, gid, of: None, recursive }),
+            (true, true) if joined.is_some() => Ok(IdMappedMount { uid, gid, of: joined, recursive }),
             (true, true) => Err(entry.wrong("/options", "idmap without mappings, and the container has none")),
             (true, false) => Err(entry.wrong("/uidMappings", "uidMappings and gidMappings come together")),
             (false, true) => Err(entry.wrong("/gidMappings", "uidMappings and gidMappings come together")),
@@ -427,7 +448,7 @@ mod tests {
     fn a_bind_mount_comes_from_the_host_or_the_bundle() {
         check_mount(
             r#"{"destination": "/data", "source": "/srv/data", "options": ["rbind", "ro", "rnosuid", "rslave"]}"#,
-            "init bind-mount /srv/data on /data recursive ro recursively nosuid rslave",
+            "init bind-mount /srv/data on /data recursive ro,suid,dev,exec,symfollow recursively nosuid rslave",
         );
         check_mount(
             r#"{"destination": "data/../etc", "type": "bind", "source": "etc"}"#,
@@ -435,7 +456,7 @@ mod tests {
         );
         check_mount(
             r#"{"destination": "/l", "source": "/s", "options": ["bind", "copy-symlink", "rw", "noatime"]}"#,
-            "init bind-mount /s on /l noatime,rw copy-symlink",
+            "init bind-mount /s on /l noatime,rw,suid,dev,exec,diratime,symfollow copy-symlink",
         );
     }
 
@@ -450,6 +471,29 @@ mod tests {
         check(&config, "/mounts", "host open-mount /s → fd:0\n init bind-mount fd:0 on /d");
         let user = HostFacts { euid: 1000, egid: 1000, ..Default::default() };
         check_on(&user, &config, "/mounts", "init bind-mount /s on /d");
+    }
+
+    #[test]
+    fn a_source_below_the_root_is_what_earlier_mounts_made_of_it() {
+        let mounts = r#""mounts": [{"destination": "/bundle/rootfs/d", "source": "/bundle/rootfs/a/b", "options": ["bind"IDMAP]}]"#;
+        check(&format!("{{{}}}", mounts.replace("IDMAP", "")), "/mounts", "init bind-mount /a/b in the root on /d");
+        check(
+            &format!("{{{}, {MAPPED}}}", mounts.replace("IDMAP", r#", "idmap""#)),
+            "/mounts",
+            "init open-source /a/b
+             host id-map-mount uid 0:1000:10 gid 0:1000:10 → fd:0
+             init bind-mount fd:0 on /d",
+        );
+    }
+
+    #[test]
+    fn a_joined_user_namespace_has_the_mappings() {
+        check(
+            r#"{"mounts": [{"destination": "/d", "source": "/s", "options": ["bind", "idmap"]}],
+                "linux": {"namespaces": [{"type": "user", "path": "/proc/7/ns/user"}, {"type": "mount"}]}}"#,
+            "/mounts",
+            "host open-mount /s id-mapped as /proc/7/ns/user → fd:0\n init bind-mount fd:0 on /d",
+        );
     }
 
     #[test]

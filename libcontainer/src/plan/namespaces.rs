@@ -58,6 +58,11 @@ impl<'a> Namespaces<'a> {
         self.is_new(namespace) || self.joined.iter().any(|joined| joined.namespace == namespace)
     }
 
+    /// The path of the one that is joined.
+    pub(super) fn joined(&self, namespace: u32) -> Option<&'a Path> {
+        self.joined.iter().find(|joined| joined.namespace == namespace).map(|joined| joined.path)
+    }
+
     /// The entry of config.json that asks for it.
     pub(super) fn origin(&self, namespace: u32) -> String {
         match self.listed.iter().position(|listed| *listed == namespace) {

@@ -117,18 +117,6 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_root_is_opened_while_it_still_is() {
-        let order = |config: &str| {
-            let text = text_of(&plan_with(&spec_of(config), &crate::plan::tests::options()).unwrap(), "");
-            let root = text.lines().filter(|line| line.contains("rootfs") || line.contains("set-root-prop"));
-            root.filter_map(|line| line.split(' ').nth(1).map(str::to_owned)).collect::<Vec<_>>()
-        };
-        let shared = r#"{"linux": {"namespaces": [{"type": "mount"}], "rootfsPropagation": "shared"}}"#;
-        assert_eq!(order(shared), ["open-rootfs", "set-root-propagation", "attach-rootfs"]);
-        assert_eq!(order("{}"), ["set-root-propagation", "open-rootfs", "attach-rootfs"]);
-    }
-
-    #[test]
     fn without_a_mount_namespace_the_hosts_tree_is_left_alone() {
         check(
             r#"{"linux": {"namespaces": [{"type": "pid"}]}}"#,

@@ -1,8 +1,9 @@
 //! [Seccomp](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#seccomp)
 #![forbid(unsafe_code)]
 
+use super::capabilities::Granted;
 use super::line::{Action, HostStep, InitStep, Line};
-use super::{capabilities, host, init, no_new_privileges};
+use super::{host, init, no_new_privileges};
 use crate::seccomp::{Problem, compile};
 use crate::{Error, Result};
 use oci_spec::runtime::{Process, Spec};
@@ -16,11 +17,12 @@ pub(super) fn has_listener(lines: &[Line]) -> bool {
 
 /// Loads the filter, with no_new_privs or else with CAP_SYS_ADMIN, which is kept for it until then (seccomp(2)).
 /// `status`: what the agent is told that the container is.
-pub(super) fn lines(spec: &Spec, process: Option<&Process>, status: &'static str) -> Result<Vec<Line>> {
+pub(super) fn lines(spec: &Spec, process: Option<(&Process, &Granted)>, status: &'static str) -> Result<Vec<Line>> {
     let mut lines = load(spec, status)?;
-    if let Some(process) = process.filter(|process| !lines.is_empty() && !no_new_privileges::is_set(process)) {
-        lines.insert(0, capabilities::sets_for_the_filter(process)?);
-        lines.push(capabilities::sets(process)?);
+    let privileged = process.filter(|(process, _)| !lines.is_empty() && !no_new_privileges::is_set(process));
+    if let Some((_, capabilities)) = privileged {
+        lines.insert(0, capabilities.sets_for_the_filter());
+        lines.push(capabilities.sets());
     }
     Ok(lines)
 }

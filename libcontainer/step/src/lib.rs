@@ -24,6 +24,8 @@ pub type Slot = u16;
 pub enum Source<S> {
     /// A path in the host's mount namespace, opened by init before it pivots.
     Path(S),
+    /// A path inside the root filesystem, with what earlier lines have mounted there.
+    Inside(S),
     /// A detached mount that the host has opened: for sources which root of the container's user
     /// namespace may not reach, and for id-mapped mounts, which need the host's privilege.
     Slot(Slot),
@@ -115,6 +117,8 @@ pub enum Step<S, B> {
         /// Do not follow a symbolic link at the source (`copy-symlink`: copy the link itself instead).
         copy_symlink: bool,
     },
+    /// Clone `path` inside the root filesystem as a detached mount, for the host to id-map.
+    OpenSource { path: S, recursive: bool },
     /// Change the attributes of the mount at `target` (`remount`, the `ro` of a filesystem that init still had to fill).
     Remount { target: S, attributes: Attributes, options: B },
     /// Mount cgroup2 at `target`, or, where the kernel forbids that, bind `fallback`, the container's own group.

@@ -10,6 +10,7 @@ pub(super) fn run(init: &mut Init, slot: Slot) -> Result {
     let listener = init.slots.take(slot)?;
     // What lies on the masked paths is in place; a container that waits holds nothing that it does not need.
     init.covers = Covers::default();
+    sys::end_on_signals();
     sys::forget_stack();
     let starter = loop {
         match rustix::net::accept_with(&listener, SocketFlags::CLOEXEC) {

@@ -1,12 +1,13 @@
 //! Bind mounts: a clone of the source, detached, attached to a descriptor.
-use super::mount::{open_target, set_attributes};
+use super::mount::{is_procfs, open_target, set_attributes};
 use super::propagation;
-use crate::fault::{At, Result};
+use crate::fault::{At, Fault, Result};
 use crate::root::{self, Make};
 use crate::{Init, sys};
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType};
+use rustix::fs::{CWD, FileType, OFlags, ResolveFlags};
+use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 use step::{Attributes, Call, Source, Target, ZStr};
 
@@ -25,6 +26,7 @@ pub(super) struct BindMount<'a> {
 pub(super) fn run(init: &mut Init, bind: &BindMount<'_>, target: &CStr, kind: Target) -> Result {
     let mount = match *bind.source {
         Source::Slot(slot) => init.slots.take(slot)?,
+        Source::Inside(path) => open_inside(init, path.0, bind.recursive)?,
         Source::Path(path) => {
             if bind.copy_symlink && super::symlink::copy(init, path.0, target)? {
                 return Ok(());
@@ -41,6 +43,10 @@ pub(super) fn run(init: &mut Init, bind: &BindMount<'_>, target: &CStr, kind: Ta
     let make = if is_directory { Make::Directory } else { Make::File };
     // A procfs over /proc is what `kind` allows; anything else there is not.
     let is_proc = is_directory && stat.st_ino == 1 && is_procfs(&mount)?;
+    if kind == Target::OrdinaryDirectory && target == c"/proc" && !is_proc {
+        // Whatever else it is, init and others would take it for one (CVE-2019-16884).
+        return Err(Fault::new(Call::MoveMount, Errno::PERM));
+    }
     let target = open_target(init, target, kind, make, is_proc)?;
     set_attributes(mount.as_fd(), bind.attributes, 0)?;
     set_attributes(mount.as_fd(), bind.recursive_attributes, sys::AT_RECURSIVE)?;
@@ -48,9 +54,18 @@ pub(super) fn run(init: &mut Init, bind: &BindMount<'_>, target: &CStr, kind: Ta
     set_propagation(mount.as_fd(), bind.propagation)
 }
 
-fn is_procfs(mount: &OwnedFd) -> Result<bool> {
-    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-    Ok(i64::from(rustix::fs::fstatfs(mount).at(Call::Statfs)?.f_type) == PROC_SUPER_MAGIC)
+fn open_inside(init: &mut Init, path: &CStr, recursive: bool) -> Result<OwnedFd> {
+    let found = root::open(init.root()?, path, OFlags::PATH, ResolveFlags::empty());
+    if found.is_err() {
+        init.detail.say(path.to_bytes());
+    }
+    clone_tree(found.at(Call::Openat2)?.as_fd(), c"", recursive)
+}
+
+/// The clone goes to the host with the next word to it.
+pub(super) fn open_source(init: &mut Init, path: &CStr, recursive: bool) -> Result {
+    init.rider = Some(open_inside(init, path, recursive)?);
+    Ok(())
 }
 
 /// `open_tree(2)`: a detached copy of the mount at `path`.

@@ -75,6 +75,7 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
             };
             bind_mount::run(init, &bind, target.0, kind)
         }
+        Step::OpenSource { path, recursive } => bind_mount::open_source(init, path.0, recursive),
         Step::Remount { target, attributes, options } => mount::remount(init, target.0, attributes, options),
         Step::MountCgroup2 { target, attributes, fallback } => {
             mount_cgroup::run(init, target.0, attributes, fallback.0)

@@ -12,8 +12,6 @@ use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags};
 use step::{Attributes, Call, Target};
 
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
-
 /// A filesystem to mount.
 #[derive(Debug)]
 pub(super) struct Mount<'a> {
@@ -26,13 +24,20 @@ pub(super) struct Mount<'a> {
 
 #[inline(never)]
 pub(super) fn run(init: &mut Init, mount: &Mount<'_>, target: &CStr, kind: Target, propagation: u32) -> Result {
+    let covers = mount.fstype == c"tmpfs" && root::look(init.root()?, target)?.is_some();
     let target = open_target(init, target, kind, Make::Directory, mount.fstype == c"proc")?;
-    let built = build(&mut init.detail, mount, &target)?;
+    let built = build(&mut init.detail, mount, covers.then_some(&target))?;
     if mount.copy_up {
         super::copy_up::run(&target, &built)?;
     }
     attach(&built, &target)?;
     bind_mount::set_propagation(built.as_fd(), propagation)
+}
+
+/// Whether it is in a procfs.
+pub(super) fn is_procfs(place: &OwnedFd) -> Result<bool> {
+    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+    Ok(rustix::fs::fstatfs(place).at(Call::Statfs)?.f_type == PROC_SUPER_MAGIC)
 }
 
 /// Opens what is to be mounted on, making it where it is missing.
@@ -44,17 +49,14 @@ pub(super) fn open_target(init: &Init, target: &CStr, kind: Target, make: Make, 
     let target = root::open_or_make(init.root()?, target, make, resolve)?;
     // A symbolic link, or a mount of the image's volumes, may have led into a procfs: what is mounted there
     // could fake what init and others read from it (CVE-2019-16884).
-    if kind != Target::InProc && !is_proc {
-        let found = rustix::fs::fstatfs(&target).at(Call::Statfs)?;
-        if i64::from(found.f_type) == PROC_SUPER_MAGIC {
-            return Err(Fault::new(Call::MoveMount, Errno::PERM));
-        }
+    if kind != Target::InProc && !is_proc && is_procfs(&target)? {
+        return Err(Fault::new(Call::MoveMount, Errno::PERM));
     }
     Ok(target)
 }
 
 /// `fsopen`, `fsconfig` for each option, `fsmount`.
-fn build(detail: &mut Detail, mount: &Mount<'_>, target: &OwnedFd) -> Result<OwnedFd> {
+fn build(detail: &mut Detail, mount: &Mount<'_>, covered: Option<&OwnedFd>) -> Result<OwnedFd> {
     let context = rustix::mount::fsopen(mount.fstype, FsOpenFlags::FSOPEN_CLOEXEC);
     if context.is_err() {
         detail.say(mount.fstype.to_bytes());
@@ -68,7 +70,7 @@ fn build(detail: &mut Detail, mount: &Mount<'_>, target: &OwnedFd) -> Result<Own
         has_mode |= option.to_bytes().starts_with(b"mode=");
         configure(detail, &context, option)?;
     }
-    if mount.fstype == c"tmpfs" && !has_mode {
+    if let Some(target) = covered.filter(|_| !has_mode) {
         // A tmpfs looks like the directory that it covers.
         let mut mode = Detail::default();
         let _ = write!(mode, "{:o}\0", root::stat(target.as_fd())?.st_mode & 0o7777);

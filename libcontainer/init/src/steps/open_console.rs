@@ -19,7 +19,7 @@ pub(super) fn run(init: &mut Init, height: u16, width: u16, uid: u32, on_dev_con
     let flags = OFlags::RDWR | OFlags::NOCTTY;
     let master = root::open(init.root()?, c"/dev/pts/ptmx", flags, ResolveFlags::NO_SYMLINKS).at(Call::Openat2)?;
     let found = rustix::fs::fstatfs(&master).at(Call::Statfs)?;
-    if i64::from(found.f_type) != DEVPTS_SUPER_MAGIC {
+    if found.f_type != DEVPTS_SUPER_MAGIC {
         return Err(Fault::new(Call::Statfs, Errno::NODEV));
     }
     rustix::pty::unlockpt(&master).at(Call::Ioctl)?;

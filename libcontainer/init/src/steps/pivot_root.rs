@@ -38,7 +38,8 @@ pub(super) fn move_root(init: &mut Init) -> Result {
 pub(super) fn change_root(init: &mut Init) -> Result {
     rustix::process::fchdir(init.root()?).at(Call::Chdir)?;
     rustix::process::chroot(c".").at(Call::Chroot)?;
-    enter(init)
+    rustix::process::chdir(c"/").at(Call::Chdir)
+    // The clone that `OpenRootfs` made stays open: it is attached nowhere, and would be taken apart.
 }
 
 /// `/` is the container's from here on; keep it open as the place where paths begin.

@@ -107,7 +107,7 @@ fn drop_zeros(section: &str, value: &mut Value) {
         return;
     }
     if let Value::Object(object) = value {
-        object.retain(|key, value| !value.is_null() && !(ZERO_IS_NONE.contains(&key.as_str()) && *value == 0));
+        object.retain(|key, value| !(value.is_null() || ZERO_IS_NONE.contains(&key.as_str()) && *value == 0));
         object.retain(|_, value| value.as_str() != Some(""));
     }
 }

@@ -146,7 +146,7 @@ fn unified(entries: &HashMap<String, String>, groups: &[Group]) -> Result<Vec<Wr
             let message = if groups.iter().all(|group| group.unified) {
                 format!("unified resource {file:?} can't be set: controller {controller:?} not available")
             } else {
-                "unified resources cannot be used on cgroup v1".to_owned()
+                "invalid configuration: unified resources cannot be used on cgroup v1".to_owned()
             };
             return Err(Error::new(ErrorKind::Unsupported, message).at(format!("/linux/resources{origin}")));
         };

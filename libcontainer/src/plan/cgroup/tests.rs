@@ -476,7 +476,7 @@ fn unified() {
         check(&v2(), &format!(r#"{{"unified": {entries}}}"#), &format!("{prefix}{message}"));
     }
     for facts in [v1(), hybrid()] {
-        let message = "memory.max: unified resources cannot be used on cgroup v1";
+        let message = "memory.max: invalid configuration: unified resources cannot be used on cgroup v1";
         check(&facts, r#"{"unified": {"memory.max": "1"}}"#, &format!("{prefix}{message}"));
     }
 }

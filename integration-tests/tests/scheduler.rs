@@ -1,0 +1,50 @@
+//! process.scheduler: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#linux-process>
+use plimsoll_integration_tests::{Container, known_deviation};
+use serde_json::{Value, json};
+
+/// `nice rt_priority policy`, as /proc/PID/stat has them: fields 19, 40 and 41.
+const READ: &str = "cut -d' ' -f19,40,41 /proc/self/stat";
+
+#[track_caller]
+fn seen(scheduler: Value) -> String {
+    // cut(1) is a child: nothing is reset on fork unless that is asked for.
+    Container::new().set("/process/scheduler", scheduler).shell(&format!("{READ}; true")).run().ok().to_owned()
+}
+
+#[test]
+fn policy_and_what_belongs_to_it_are_as_asked_for() {
+    if known_deviation() {
+        return;
+    }
+    assert_eq!(seen(json!({"policy": "SCHED_OTHER", "nice": 7})), "7 0 0");
+    assert_eq!(seen(json!({"policy": "SCHED_BATCH", "nice": -3})), "-3 0 3");
+    assert_eq!(seen(json!({"policy": "SCHED_IDLE"})), "0 0 5");
+    let flags = json!(["SCHED_FLAG_RESET_ON_FORK"]);
+    assert_eq!(seen(json!({"policy": "SCHED_BATCH", "nice": -3, "flags": flags})), "0 0 3");
+}
+
+#[test]
+fn what_the_policy_has_no_use_for_is_an_error() {
+    if known_deviation() {
+        return;
+    }
+    for (scheduler, words) in [
+        (json!({"policy": "SCHED_OTHER", "nice": 20}), "invalid scheduler.nice: 20"),
+        (json!({"policy": "SCHED_OTHER", "priority": 3}), "scheduler.priority can only be specified for"),
+        (json!({"policy": "SCHED_FIFO", "runtime": 3}), "can only be specified for SchedDeadline policy"),
+        (json!({"policy": "SCHED_SAIL"}), "SCHED_SAIL"),
+    ] {
+        let container = Container::new().set("/process/scheduler", scheduler);
+        container.create().fails(words);
+        container.assert_nothing_left();
+    }
+}
+
+#[test]
+fn exec_has_it_too() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().set("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 4})).running();
+    assert_eq!(container.exec(&["sh", "-c", READ]).ok(), "4 0 3");
+}
