@@ -1,5 +1,5 @@
 //! `events`: usage and out-of-memory notifications, in runc's schema.
-use plimsoll_integration_tests::{Container, known_deviation, output, wait_until};
+use plimsoll_integration_tests::{Container, cgroup, known_deviation, output, wait_until};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,7 +30,8 @@ fn stats_are_one_line_of_json() {
     assert_eq!((&event["type"], &event["id"]), (&json!("stats"), &json!(container.id)));
     let data = &event["data"];
     assert_eq!(data["pids"], json!({"current": 1, "limit": 33}));
-    for pointer in ["/cpu/usage/total", "/memory/usage/usage", "/memory/usage/limit", "/memory/raw/rss"] {
+    let resident = if cgroup::is_v2() { "/memory/raw/anon" } else { "/memory/raw/rss" };
+    for pointer in ["/cpu/usage/total", "/memory/usage/usage", "/memory/usage/limit", resident] {
         assert!(data.pointer(pointer).is_some_and(Value::is_u64), "{pointer}: {data}");
     }
     assert_eq!(data["cpuset"]["cpus"][0], 0);
