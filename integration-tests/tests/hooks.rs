@@ -146,7 +146,7 @@ fn start_container_hooks_have_the_containers_namespaces_and_environment() {
 #[test]
 fn one_need_not_read_the_state() {
     let long = "x".repeat(300_000);
-    for text in ["true", "exec <&-; true"] {
+    for text in ["sleep 0.1", "sleep 0.1; exec <&-; true"] {
         let container = Container::new().set("/annotations", json!({"long": long}));
         let container = ["prestart", "createRuntime", "poststart", "poststop"]
             .iter()

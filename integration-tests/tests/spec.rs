@@ -25,6 +25,7 @@ mod mounts;
 mod namespaces;
 mod net_devices;
 mod no_new_privileges;
+mod notify;
 mod oom_score_adj;
 mod personality;
 mod process;

@@ -16,7 +16,9 @@ mod validate;
 
 pub use bundle::Bundle;
 pub use check::{Concern, Finding};
-pub use container::{CgroupManager, Child, Container, CreateOptions, Event, Events, ExecOptions, State, Stats, Status};
+pub use container::{
+    CgroupManager, Child, Container, CreateOptions, Event, Events, ExecOptions, Notifications, State, Stats, Status,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Hierarchy, HostFacts};
 pub use features::{Features, OCI_VERSION};

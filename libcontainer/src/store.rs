@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 
 pub(crate) const STATE: &str = "state.json";
 pub(crate) const CONFIG: &str = "config.json";
+/// A directory with the socket for sd_notify(3).
+pub(crate) const NOTIFY: &str = "notify";
 
 /// What is known of a container, written before anything outside the store is made: after a SIGKILL at any
 /// instruction `delete --force` finds here what to clean up.
@@ -350,6 +352,7 @@ impl Folder {
         for name in names {
             match rustix::fs::unlinkat(&self.directory, &name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
+                Err(Errno::ISDIR) if name == NOTIFY => self.remove_notify()?,
                 Err(errno) => {
                     return Err(self.error("remove the state", &format!("unlink({})", name.display()), errno));
                 }
@@ -359,6 +362,19 @@ impl Folder {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(self.error("remove the state", "rmdir", errno)),
         }
+    }
+
+    /// Makes the directory of the socket. The container's processes look for it by no path of the host's.
+    pub(crate) fn make_notify(&self) -> Result<()> {
+        rustix::fs::mkdirat(&self.directory, NOTIFY, Mode::from_raw_mode(0o755))
+            .map_err(|errno| self.error("make a socket for notifications", "mkdir(notify)", errno))
+    }
+
+    fn remove_notify(&self) -> Result<()> {
+        let removed = open_directory(self.fd(), Path::new(NOTIFY))
+            .map(|directory| rustix::fs::unlinkat(directory, crate::plan::NOTIFY_SOCKET, AtFlags::empty()))
+            .and_then(|_| rustix::fs::unlinkat(&self.directory, NOTIFY, AtFlags::REMOVEDIR));
+        removed.map_err(|errno| self.error("remove the state", "rmdir(notify)", errno))
     }
 
     fn error(&self, what: &str, call: &str, errno: Errno) -> Error {

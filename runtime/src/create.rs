@@ -3,7 +3,8 @@
 use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::trace;
-use libcontainer::{Bundle, CreateOptions, Trace};
+use libcontainer::{Bundle, Container, CreateOptions, Notifications, Trace};
+use std::ffi::OsString;
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let id = invocation.id()?;
@@ -33,12 +34,24 @@ pub(crate) fn options(invocation: &Invocation) -> Result<CreateOptions, Failure>
     options.pidfd_socket = invocation.path("pidfd-socket");
     options.preserve_fds = invocation.number("preserve-fds")?.unwrap_or(0);
     options.listen_fds = listen_fds();
+    options.notify = notify_socket().is_some();
     options.no_pivot = invocation.is_set("no-pivot");
     options.no_new_keyring = invocation.is_set("no-new-keyring");
     options.trace = trace::wanted(invocation);
     options.cgroup_manager = invocation.cgroup_manager()?;
     crate::pending::rootless_cgroups(&mut options, invocation.rootless()?);
     Ok(options)
+}
+
+/// Where the service manager that has started us wants to hear that the container is ready (sd_notify(3)).
+pub(crate) fn notify_socket() -> Option<OsString> {
+    std::env::var_os("NOTIFY_SOCKET").filter(|socket| !socket.is_empty())
+}
+
+/// The container's end of it, open before the program runs.
+pub(crate) fn notifications(container: &Container, tell_pid: bool) -> Result<Option<Notifications>, Failure> {
+    let opened = notify_socket().map(|socket| container.notifications(&socket, tell_pid));
+    Ok(opened.transpose()?.flatten())
 }
 
 /// How many descriptors systemd's socket activation has left for us (sd_listen_fds(3)).

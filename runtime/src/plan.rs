@@ -26,6 +26,7 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
         no_new_keyring: invocation.is_set("no-new-keyring"),
         preserve_fds: invocation.number("preserve-fds")?.unwrap_or(0),
         listen_fds: 0,
+        notify: None,
         cgroup_manager: invocation.cgroup_manager()?,
     };
     let env = invocation.is_set("show-env");

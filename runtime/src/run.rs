@@ -4,7 +4,7 @@ use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::foreground::Foreground;
 use crate::{create, foreground, trace};
-use libcontainer::{Container, CreateOptions, ErrorKind, Trace};
+use libcontainer::{Container, CreateOptions, ErrorKind, Notifications, Trace};
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let options = create::options(invocation)?;
@@ -22,7 +22,10 @@ fn create_and_start(invocation: &Invocation, mut options: CreateOptions) -> Resu
     let store = invocation.store()?;
     if invocation.is_set("detach") {
         let container = store.create(id, &bundle, &options)?;
-        let started = container.start_traced(trace).map_err(Failure::from);
+        let started = create::notifications(&container, true).and_then(|notifications| {
+            container.start_traced(trace)?;
+            Ok(notifications.map_or(Ok(()), Notifications::relay)?)
+        });
         return if started.is_err() { finish(invocation, container, started.map(|()| 0)) } else { Ok(0) };
     }
     let has_terminal = create::has_terminal(&bundle);
@@ -40,7 +43,12 @@ fn create_and_start(invocation: &Invocation, mut options: CreateOptions) -> Resu
 fn supervise(foreground: &mut Foreground, container: &mut Container, trace: Option<&Trace>) -> Result<u8, Failure> {
     let console = container.child().and_then(|child| child.take_console());
     foreground.attach(console)?;
+    let notifications = create::notifications(container, false)?;
     container.start_traced(trace)?;
+    if let Some(notifications) = notifications {
+        // Ends with the container, or with us.
+        std::thread::spawn(|| notifications.relay().inspect_err(|error| ::log::warn!("{error}")));
+    }
     let child = container.child().ok_or_else(|| Failure::new("the container's process is not our child"))?;
     Trace::time(trace, "(the program runs)", || foreground.wait(child))
 }

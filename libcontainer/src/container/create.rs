@@ -3,7 +3,7 @@ use super::{Child, Container, CreateOptions, time};
 use crate::launch::{self, Host};
 use crate::plan::line::HookKind;
 use crate::plan::{self, PlanOptions, hooks_of};
-use crate::store::{CONFIG, Folder, ProcessId, Record, Store};
+use crate::store::{CONFIG, Folder, NOTIFY, ProcessId, Record, Store};
 use crate::{Bundle, Error, ErrorKind, HostFacts, OCI_VERSION, Result, Trace, cgroup};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::BorrowedFd;
@@ -24,6 +24,7 @@ impl Store {
             no_new_keyring: options.no_new_keyring,
             preserve_fds: options.preserve_fds,
             listen_fds: options.listen_fds,
+            notify: options.notify.then(|| self.root.join(id).join(NOTIFY)),
             cgroup_manager: options.cgroup_manager,
         };
         let plan = Trace::time(trace, "(plan)", || plan::create(bundle.path(), spec, &facts, &planned))?;
@@ -53,7 +54,11 @@ impl Store {
             plan_lines: plan.lines.len(),
             init: None,
         };
-        let write = || folder.write_new(CONFIG, bundle.config_bytes()).and_then(|()| folder.write_record(&record));
+        let write = || {
+            folder.write_new(CONFIG, bundle.config_bytes())?;
+            folder.write_record(&record)?;
+            if options.notify { folder.make_notify() } else { Ok(()) }
+        };
         let made = Trace::time(trace, "(write the record)", write)
             .and_then(|()| launch(&plan.lines, bundle, options, &folder, &mut record));
         match made {

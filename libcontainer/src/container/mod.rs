@@ -4,6 +4,7 @@ mod delete;
 mod events;
 mod exec;
 mod kill;
+mod notify;
 mod pause;
 mod start;
 mod state;
@@ -11,6 +12,7 @@ mod time;
 mod update;
 
 pub use events::{Event, Events, Stats};
+pub use notify::Notifications;
 
 use crate::store::{CONFIG, Folder, Record};
 use crate::{Bundle, Error, ErrorKind, Result};
@@ -53,6 +55,8 @@ pub struct CreateOptions {
     pub no_pivot: bool,
     /// Keep the caller's session keyring.
     pub no_new_keyring: bool,
+    /// Give the container a socket for sd_notify(3), for [`Container::notifications`].
+    pub notify: bool,
     pub cgroup_manager: CgroupManager,
     /// Where to note what takes how long.
     pub trace: Option<crate::Trace>,

@@ -21,6 +21,7 @@ mod mounts;
 mod namespaces;
 mod net_devices;
 mod no_new_privileges;
+mod notify;
 mod oom_score_adj;
 mod personality;
 mod process;
@@ -39,9 +40,10 @@ mod user;
 
 mod io_priority;
 
-pub(crate) use capabilities::ALL as ALL_CAPABILITIES;
+pub(crate) use capabilities::{ALL as ALL_CAPABILITIES, NAMES as CAPABILITY_NAMES};
 pub(crate) use hooks::of as hooks_of;
 pub use line::{Line, Origin};
+pub(crate) use notify::SOCKET as NOTIFY_SOCKET;
 pub(crate) use sysctl::path_of as sysctl_path;
 
 use crate::container::CgroupManager;
@@ -77,6 +79,9 @@ pub struct PlanOptions {
     pub preserve_fds: u32,
     /// … after these of systemd's socket activation, which the container is told of in `LISTEN_FDS`.
     pub listen_fds: u32,
+    /// The directory of a socket for sd_notify(3), which is mounted into the container.
+    #[serde(default)]
+    pub notify: Option<PathBuf>,
     /// Who makes the container's cgroups.
     pub cgroup_manager: CgroupManager,
 }
@@ -138,6 +143,8 @@ impl<'a> Context<'a> {
 /// The plan of `create`, which ends with what `start` lets happen.
 pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
     validate::spec(spec)?;
+    let with_socket = options.notify.as_deref().map(|directory| notify::with_socket(spec, directory));
+    let spec = with_socket.as_ref().unwrap_or(spec);
     let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
     let cgroup = cgroup::plan(spec, facts, &options.id, options.cgroup_manager)?;
     let mut slots = Slots::after(&cgroup.tasks)?;
@@ -213,6 +220,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
         }
         None => lines.extend(hooks),
     }
+    notify::disown(&mut lines, spec, &options.notify);
     Ok(Plan { lines, cgroups: cgroup.groups, intel_rdt: rdt.own })
 }
 
