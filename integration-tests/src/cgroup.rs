@@ -10,6 +10,12 @@ use std::time::Duration;
 pub const ROOT: &str = "/sys/fs/cgroup";
 const UNIFIED: &str = "/sys/fs/cgroup/unified";
 
+/// Whether cgroup v2 is all there is.
+pub fn is_v2() -> bool {
+    static IS_V2: LazyLock<bool> = LazyLock::new(|| Path::new(ROOT).join("cgroup.controllers").is_file());
+    *IS_V2
+}
+
 /// Into a mount namespace of our own, where a tmpfs hides the v2 hierarchy.
 ///
 /// crun 1.8 refuses a hybrid layout while the v2 hierarchy has controllers, and on such build machines it has

@@ -3,6 +3,7 @@ use crate::{Output, Runtime, cgroup, output, runtime, wait_until};
 use nix::unistd;
 use serde_json::{Value, json};
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +25,8 @@ pub struct Container {
     pub runtime: Runtime,
     /// Who calls the runtime, if not root.
     pub user: Option<u32>,
+    /// The cgroup v2 that the runtime is called in, if not our own.
+    pub called_in: Option<PathBuf>,
 }
 
 /// What a deleted container may not leave.
@@ -56,7 +59,7 @@ impl Container {
         let dir = std::env::temp_dir().join(&id);
         make_root(&dir.join("rootfs"));
         let config = serde_json::from_str(DEFAULT).expect("JSON");
-        let container = Container { config, runtime, user: None, dir, id };
+        let container = Container { config, runtime, user: None, called_in: None, dir, id };
         let path = container.cgroup();
         container.set("/linux/cgroupsPath", json!(path))
     }
@@ -171,14 +174,20 @@ impl Container {
         format!("/{0}/{0}", self.id)
     }
 
-    /// A file of the container's v1 cgroup, from the outside.
+    /// The cgroup in the hierarchy that holds `controller`, from the outside: the only one, on cgroup v2.
+    pub fn cgroup_dir(&self, controller: &str) -> PathBuf {
+        let hierarchy = if cgroup::is_v2() { "" } else { controller };
+        Path::new(cgroup::ROOT).join(hierarchy).join(self.cgroup().trim_start_matches('/'))
+    }
+
+    /// A file in [`Container::cgroup_dir`].
     ///
     /// # Panics
     /// If there is none.
     #[track_caller]
     pub fn cgroup_file(&self, controller: &str, file: &str) -> String {
-        let path = format!("{}/{controller}{}/{file}", cgroup::ROOT, self.cgroup());
-        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")).trim_end().to_owned()
+        let path = self.cgroup_dir(controller).join(file);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}")).trim_end().to_owned()
     }
 
     // What an engine calls.
@@ -192,6 +201,11 @@ impl Container {
             .args(args)
             .stdin(Stdio::null())
             .env("PLIMSOLL_TEST", &self.id);
+        if let Some(group) = &self.called_in {
+            let procs = fs::OpenOptions::new().write(true).open(group.join("cgroup.procs")).expect("a cgroup");
+            // SAFETY: only a system call between fork and exec.
+            unsafe { command.pre_exec(move || (&procs).write_all(b"0")) };
+        }
         if let Some(user) = self.user {
             become_user(&mut command, user);
             command.env("HOME", &self.dir).env("XDG_RUNTIME_DIR", &self.dir).current_dir(&self.dir);

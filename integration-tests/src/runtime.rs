@@ -49,7 +49,7 @@ impl Runtime {
 
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
-        if self.is("crun") {
+        if self.is("crun") && !cgroup::is_v2() {
             let namespace = cgroup::v1_only().as_fd();
             let enter = move || {
                 // setns(2) leaves us in the root directory of the namespace.

@@ -18,6 +18,6 @@ fn unknown_ones_and_unknown_properties_are_ignored() {
         .set("/process/harbour", json!([]))
         .set("/linux/harbour", json!("x"))
         .set("/linux/resources/harbour", json!(3))
-        .set("/windows", json!({"layerFolders": "this is no array"}));
+        .set("/windows", json!({"layerFolders": ["C:\\Layers"]}));
     container.args(&["true"]).run().ok();
 }

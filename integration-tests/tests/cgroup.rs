@@ -1,15 +1,53 @@
 //! linux.cgroupsPath, linux.resources: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#control-groups>
-use plimsoll_integration_tests::{Container, cgroup, known_deviation};
+//!
+//! Each test is for cgroup v1 (every controller mounted alone) and for v2; `lab` and `test --vm` have the latter.
+use plimsoll_integration_tests::cgroup::{self, is_v2};
+use plimsoll_integration_tests::{Container, Runtime, known_deviation, runtime, wait_until};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-/// The files of a created container's cgroup, given what was asked for.
+fn with(resource: &str, asked: Value) -> Container {
+    Container::new().set(&format!("/linux/resources/{resource}"), asked)
+}
+
+/// The files of a created container's cgroup, given what was asked for: (controller, file, content) on v1, (file,
+/// content) on v2. Without a file there is nothing like it on that version.
 #[track_caller]
-fn check(resource: &str, asked: Value, files: &[(&str, &str, &str)]) {
-    let container = Container::new().set(&format!("/linux/resources/{resource}"), asked).created();
+fn check(resource: &str, asked: Value, v1: &[(&str, &str, &str)], v2: &[(&str, &str)]) {
+    let v2: Vec<_> = v2.iter().map(|(file, expected)| ("", *file, *expected)).collect();
+    let files = if is_v2() { &v2 } else { v1 };
+    if files.is_empty() {
+        return;
+    }
+    let container = with(resource, asked).created();
     for (controller, file, expected) in files {
         assert_eq!(container.cgroup_file(controller, file), *expected, "{controller}/{file}");
     }
+}
+
+/// The number after `key` in a file of lines.
+#[track_caller]
+fn count(container: &Container, controller: &str, file: &str, key: &str) -> u64 {
+    let text = container.cgroup_file(controller, file);
+    let value = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok());
+    value.unwrap_or_else(|| panic!("{key} in {file}:\n{text}"))
+}
+
+/// A whole disk of this machine, as `major:minor`.
+fn disk() -> String {
+    let disks = fs::read_dir("/sys/block").expect("sysfs").flatten();
+    let mut disks = disks.filter(|disk| disk.path().join("device").exists());
+    let disk = disks.next().expect("a disk").path().join("dev");
+    fs::read_to_string(disk).expect("sysfs").trim().to_owned()
+}
+
+fn numbers(disk: &str) -> (i64, i64) {
+    let (major, minor) = disk.split_once(':').expect("major:minor");
+    (major.parse().expect("a number"), minor.parse().expect("a number"))
 }
 
 #[test]
@@ -17,7 +55,8 @@ fn init_is_in_every_hierarchy() {
     let container = Container::new().created();
     let pid = container.pid();
     let seen = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("procfs");
-    for controller in ["cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "name=systemd"] {
+    let v1 = ["cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "name=systemd"];
+    for controller in if is_v2() { &[""][..] } else { &v1 } {
         let expected = format!(":{controller}:{}", container.cgroup());
         assert!(seen.lines().any(|line| line.ends_with(&expected)), "{controller}:\n{seen}");
     }
@@ -28,7 +67,8 @@ fn init_is_in_every_hierarchy() {
 fn exec_is_in_it_too() {
     let container = Container::new().running();
     let seen = container.exec(&["cat", "/proc/self/cgroup"]);
-    let pids = seen.ok().lines().find(|line| line.contains(":pids:")).expect("a pids hierarchy");
+    let hierarchy = if is_v2() { "0::" } else { ":pids:" };
+    let pids = seen.ok().lines().find(|line| line.contains(hierarchy)).expect("a pids hierarchy");
     assert!(pids.ends_with(&container.cgroup()), "{pids}");
 }
 
@@ -41,46 +81,106 @@ fn it_goes_with_the_container() {
 
 #[test]
 fn memory() {
-    let asked = json!({"limit": 64 << 20, "reservation": 32 << 20, "swappiness": 10, "disableOOMKiller": true});
+    let asked = json!({"limit": 64 << 20, "reservation": 32 << 20, "swap": 96 << 20});
     check(
         "memory",
         asked,
         &[
             ("memory", "memory.limit_in_bytes", "67108864"),
             ("memory", "memory.soft_limit_in_bytes", "33554432"),
-            ("memory", "memory.swappiness", "10"),
+            ("memory", "memory.memsw.limit_in_bytes", "100663296"),
         ],
+        &[("memory.max", "67108864"), ("memory.low", "33554432"), ("memory.swap.max", "33554432")],
     );
 }
 
 #[test]
+fn memory_that_is_minus_one_is_not_limited() {
+    check(
+        "memory",
+        json!({"limit": -1, "swap": -1}),
+        &[("memory", "memory.limit_in_bytes", "9223372036854771712")],
+        &[("memory.max", "max"), ("memory.swap.max", "max")],
+    );
+}
+
+#[test]
+fn memory_as_only_v1_has_it() {
+    let asked = json!({"swappiness": 10, "disableOOMKiller": true});
+    check("memory", asked.clone(), &[("memory", "memory.swappiness", "10")], &[]);
+    if is_v2() && runtime().is("plimsoll") {
+        with("memory", asked).create().fails("/linux/resources/memory/swappiness");
+    }
+}
+
+#[test]
 fn a_memory_limit_kills() {
-    let container = Container::new().set("/linux/resources/memory", json!({"limit": 16 << 20}));
+    let container = with("memory", json!({"limit": 16 << 20}));
     let seen = container.args(&["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]).run();
     assert_eq!(seen.status, 137, "{seen:?}");
 }
 
 #[test]
+fn a_kill_for_memory_is_counted() {
+    let container = with("memory", json!({"limit": 16 << 20, "swap": 16 << 20})).running();
+    let seen = container.exec(&["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]);
+    assert_eq!(seen.status, 137, "{seen:?}");
+    let file = if is_v2() { "memory.events" } else { "memory.oom_control" };
+    assert_eq!(count(&container, "memory", file, "oom_kill"), 1);
+    assert_eq!(container.status(), "running");
+}
+
+#[test]
 fn cpu() {
-    let asked = json!({"shares": 512, "quota": 50_000, "period": 100_000});
     check(
         "cpu",
-        asked,
+        json!({"shares": 512, "quota": 50_000, "period": 100_000}),
         &[("cpu", "cpu.shares", "512"), ("cpu", "cpu.cfs_quota_us", "50000"), ("cpu", "cpu.cfs_period_us", "100000")],
+        &[("cpu.weight", "59"), ("cpu.max", "50000 100000")],
     );
 }
 
 #[test]
+fn cpu_burst() {
+    let asked = json!({"quota": 50_000, "period": 100_000, "burst": 20_000});
+    check("cpu", asked, &[("cpu", "cpu.cfs_burst_us", "20000")], &[("cpu.max.burst", "20000")]);
+}
+
+#[test]
+fn cpu_idle() {
+    check("cpu", json!({"idle": 1}), &[("cpu", "cpu.idle", "1")], &[("cpu.idle", "1")]);
+}
+
+#[test]
+fn a_cpu_quota_throttles() {
+    let container = with("cpu", json!({"quota": 10_000, "period": 100_000})).shell("while :; do :; done").created();
+    container.start().ok();
+    let key = if is_v2() { "throttled_usec" } else { "throttled_time" };
+    wait_until("it is throttled", || (count(&container, "cpu", "cpu.stat", key) > 0).then_some(()));
+}
+
+#[test]
 fn cpuset() {
-    check("cpu", json!({"cpus": "0", "mems": "0"}), &[("cpuset", "cpuset.cpus", "0"), ("cpuset", "cpuset.mems", "0")]);
-    // Without one, that of the parent: an empty cpuset takes no process.
-    let host = fs::read_to_string("/sys/fs/cgroup/cpuset/cpuset.cpus").expect("a cpuset hierarchy");
-    check("cpu", json!({}), &[("cpuset", "cpuset.cpus", host.trim())]);
+    check(
+        "cpu",
+        json!({"cpus": "0", "mems": "0"}),
+        &[("cpuset", "cpuset.cpus", "0"), ("cpuset", "cpuset.mems", "0")],
+        &[("cpuset.cpus", "0"), ("cpuset.mems", "0")],
+    );
+    let container = with("cpu", json!({"cpus": "0"})).args(&["grep", "Cpus_allowed_list", "/proc/self/status"]);
+    assert_eq!(container.run().ok(), "Cpus_allowed_list:\t0");
+}
+
+/// v1: an empty cpuset takes no process.
+#[test]
+fn without_a_cpuset_it_is_that_of_the_parent() {
+    let host = fs::read_to_string("/sys/fs/cgroup/cpuset/cpuset.cpus").unwrap_or_default();
+    check("cpu", json!({}), &[("cpuset", "cpuset.cpus", host.trim())], &[("cpuset.cpus", "")]);
 }
 
 #[test]
 fn pids() {
-    check("pids", json!({"limit": 42}), &[("pids", "pids.max", "42")]);
+    check("pids", json!({"limit": 42}), &[("pids", "pids.max", "42")], &[("pids.max", "42")]);
 }
 
 #[test]
@@ -88,18 +188,22 @@ fn a_pids_limit_of_minus_one_is_none() {
     if known_deviation() {
         return;
     }
-    check("pids", json!({"limit": -1}), &[("pids", "pids.max", "max")]);
+    check("pids", json!({"limit": -1}), &[("pids", "pids.max", "max")], &[("pids.max", "max")]);
 }
 
 #[test]
 fn a_pids_limit_stops_a_fork() {
-    let container = Container::new().set("/linux/resources/pids", json!({"limit": 3}));
+    let container = with("pids", json!({"limit": 3}));
     let seen = container.shell("sleep 9 & sleep 9 & sleep 9 & sleep 9 & echo unlimited").run();
     assert!(!seen.stdout.contains("unlimited"), "{seen:?}");
 }
 
 #[test]
 fn devices_are_those_of_the_config_and_the_defaults() {
+    if is_v2() {
+        // A program cannot be read: see what follows.
+        return;
+    }
     let rule = json!({"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rw"});
     let container = Container::new().set("/linux/resources/devices/-", rule).created();
     let list = container.cgroup_file("devices", "devices.list");
@@ -123,14 +227,123 @@ fn devices_are_those_of_the_config_and_the_defaults() {
     assert!(!rules.contains(&"a *:* rwm"), "{list}");
 }
 
+/// A container that may make devices, and reads and writes /dev/kmsg (1:11) by another name.
+fn with_a_device(rules: &[Value]) -> Container {
+    let node = "mknod /dev/node c 1 11 || exit; (: </dev/node) && echo read; (: >/dev/node) && echo write; exit 0";
+    let container = Container::new().capabilities(&["CAP_MKNOD", "CAP_SYSLOG"]).shell(node);
+    rules.iter().fold(container, |container, rule| container.set("/linux/resources/devices/-", rule.clone()))
+}
+
 #[test]
-fn block_io() {
-    let throttle = json!([{"major": 254, "minor": 0, "rate": 1_048_576}]);
+fn a_device_is_as_the_last_rule_says() {
+    let rule =
+        |allow: bool, access: &str| json!({"allow": allow, "type": "c", "major": 1, "minor": 11, "access": access});
+    let seen = with_a_device(&[]).run();
+    assert_eq!(seen.ok(), "");
+    assert!(seen.stderr.contains("Operation not permitted"), "{seen:?}");
+    assert_eq!(with_a_device(&[rule(true, "w")]).run().ok(), "write");
+    assert_eq!(with_a_device(&[rule(true, "rw")]).run().ok(), "read\nwrite");
+    assert_eq!(with_a_device(&[rule(true, "rw"), rule(false, "w")]).run().ok(), "read");
+}
+
+#[test]
+fn exec_has_the_same_devices() {
+    let container = Container::new().capabilities(&["CAP_MKNOD"]).running();
+    let seen = container.exec(&["sh", "-c", "mknod /dev/node c 1 11 && : </dev/node"]);
+    assert!(seen.stderr.contains("Operation not permitted"), "{seen:?}");
+}
+
+#[test]
+fn block_io_throttles() {
+    let disk = disk();
+    let (major, minor) = numbers(&disk);
+    let device = |rate: u64| json!([{"major": major, "minor": minor, "rate": rate}]);
+    let asked = json!({
+        "throttleReadBpsDevice": device(1_048_576),
+        "throttleWriteBpsDevice": device(2_097_152),
+        "throttleReadIOPSDevice": device(300),
+        "throttleWriteIOPSDevice": device(400),
+    });
+    let line = |value: &str| format!("{disk} {value}");
     check(
         "blockIO",
-        json!({"throttleReadBpsDevice": throttle}),
-        &[("blkio", "blkio.throttle.read_bps_device", "254:0 1048576")],
+        asked,
+        &[
+            ("blkio", "blkio.throttle.read_bps_device", &line("1048576")),
+            ("blkio", "blkio.throttle.write_bps_device", &line("2097152")),
+            ("blkio", "blkio.throttle.read_iops_device", &line("300")),
+            ("blkio", "blkio.throttle.write_iops_device", &line("400")),
+        ],
+        &[("io.max", &line("rbps=1048576 wbps=2097152 riops=300 wiops=400"))],
     );
+}
+
+#[test]
+fn a_throttle_slows_reading() {
+    let disk = disk();
+    let name = fs::read_link(format!("/sys/dev/block/{disk}")).expect("sysfs");
+    let node = Path::new("/dev").join(name.file_name().expect("a name"));
+    if let Err(error) = fs::File::open(&node) {
+        println!("not tested: even the host may not read {}: {error}", node.display());
+        return;
+    }
+    let (major, minor) = numbers(&disk);
+    let rule = json!({"allow": true, "type": "b", "major": major, "minor": minor, "access": "r"});
+    let read =
+        format!("mknod /dev/disk b {major} {minor} && dd if=/dev/disk of=/dev/null bs=256k count=8 iflag=direct");
+    let container =
+        with("blockIO", json!({"throttleReadBpsDevice": [{"major": major, "minor": minor, "rate": 1 << 20}]}))
+            .set("/linux/resources/devices/-", rule)
+            .capabilities(&["CAP_MKNOD"])
+            .shell(&read);
+    let started = Instant::now();
+    container.run().ok();
+    // 2 MiB at 1 MiB a second; the first slice is free.
+    assert!(started.elapsed() > Duration::from_millis(1200), "{:?}", started.elapsed());
+}
+
+#[test]
+fn block_io_weight() {
+    // v1: gone with CFQ. v2: BFQ's file if it is there.
+    let bfq = with("pids", json!({"limit": 9})).created().cgroup_dir("").join("io.bfq.weight").exists();
+    let expected = if bfq { ("io.bfq.weight", "default 500") } else { ("io.weight", "default 4950") };
+    check("blockIO", json!({"weight": 500}), &[], &[expected]);
+}
+
+#[test]
+fn hugepages() {
+    let asked = json!([{"pageSize": "2MB", "limit": 4 << 20}]);
+    let files = [("hugetlb.2MB.max", "4194304"), ("hugetlb.2MB.rsvd.max", "4194304")];
+    check("hugepageLimits", asked, &[], &files);
+}
+
+#[test]
+fn network_classes_are_of_v1() {
+    if is_v2() && runtime().is("plimsoll") {
+        with("network", json!({"classID": 1_048_577})).create().fails("/linux/resources/network/classID");
+        with("network", json!({"priorities": [{"name": "lo", "priority": 5}]}))
+            .create()
+            .fails("/linux/resources/network/priorities");
+    }
+}
+
+#[test]
+fn unified() {
+    let asked = json!({"memory.high": "50331648", "pids.max": "33", "cgroup.max.descendants": "7"});
+    let files = [("memory.high", "50331648"), ("pids.max", "33"), ("cgroup.max.descendants", "7")];
+    check("unified", asked, &[], &files);
+}
+
+#[test]
+fn unified_settings_that_cannot_be_are_errors() {
+    let refused = |file: &str| {
+        let container = with("unified", json!({file: "1"}));
+        container.create().fails("unified");
+        container.assert_nothing_left();
+    };
+    refused("nosuch.max");
+    refused("memory.max/../x");
+    refused("pids.nosuch");
 }
 
 #[test]
@@ -148,7 +361,7 @@ fn a_value_that_the_kernel_refuses_is_an_error() {
     if known_deviation() {
         return;
     }
-    let container = Container::new().set("/linux/resources/cpu", json!({"cpus": "4095"}));
+    let container = with("cpu", json!({"cpus": "4095"}));
     container.create().fails("cpuset.cpus");
     container.assert_nothing_left();
 }
@@ -165,10 +378,162 @@ fn a_cgroup_that_is_busy_is_not_taken_over() {
 }
 
 #[test]
+fn a_frozen_cgroup_is_not_taken() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new();
+    let directory = container.cgroup_dir("freezer");
+    fs::create_dir_all(&directory).expect("a cgroup");
+    let (file, frozen, thawed) =
+        if is_v2() { ("cgroup.freeze", "1", "0") } else { ("freezer.state", "FROZEN", "THAWED") };
+    fs::write(directory.join(file), frozen).expect("a freezer");
+    container.create().fails("frozen");
+    fs::write(directory.join(file), thawed).expect("a freezer");
+}
+
+#[test]
 fn nested_cgroups_made_inside_go_as_well() {
     let container = Container::new().running();
-    let nested = format!("{}/freezer{}/a/b", cgroup::ROOT, container.cgroup());
-    fs::create_dir_all(&nested).expect("a cgroup");
+    fs::create_dir_all(container.cgroup_dir("freezer").join("a/b")).expect("a cgroup");
     container.call(&["delete", "--force", &container.id]).ok();
     container.assert_nothing_left();
+}
+
+#[test]
+fn a_paused_container_uses_no_processor() {
+    let container = Container::new().shell("while :; do :; done").created();
+    container.start().ok();
+    let usage = || match is_v2() {
+        true => count(&container, "cpu", "cpu.stat", "usage_usec"),
+        false => container.cgroup_file("cpuacct", "cpuacct.usage").parse().expect("a number"),
+    };
+    container.call(&["pause", &container.id]).ok();
+    let paused = usage();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(usage(), paused);
+    container.call(&["resume", &container.id]).ok();
+    wait_until("it goes on", || (usage() > paused).then_some(()));
+}
+
+#[test]
+fn update_writes_what_it_is_told_and_nothing_else() {
+    let container = with("pids", json!({"limit": 42})).running();
+    container.call(&["update", "--memory", "64M", "--cpu-quota", "50000", &container.id]).ok();
+    let (memory, cpu) = match is_v2() {
+        true => (("memory.max", "67108864"), ("cpu.max", "50000 100000")),
+        false => (("memory.limit_in_bytes", "67108864"), ("cpu.cfs_quota_us", "50000")),
+    };
+    assert_eq!(container.cgroup_file("memory", memory.0), memory.1);
+    assert_eq!(container.cgroup_file("cpu", cpu.0), cpu.1);
+    assert_eq!(container.cgroup_file("pids", "pids.max"), "42");
+    // The devices are those of the config.
+    container.exec(&["sh", "-c", "echo x >/dev/null"]).ok();
+}
+
+#[test]
+fn a_limit_below_what_is_used_is_refused_if_asked_to() {
+    if !is_v2() || !runtime().is("plimsoll") {
+        return;
+    }
+    let container = with("memory", json!({"limit": 64 << 20})).running();
+    let resources = container.dir.join("resources.json");
+    fs::write(&resources, json!({"memory": {"limit": 4096, "checkBeforeUpdate": true}}).to_string()).expect("our own");
+    let update = ["update", "--resources", &resources.to_string_lossy(), &container.id];
+    container.call(&update).fails("rejecting memory limit 4096");
+    assert_eq!(container.cgroup_file("memory", "memory.max"), "67108864");
+    assert_eq!(container.status(), "running");
+}
+
+/// A container that sees its cgroup writable, as its own root, and belongs to an ordinary user outside.
+#[test]
+fn it_can_be_divided_from_inside() {
+    if !is_v2() {
+        return;
+    }
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    let container = Container::new().namespace("user", None).namespace("cgroup", None);
+    let mut container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    let mounts = container.config["mounts"].as_array_mut().expect("an array");
+    let cgroup = mounts.iter_mut().find(|mount| mount["type"] == "cgroup").expect("a cgroup mount");
+    cgroup["options"] = json!(["nosuid", "noexec", "nodev"]);
+    std::os::unix::fs::chown(container.rootfs(), Some(100_000), Some(100_000)).expect("we are root");
+    fs::set_permissions(&container.dir, fs::Permissions::from_mode(0o755)).expect("our own");
+    let script = "cd /sys/fs/cgroup && mkdir below && echo 0 >below/cgroup.procs && cat /proc/self/cgroup &&
+        echo +pids >cgroup.subtree_control && echo 5 >below/pids.max && ! echo 9 >pids.max";
+    let seen = container.shell(script);
+    assert_eq!(seen.run().ok(), "0::/below");
+    seen.assert_nothing_left();
+}
+
+/// Where others do less: (start of `--version`, resource, file, reason).
+const OTHERS: &[(&str, &str, &str, &str)] = &[
+    ("runc version 1.1.", r#"cpu {"idle":1}"#, "cpu.idle", "since 1.2"),
+    ("runc version 1.1.", r#"cpu {"idle":1}"#, "cpu.weight", "follows from it"),
+    ("runc version 1.1.", r#"cpu {"idle":1}"#, "cpu.weight.nice", "follows from it"),
+    ("runc version 1.1.", r#"pids {"limit":0}"#, "pids.max", "a limit since 1.4"),
+    ("crun version ", r#"pids {"limit":0}"#, "pids.max", "no limit"),
+    ("crun version ", r#"hugepageLimits [{"limit":4194304,"pageSize":"2MB"}]"#, "hugetlb.2MB.rsvd.max", "not written"),
+];
+
+/// Every setting of the container's group.
+fn settings(runtime: Runtime, resource: &str, asked: &Value) -> BTreeMap<String, String> {
+    let container = Container::of(runtime).set(&format!("/linux/resources/{resource}"), asked.clone()).created();
+    let directory = container.cgroup_dir("");
+    let files = fs::read_dir(&directory).expect("a cgroup").flatten();
+    let names = files.filter(|file| {
+        file.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o600 == 0o600)
+    });
+    let names = names.map(|file| file.file_name().to_string_lossy().into_owned());
+    let unstable = |name: &String| {
+        name.starts_with("cgroup.") && name != "cgroup.type" || name.ends_with(".pressure") || name.ends_with(".peak")
+    };
+    let names = names.filter(|name| !unstable(name));
+    names.map(|name| (name.clone(), container.cgroup_file("", &name))).collect()
+}
+
+#[test]
+fn the_settings_are_those_of_runc_and_crun() {
+    if !is_v2() || !runtime().is("plimsoll") {
+        return;
+    }
+    let (major, minor) = numbers(&disk());
+    let device = |rate: u64| json!([{"major": major, "minor": minor, "rate": rate}]);
+    let resources = [
+        ("memory", json!({"limit": 64 << 20})),
+        ("memory", json!({"limit": 64 << 20, "swap": 64 << 20})),
+        ("memory", json!({"limit": 64 << 20, "reservation": 32 << 20, "swap": 96 << 20})),
+        ("memory", json!({"limit": -1})),
+        ("memory", json!({"limit": 64 << 20, "swap": -1})),
+        // In between, older versions have another formula.
+        ("cpu", json!({"shares": 2})),
+        ("cpu", json!({"shares": 262_144})),
+        ("cpu", json!({"quota": 50_000, "period": 100_000})),
+        ("cpu", json!({"quota": -1, "period": 50_000})),
+        ("cpu", json!({"quota": 70_000})),
+        ("cpu", json!({"cpus": "1", "mems": "0"})),
+        ("cpu", json!({"idle": 1})),
+        ("pids", json!({"limit": 42})),
+        ("pids", json!({"limit": 0})),
+        ("blockIO", json!({"weight": 500})),
+        ("blockIO", json!({"throttleReadBpsDevice": device(1 << 20), "throttleWriteIOPSDevice": device(100)})),
+        ("hugepageLimits", json!([{"pageSize": "2MB", "limit": 4 << 20}])),
+        ("unified", json!({"memory.high": "50331648", "pids.max": "33", "memory.oom.group": "1"})),
+    ];
+    let mut differences = String::new();
+    for (resource, asked) in &resources {
+        let ours = settings(runtime().clone(), resource, asked);
+        let what = format!("{resource} {asked}");
+        for other in ["runc", "crun"].iter().filter_map(|name| Runtime::find(name)) {
+            let version = other.version.clone();
+            for (file, theirs) in settings(other, resource, asked) {
+                let known =
+                    OTHERS.iter().any(|other| version.starts_with(other.0) && what == other.1 && file == other.2);
+                if known == (ours[&file] == theirs) {
+                    differences += &format!("{version}: {what}: {file}: {theirs:?}, ours {:?}\n", ours[&file]);
+                }
+            }
+        }
+    }
+    assert_eq!(differences, "");
 }

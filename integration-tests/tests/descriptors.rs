@@ -1,6 +1,6 @@
 //! What is open when the program starts: 0, 1, 2, and what --preserve-fds names.
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use plimsoll_integration_tests::{Container, known_deviation, output};
+use plimsoll_integration_tests::{Container, known_deviation, output, wait_until};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
@@ -50,11 +50,15 @@ fn a_created_container_waits_with_nothing_of_the_host() {
         return;
     }
     let container = Container::new().created();
-    let open = std::fs::read_dir(format!("/proc/{}/fd", container.pid())).expect("a process").flatten();
-    let targets = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
     // Its own program in memory, a socket or pipe to wait on; standard streams are what the caller gave.
     let host = |path: &std::path::Path| ["/sys", "/proc", "/run", "/usr"].iter().any(|host| path.starts_with(host));
-    assert_eq!(targets.filter(|path| host(path)).collect::<Vec<_>>(), Vec::<std::path::PathBuf>::new());
+    let pid = container.pid();
+    // `create` returns as soon as it can be started, which is a moment before it waits.
+    wait_until("it to hold nothing of the host's", || {
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("a process").flatten();
+        let mut targets = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        (!targets.any(|path| host(&path))).then_some(())
+    });
 }
 
 #[test]

@@ -139,3 +139,12 @@ fn no_zombie_is_left_in_the_container() {
     }
     assert_eq!(container.exec(&["sh", "-c", "cat /proc/[0-9]*/stat | grep -c ' Z '"]).stdout.trim(), "0");
 }
+
+#[test]
+fn a_controller_that_does_not_exist_is_refused() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().running();
+    container.exec_with(&["--cgroup", "rudder:/"], &["true"]).exits(255).says("unknown controller rudder");
+}

@@ -146,7 +146,7 @@ fn start_container_hooks_have_the_containers_namespaces_and_environment() {
 #[test]
 fn one_need_not_read_the_state() {
     let long = "x".repeat(300_000);
-    for text in ["true", "exec <&-; true"] {
+    for text in ["sleep 0.1", "sleep 0.1; exec <&-; true"] {
         let container = Container::new().set("/annotations", json!({"long": long}));
         let container = ["prestart", "createRuntime", "poststart", "poststop"]
             .iter()
@@ -189,7 +189,7 @@ fn those_inside_have_a_timeout_as_well() {
         let hook = json!([{"path": "/bin/sleep", "args": ["sleep", "100"], "timeout": 1}]);
         let container = Container::new().set(&format!("/hooks/{kind}"), hook);
         let seen = container.run();
-        assert!(seen.status != 0 && seen.stderr.contains("hook"), "{seen:?}");
+        assert!(seen.status != 0 && seen.stderr.contains("timeout"), "{seen:?}");
     }
 }
 
@@ -251,4 +251,21 @@ fn a_path_has_to_be_absolute_and_a_timeout_more_than_nothing() {
         container.create().fails("/hooks/createRuntime/0");
         container.assert_nothing_left();
     }
+}
+
+#[test]
+fn create_container_hooks_begin_in_the_root_filesystem() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().set("/root/readonly", json!(false));
+    let container = container.set("/hooks/createContainer", script("echo here >etc/journal"));
+    assert_eq!(container.args(&["cat", "/etc/journal"]).run().ok(), "here");
+}
+
+#[test]
+fn start_container_hooks_have_the_home_of_the_process() {
+    let container = Container::new().set("/root/readonly", json!(false)).set("/process/env", json!(["SHIP=Plimsoll"]));
+    let container = container.set("/hooks/startContainer", script("echo $SHIP $HOME >/etc/journal"));
+    assert_eq!(container.args(&["/bin/cat", "/etc/journal"]).run().ok(), "Plimsoll /");
 }

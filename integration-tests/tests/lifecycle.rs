@@ -1,6 +1,6 @@
 //! create, start, state, kill, delete, and the commands around them:
 //! <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/runtime.md#lifecycle>
-use plimsoll_integration_tests::{Container, known_deviation, runtime, wait_until};
+use plimsoll_integration_tests::{Container, cgroup, known_deviation, runtime, wait_until};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -268,10 +268,12 @@ fn pause_freezes_and_resume_thaws() {
     let container = Container::new().running();
     container.call(&["pause", &container.id]).ok();
     assert_eq!(container.status(), "paused");
-    assert_eq!(container.cgroup_file("freezer", "freezer.state"), "FROZEN");
+    let (file, frozen, thawed) =
+        if cgroup::is_v2() { ("cgroup.freeze", "1", "0") } else { ("freezer.state", "FROZEN", "THAWED") };
+    assert_eq!(container.cgroup_file("freezer", file), frozen);
     container.call(&["resume", &container.id]).ok();
     assert_eq!(container.status(), "running");
-    assert_eq!(container.cgroup_file("freezer", "freezer.state"), "THAWED");
+    assert_eq!(container.cgroup_file("freezer", file), thawed);
 }
 
 #[test]
@@ -388,4 +390,16 @@ fn delete_takes_an_expression_for_many() {
     assert_eq!(container.call(&["list", "--quiet"]).ok(), names[2]);
     container.call(&["delete", "--force", "--regex", "b$"]).ok();
     assert_eq!(container.call(&["list", "--quiet"]).ok(), "");
+}
+
+#[test]
+fn a_created_container_hears_sigterm() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().created();
+    container.kill("TERM").ok();
+    container.wait_for("stopped");
+    container.delete().ok();
+    container.assert_nothing_left();
 }

@@ -1,6 +1,6 @@
 //! linux.maskedPaths: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#masked-paths>
-use plimsoll_integration_tests::Container;
 use plimsoll_integration_tests::see::mount_at;
+use plimsoll_integration_tests::{Container, known_deviation};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -40,4 +40,13 @@ fn those_of_the_default_config_show_nothing() {
         let empty = if Path::new(path).is_dir() { mount.has("ro") } else { mount.root.ends_with("/null") };
         assert!(empty, "{mount:?}");
     }
+}
+
+#[test]
+fn a_path_that_is_named_twice_is_masked_once() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().set("/linux/maskedPaths", json!(["/etc", "/etc/"]));
+    assert_eq!(container.shell("grep -c ' /etc ' /proc/self/mountinfo").run().ok(), "1");
 }

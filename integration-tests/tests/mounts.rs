@@ -1,10 +1,12 @@
 //! mounts: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#mounts>
+use nix::mount::MsFlags;
 use plimsoll_integration_tests::see::{Mount, mount_at};
-use plimsoll_integration_tests::{Container, known_deviation};
+use plimsoll_integration_tests::{Container, cgroup, known_deviation, output};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 
 /// What a container with this mount sees at its destination.
 #[track_caller]
@@ -61,9 +63,10 @@ fn the_directory_above_the_cgroup_hierarchies_is_read_only_too() {
 #[test]
 fn each_cgroup_hierarchy_is_mounted_read_only() {
     let output = Container::new().args(&["cat", "/proc/self/mountinfo"]).run();
-    for controller in ["memory", "pids", "devices", "freezer", "cpuset"] {
-        let mount = mount_at(output.ok(), &format!("/sys/fs/cgroup/{controller}")).expect(controller);
-        assert_eq!(mount.kind, "cgroup");
+    let v1 = ["/memory", "/pids", "/devices", "/freezer", "/cpuset"];
+    for hierarchy in if cgroup::is_v2() { &[""][..] } else { &v1 } {
+        let mount = mount_at(output.ok(), &format!("/sys/fs/cgroup{hierarchy}")).expect(hierarchy);
+        assert_eq!(mount.kind, if cgroup::is_v2() { "cgroup2" } else { "cgroup" });
         assert_has(&mount, &["ro", "nosuid", "nodev", "noexec"]);
     }
 }
@@ -71,7 +74,10 @@ fn each_cgroup_hierarchy_is_mounted_read_only() {
 #[test]
 fn a_container_sees_its_own_limit_in_its_cgroup_mount() {
     let container = Container::new().set("/linux/resources/pids", json!({"limit": 77}));
-    assert_eq!(container.args(&["cat", "/sys/fs/cgroup/pids/pids.max"]).run().ok(), "77");
+    // Without a cgroup namespace, a mount of cgroup v2 shows all of the host's.
+    let (container, directory) =
+        if cgroup::is_v2() { (container.namespace("cgroup", None), "") } else { (container, "/pids") };
+    assert_eq!(container.args(&["cat", &format!("/sys/fs/cgroup{directory}/pids.max")]).run().ok(), "77");
 }
 
 #[test]
@@ -150,8 +156,11 @@ fn a_bind_mount_takes_flags() {
     assert_has(&seen(container, "/mnt"), &["ro", "nosuid", "nodev", "noexec"]);
 }
 
-/// A parent with something mounted in it: /dev, with /dev/pts or such, is one on every machine.
+/// A parent with something mounted in it that can be written to.
 fn parent_and_child() -> (&'static str, String) {
+    if cgroup::is_v2() {
+        return ("/sys", "fs/cgroup".to_owned());
+    }
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("procfs");
     let below = plimsoll_integration_tests::see::mounts(&mounts).into_iter();
     let child = below.filter_map(|mount| mount.target.strip_prefix("/sys/fs/cgroup/").map(str::to_owned)).next();
@@ -247,6 +256,123 @@ fn a_missing_bind_source_is_an_error_that_names_it() {
     let container = Container::new().mount(bind("/nowhere/at/all".as_ref(), "/mnt", &["bind"]));
     container.create().fails("/nowhere/at/all").says("o such file or directory");
     container.assert_nothing_left();
+}
+
+/// Who sees a mount that the container makes below a bind mount of something that is shared on the host?
+#[track_caller]
+fn seen_by(container: Container, options: &[&str]) -> String {
+    let shared = container.dir.join("shared");
+    fs::create_dir(&shared).expect("our own");
+    let container = container
+        .mount(bind(&shared, "/mnt", options))
+        .capabilities(&["CAP_SYS_ADMIN"])
+        .shell("mkdir /mnt/below && mount -t tmpfs below /mnt/below");
+    let run = container.launcher(&["run"]);
+    let script = r#"mount -t tmpfs shared "$0" && mount --make-shared "$0" && chmod 777 "$0" && "$@" &&
+        if mountpoint -q "$0/below"; then echo the host; else echo the container; fi"#;
+    let mut host = Command::new("unshare");
+    host.args(["--mount", "sh", "-c", script]).arg(&shared).arg(run.get_program()).args(run.get_args());
+    output::finish(&mut host).ok().to_owned()
+}
+
+#[test]
+fn mounts_below_a_shared_one_reach_the_host_if_the_root_is_shared_too() {
+    let shared = || Container::new().set("/linux/rootfsPropagation", json!("rshared"));
+    assert_eq!(seen_by(shared(), &["rbind", "rshared"]), "the host");
+    assert_eq!(seen_by(shared(), &["rbind", "rprivate"]), "the container");
+    assert_eq!(seen_by(Container::new(), &["rbind"]), "the container");
+}
+
+#[test]
+fn mounts_of_a_user_namespace_do_not_reach_the_host() {
+    let map = json!([{"containerID": 0, "hostID": 0, "size": 65536}]);
+    let container = Container::new().namespace("user", None);
+    let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    assert_eq!(seen_by(container, &["rbind"]), "the container");
+}
+
+/// A tmpfs with these flags, which nobody but the runtime and its container see.
+fn bound_with(flags: &[&str], options: &[&str]) -> Mount {
+    let container = Container::new();
+    let source = container.dir.join("cargo");
+    fs::create_dir(&source).expect("our own");
+    let mut flags = MsFlags::from_iter(flags.iter().map(|flag| match *flag {
+        "ro" => MsFlags::MS_RDONLY,
+        "nodev" => MsFlags::MS_NODEV,
+        "nosuid" => MsFlags::MS_NOSUID,
+        flag => panic!("{flag}?"),
+    }));
+    let none = None::<&str>;
+    nix::mount::mount(Some("tmpfs"), &source, Some("tmpfs"), MsFlags::empty(), none).expect("we are root");
+    flags |= MsFlags::MS_BIND | MsFlags::MS_REMOUNT;
+    nix::mount::mount(none, &source, none, flags, none).expect("we are root");
+    let mount = std::panic::catch_unwind(|| seen(container.mount(bind(&source, "/quay", options)), "/quay"));
+    nix::mount::umount(&source).expect("just mounted");
+    mount.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+#[test]
+fn a_bind_mount_without_flags_is_as_its_source() {
+    if known_deviation() {
+        return;
+    }
+    assert_has(&bound_with(&["ro", "nosuid"], &["bind"]), &["ro", "nosuid"]);
+}
+
+#[test]
+fn a_bind_mount_with_flags_has_only_these() {
+    let mount = bound_with(&["nodev", "nosuid"], &["bind", "ro"]);
+    assert!(mount.has("ro") && !mount.has("nodev") && !mount.has("nosuid"), "{mount:?}");
+    let mount = bound_with(&["ro"], &["bind", "nodev"]);
+    assert!(mount.has("rw") && mount.has("nodev"), "{mount:?}");
+}
+
+#[test]
+fn a_new_directory_for_a_tmpfs_is_for_everybody_and_an_old_one_stays_as_it_is() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().mount(json!({"destination": "/new", "type": "tmpfs", "source": "tmpfs"}));
+    let container = container.mount(json!({"destination": "/root", "type": "tmpfs", "source": "tmpfs"}));
+    fs::set_permissions(container.rootfs().join("root"), fs::Permissions::from_mode(0o710)).expect("our own");
+    assert_eq!(container.args(&["stat", "-c", "%a", "/new", "/root"]).run().ok(), "1777\n710");
+}
+
+#[test]
+fn a_file_is_bound_behind_a_dangling_symlink() {
+    let container = Container::new();
+    let source = container.dir.join("manifest");
+    fs::write(&source, "tea").expect("our own");
+    symlink("/hold/manifest", container.rootfs().join("etc/manifest")).expect("our own");
+    let container = container.mount(bind(&source, "/etc/manifest", &["bind"]));
+    let output = container.set("/root/readonly", json!(false)).args(&["cat", "/hold/manifest"]).run();
+    assert_eq!(output.ok(), "tea");
+}
+
+#[test]
+fn a_path_below_the_root_from_outside_is_the_path_inside() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new();
+    let source = container.dir.join("cargo");
+    fs::create_dir(&source).expect("our own");
+    fs::write(source.join("tea"), "").expect("our own");
+    let (deck, hold) = (container.rootfs().join("deck"), container.rootfs().join("hold"));
+    // The second takes what the first has put there.
+    let container = container.mount(bind(&source, "/deck", &["bind"]));
+    let hold = hold.to_str().expect("text").to_owned();
+    let container = container.mount(bind(&deck, &hold, &["bind"])).set("/root/readonly", json!(false));
+    assert_eq!(container.args(&["ls", "/hold"]).run().ok(), "tea");
+}
+
+#[test]
+fn a_bind_mount_ignores_what_is_for_a_filesystem() {
+    let container = Container::new();
+    let source = container.dir.join("cargo");
+    fs::create_dir(&source).expect("our own");
+    let container = container.mount(bind(&source, "/quay", &["bind", "mode=755", "size=1k"]));
+    container.set("/root/readonly", json!(false)).args(&["true"]).run().ok();
 }
 
 /// A directory of root's on this machine, as a container with these options and mappings sees its owner.

@@ -1,5 +1,5 @@
 //! linux.namespaces: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#namespaces>
-use plimsoll_integration_tests::{Container, known_deviation};
+use plimsoll_integration_tests::{Container, cgroup, known_deviation};
 use serde_json::json;
 use std::fs;
 
@@ -80,7 +80,8 @@ fn a_new_network_namespace_has_a_loopback_device_that_is_up() {
 #[test]
 fn a_new_cgroup_namespace_has_the_container_at_its_root() {
     let seen = Container::new().namespace("cgroup", None).args(&["cat", "/proc/self/cgroup"]).run();
-    let line = seen.ok().lines().find(|line| line.contains(":freezer:")).expect("a freezer hierarchy");
+    let own = if cgroup::is_v2() { "0::" } else { ":freezer:" };
+    let line = seen.ok().lines().find(|line| line.contains(own)).expect("a freezer hierarchy");
     assert!(line.ends_with(":/"), "{line}");
 }
 

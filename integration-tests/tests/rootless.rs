@@ -1,8 +1,9 @@
 //! An ordinary user without any help, and with the ranges of /etc/subuid.
-use plimsoll_integration_tests::{Container, known_deviation};
+use plimsoll_integration_tests::{Container, cgroup, known_deviation, runtime};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
@@ -108,4 +109,63 @@ fn without_permission_a_group_that_nobody_asked_for_is_left_out_unless_the_flag_
     assert_eq!(run("--rootless=auto").ok(), "afloat");
     assert_eq!(run("--rootless=true").ok(), "afloat");
     assert_ne!(run("--rootless=false").status, 0);
+}
+
+/// A cgroup of the user's own, as systemd makes it for a session, and removes it in the end.
+struct Delegated(PathBuf);
+
+impl Delegated {
+    /// The runtime is called in `shell`, below.
+    fn to(container: &mut Container) -> Delegated {
+        let directory = Path::new(cgroup::ROOT).join(format!("{}-session", container.id));
+        let shell = directory.join("shell");
+        fs::write(format!("{}/cgroup.subtree_control", cgroup::ROOT), "+memory +pids +cpu").expect("controllers");
+        fs::create_dir_all(&shell).expect("a cgroup");
+        for group in [&directory, &shell] {
+            for file in [".", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
+                chown(group.join(file), container.user, container.user).expect("we are root");
+            }
+        }
+        container.called_in = Some(shell);
+        Delegated(directory)
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        cgroup::remove(&format!("/{}", self.0.file_name().unwrap_or_default().to_string_lossy()));
+    }
+}
+
+#[test]
+fn a_delegated_cgroup_has_limits() {
+    if !cgroup::is_v2() {
+        return;
+    }
+    let resources = json!({"memory": {"limit": 32 << 20}, "pids": {"limit": 20}, "cpu": {"quota": 50_000}});
+    let mut container = Container::rootless(user()).set("/linux/resources", resources);
+    let session = Delegated::to(&mut container);
+    let container = container.running();
+    let group = session.0.join(&container.id);
+    let read = |file: &str| fs::read_to_string(group.join(file)).expect(file).trim_end().to_owned();
+    assert_eq!(read("memory.max"), "33554432");
+    assert_eq!(read("pids.max"), "20");
+    assert_eq!(read("cpu.max"), "50000 100000");
+    let seen = container.exec(&["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]);
+    assert_eq!(seen.status, 137, "{seen:?}");
+    container.call(&["pause", &container.id]).ok();
+    assert_eq!(read("cgroup.freeze"), "1");
+    container.call(&["delete", "--force", &container.id]).ok();
+    assert!(!group.exists());
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_limit_without_a_cgroup_to_set_it_in_is_an_error() {
+    if !cgroup::is_v2() || !runtime().is("plimsoll") {
+        return;
+    }
+    let container = Container::rootless(user()).set("/linux/resources/pids", json!({"limit": 20}));
+    container.create().fails("rootless needs no limits");
+    container.assert_nothing_left();
 }

@@ -219,3 +219,39 @@ fn it_is_loaded_with_and_without_no_new_privileges() {
         assert!(seen.stderr.contains("Operation not permitted"), "{seen:?}");
     }
 }
+
+/// Profiles are written for the program, not for the runtime: what it may not call, the runtime has done before.
+#[test]
+fn the_runtimes_own_calls_do_not_pass_it() {
+    if known_deviation() {
+        return;
+    }
+    let calls = ["openat2", "close_range", "open_tree", "move_mount", "mount_setattr", "fsopen", "chdir", "fchdir"];
+    for no_new_privileges in [true, false] {
+        let container = with(json!([{"names": calls, "action": "SCMP_ACT_KILL_PROCESS"}]));
+        let container = container.set("/process/noNewPrivileges", json!(no_new_privileges));
+        assert_eq!(container.args(&["echo", "aye"]).run().ok(), "aye", "{no_new_privileges}");
+    }
+}
+
+#[test]
+fn cap_sys_admin_is_gone_before_the_program_runs() {
+    let container = with(json!([{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}]));
+    let container = container.set("/process/noNewPrivileges", json!(false));
+    let status = container.args(&["cat", "/proc/self/status"]).run();
+    for set in ["CapEff", "CapPrm", "CapBnd", "CapInh", "CapAmb"] {
+        let sets = u64::from_str_radix(field(status.ok(), set), 16).expect("hexadecimal");
+        assert_eq!(sets & 1 << 21, 0, "{set}");
+    }
+}
+
+#[test]
+fn start_container_hooks_are_under_it() {
+    if known_deviation() {
+        return;
+    }
+    let container = with(json!([{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS"}]));
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "exec mkdir /dev/shm/lost"]}]);
+    let output = container.set("/hooks/startContainer", hook).args(&["true"]).run();
+    output.exits(1).says("error running startContainer hook").says("bad system call");
+}

@@ -171,7 +171,13 @@ fn make_file(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
         Ok(_) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(Fault::new(Call::Open, errno)),
     }
-    rustix::fs::openat(parent, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).at(Call::Open)
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = rustix::fs::openat(parent, name, flags, Mode::empty()).at(Call::Open)?;
+    // What existed already may be a symbolic link, which `O_PATH` opens as such.
+    if FileType::from_raw_mode(stat(made.as_fd())?.st_mode) == FileType::Symlink {
+        return Err(Fault::new(Call::Open, Errno::LOOP));
+    }
+    Ok(made)
 }
 
 /// `fstat` of an `O_PATH` descriptor.

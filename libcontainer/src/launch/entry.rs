@@ -72,7 +72,7 @@ pub(crate) fn start(entry: &Entry<'_>, line: &HostStep) -> Result<(i32, OwnedFd,
     let program = sealed_program(entry.state)?;
     let open = |path: &Path, flags: OFlags| {
         rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|errno| Error::system("join the cgroup", format!("open({})", path.display()), errno))
+            .map_err(|errno| Error::system("adding pid to the cgroup", format!("open({})", path.display()), errno))
     };
     let slots = tasks.iter().map(|path| open(path, OFlags::WRONLY)).collect::<Result<Vec<_>>>()?;
     let cgroup = into_cgroup.as_deref().map(|path| open(path, OFlags::PATH | OFlags::DIRECTORY)).transpose()?;

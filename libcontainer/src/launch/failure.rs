@@ -32,6 +32,13 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
                 Lsm::Selinux => "selinux label is specified in config, but selinux is disabled or not supported",
             },
         ),
+        // sched(7): a cpuset that is not the whole machine excludes SCHED_DEADLINE.
+        (Action::Init(Step::SetScheduler { .. }), _)
+            if words.errno == Errno::PERM && lines.iter().any(|line| line.origin() == "/linux/resources/cpu/cpus") =>
+        {
+            let message = "process scheduler can't be used together with AllowedCPUs";
+            Error::system(format!("{line}: {message}"), words.call.name(), words.errno)
+        }
         // runc's words. A symbolic link there would choose where procfs lands (CVE-2019-19921).
         (Action::Init(Step::Mount { fstype, kind: Target::OrdinaryDirectory, .. }), Call::Openat2)
             if matches!(words.errno, Errno::LOOP | Errno::NOTDIR) =>

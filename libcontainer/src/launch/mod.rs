@@ -66,6 +66,7 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
         }
     };
     for (number, line) in lines[..clone].iter().enumerate() {
+        log::debug!("host {line}");
         let begin = host.trace.map(|_| trace::now());
         let played = before_clone(line).map_err(|error| error.at(line.origin.0.clone()));
         timed(number, begin);
@@ -156,6 +157,7 @@ impl Launch<'_, '_, '_> {
                     waiting = Some((line, rider));
                 }
                 Heard::Reached { line, mut rider } => {
+                    log::debug!("init {pid} has reached line {line}", pid = self.pid);
                     self.note_gap(self.lines.get(usize::from(line)));
                     let mut descriptors = Vec::new();
                     let mut next = usize::from(line);
@@ -233,6 +235,7 @@ impl Launch<'_, '_, '_> {
     /// Plays one line of the host's; the descriptor that fills a slot, if it makes one.
     fn play_line(&mut self, at: usize, rider: &mut Option<OwnedFd>) -> Result<Option<OwnedFd>> {
         let line = &self.lines[at];
+        log::debug!("host {line}");
         let begin = self.host.trace.map(|_| trace::now());
         let played = self.host_line(line, rider).map_err(|error| error.at(line.origin.0.clone()));
         if let (Some(trace), Some(begin)) = (self.host.trace, begin) {

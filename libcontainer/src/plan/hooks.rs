@@ -77,7 +77,8 @@ fn run(hook: &Hook, kind: HookKind, index: usize, default_env: &[String], state:
         args => block(args, &format!("{origin}/args"))?,
     };
     let env = block(hook.env().as_deref().unwrap_or(default_env), &format!("{origin}/env"))?;
-    Ok(init(InitStep::RunHook { path: z(hook.path(), &origin)?, argv, env, timeout, state }, origin))
+    let process_env = hook.env().is_none() && kind == HookKind::StartContainer;
+    Ok(init(InitStep::RunHook { path: z(hook.path(), &origin)?, argv, env, process_env, timeout, state }, origin))
 }
 
 #[cfg(test)]

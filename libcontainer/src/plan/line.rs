@@ -506,7 +506,7 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         }
         DefaultHome { uid } => ("default-home", uid.to_string()),
         ResolveProgram { name, search } => ("resolve-program", format!("{} in {search}", quoted(&name.to_string()))),
-        RunHook { path, argv, env: environment, timeout, state } => {
+        RunHook { path, argv, env: environment, timeout, state, .. } => {
             let mut detail = format!("{path}: {}", command(argv, environment, env));
             if *timeout != 0 {
                 let _ = write!(detail, " at most {timeout} s");

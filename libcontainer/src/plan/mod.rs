@@ -40,7 +40,7 @@ mod user;
 
 mod io_priority;
 
-pub(crate) use capabilities::ALL as ALL_CAPABILITIES;
+pub(crate) use capabilities::{ALL as ALL_CAPABILITIES, NAMES as CAPABILITY_NAMES};
 pub(crate) use hooks::of as hooks_of;
 pub use line::{Line, Origin};
 pub(crate) use notify::SOCKET as NOTIFY_SOCKET;

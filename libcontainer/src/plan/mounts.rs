@@ -228,18 +228,21 @@ impl Mounts {
     }
 
     fn read_only_later(&mut self, entry: &Entry) -> Result<()> {
-        let attributes = Attributes { set: RDONLY, clear: 0 };
-        let step = InitStep::Remount { target: entry.target_z()?, attributes, options: Vec::new() };
+        // Without a mount namespace the mounts are attached nowhere, and only their filesystems can be changed.
+        let (attributes, options) = if entry.context.namespaces.has(namespaces::MOUNT) {
+            (Attributes { set: RDONLY, clear: 0 }, Vec::new())
+        } else {
+            (Attributes::default(), block(["ro"], &entry.origin)?)
+        };
+        let step = InitStep::Remount { target: entry.target_z()?, attributes, options };
         self.finally.push(init(step, &*entry.origin));
         Ok(())
     }
 
     fn bind(&mut self, entry: &Entry, slots: &mut Slots) -> Result<()> {
         let options = &entry.options;
-        if let Some((index, option)) = options.data.first() {
-            return Err(entry.wrong(&format!("/options/{index}"), format!("a bind mount has no option \"{option}\"")));
-        }
-        if let Some(option) = options.filesystem.first() {
+        let data = options.data.iter().map(|(_, option)| *option);
+        for option in options.filesystem.iter().copied().chain(data) {
             // As mount(2) does; but say so.
             log::warn!("{}: {option} is a matter of the filesystem, not of a bind mount: ignored", entry.origin);
         }
@@ -544,14 +547,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_for_a_filesystem_is_ignored_on_a_bind_mount() {
+        check_mount(
+            r#"{"destination": "/a", "source": "/b", "options": ["bind", "size=3", "sync"]}"#,
+            "init bind-mount /b on /a",
+        );
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         refused_mount(r#"{"destination": "/"}"#, "/destination: the root filesystem cannot be mounted over");
         refused_mount(r#"{"destination": "/a"}"#, "/type: a mount that is no bind mount needs a type");
         refused_mount(r#"{"destination": "/a", "options": ["bind"]}"#, "/source: a bind mount needs a source");
-        refused_mount(
-            r#"{"destination": "/a", "source": "/b", "options": ["bind", "size=3"]}"#,
-            "/options/1: a bind mount has no option \"size=3\"",
-        );
     }
 
     const CGROUP: &str =

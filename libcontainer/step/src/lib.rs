@@ -197,7 +197,8 @@ pub enum Step<S, B> {
     ResolveProgram { name: S, search: S },
     /// Run a hook in the container's namespaces with the state in `state` as its standard input.
     /// `timeout` is in seconds, 0 for none.
-    RunHook { path: S, argv: B, env: B, timeout: u32, state: Slot },
+    /// `process_env` is set if `env` is the process's: its `HOME` belongs to it then.
+    RunHook { path: S, argv: B, env: B, process_env: bool, timeout: u32, state: Slot },
     /// The container is `created`. Accept a connection on the listening socket in `slot`; what fails from
     /// here on is reported over it.
     AwaitStart { slot: Slot },

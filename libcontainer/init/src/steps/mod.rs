@@ -9,6 +9,7 @@ pub mod default_home;
 mod enter;
 mod exec;
 mod exec_label;
+mod hide_host;
 mod join_cgroup;
 mod make_device;
 pub mod mask_path;
@@ -131,8 +132,8 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
         }
         Step::DefaultHome { uid } => default_home::run(init, uid),
         Step::ResolveProgram { name, search } => resolve_program::run(init, name.0, search.0),
-        Step::RunHook { path, argv, env, timeout, state } => {
-            let hook = run_hook::Hook { path: path.0, argv, env, timeout };
+        Step::RunHook { path, argv, env, process_env, timeout, state } => {
+            let hook = run_hook::Hook { path: path.0, argv, env, process_env, timeout };
             run_hook::run(init, &hook, state)
         }
         Step::AwaitStart { slot } => await_start::run(init, slot),

@@ -11,7 +11,10 @@ use step::Call;
 /// Clones it, with what is mounted below, while the tree around it is still the host's.
 pub(super) fn run(init: &mut Init, path: &CStr) -> Result {
     init.covers = Covers::open()?;
-    init.root = Some(clone_tree(CWD, path, true)?);
+    let root = clone_tree(CWD, path, true)?;
+    // Where hooks that run in the container before the pivot begin, with runc.
+    rustix::process::fchdir(&root).at(Call::Chdir)?;
+    init.root = Some(root);
     Ok(())
 }
 

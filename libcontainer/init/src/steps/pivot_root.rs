@@ -27,8 +27,9 @@ pub(super) fn pivot(init: &mut Init) -> Result {
 /// For a root on an initramfs, which `pivot_root` refuses to move.
 pub(super) fn move_root(init: &mut Init) -> Result {
     rustix::process::fchdir(init.root()?).at(Call::Chdir)?;
-    // Only the host's mounts below / can be seen from here on; everything the container could reach
-    // through chroot(2) escapes is let go of, where the kernel allows.
+    let mut inside = [0; 4096];
+    let inside = sys::getcwd(&mut inside).at(Call::Getcwd)?;
+    super::hide_host::run(inside)?;
     rustix::mount::mount_move(c".", c"/").at(Call::Mount)?;
     rustix::process::chroot(c".").at(Call::Chroot)?;
     enter(init)

@@ -19,6 +19,7 @@ pub(super) struct Hook<'a> {
     pub(super) path: &'a CStr,
     pub(super) argv: &'a [u8],
     pub(super) env: &'a [u8],
+    pub(super) process_env: bool,
     pub(super) timeout: u32,
 }
 
@@ -27,12 +28,13 @@ pub(super) fn run(init: &mut Init, hook: &Hook<'_>, state: Slot) -> Result {
     // Every hook reads the state from its beginning.
     let state = init.slots.get(state)?;
     rustix::fs::seek(state, rustix::fs::SeekFrom::Start(0)).at(Call::Read)?;
+    let home = if hook.process_env { init.home.as_bytes() } else { &[] };
     // Carries the errno of a failed execve; closed by a successful one.
     let (heard, said) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).at(Call::Read)?;
     // What it says is for the error, if there is one: the container's streams are the program's.
     let (output, stream) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).at(Call::Read)?;
     let Some((pid, pidfd)) = sys::fork_with_pidfd().at(Call::Fork)? else {
-        let errno = execute(init.umask, hook, state, &stream);
+        let errno = execute(init.umask, hook, home, state, &stream);
         let _ = rustix::io::write(&said, &errno.raw_os_error().to_ne_bytes());
         sys::exit(127)
     };
@@ -51,18 +53,45 @@ pub(super) fn run(init: &mut Init, hook: &Hook<'_>, state: Slot) -> Result {
         let _ = write!(init.detail, "hook ran past specified timeout of {}.0s", hook.timeout);
         return Err(Fault::new(Call::Poll, Errno::TIMEDOUT));
     }
-    match reap(&pidfd)? {
-        0 => Ok(()),
-        status => {
-            let _ = write!(init.detail, "exit status {status}, output: ");
-            init.detail.say(words.as_bytes().trim_ascii_end());
-            Err(Fault::new(Call::Wait, Errno::CHILD))
-        }
-    }
+    let ended = reap(&pidfd)?;
+    let _ = match ended {
+        Ended::Exit(0) => return Ok(()),
+        Ended::Exit(status) => write!(init.detail, "exit status {status}, output: "),
+        Ended::Signal(signal) => match SIGNALS.iter().find(|(number, _)| *number == signal) {
+            Some((_, name)) => write!(init.detail, "signal: {name}, output: "),
+            None => write!(init.detail, "signal {signal}, output: "),
+        },
+    };
+    init.detail.say(words.as_bytes().trim_ascii_end());
+    Err(Fault::new(Call::Wait, Errno::CHILD))
 }
 
+/// How a hook ended.
+enum Ended {
+    Exit(i32),
+    Signal(i32),
+}
+
+/// Go's words, which runc's callers know, for signals that end programs.
+const SIGNALS: &[(i32, &str)] = &[
+    (1, "hangup"),
+    (2, "interrupt"),
+    (3, "quit"),
+    (4, "illegal instruction"),
+    (5, "trace/breakpoint trap"),
+    (6, "aborted"),
+    (7, "bus error"),
+    (8, "floating point exception"),
+    (9, "killed"),
+    (11, "segmentation fault"),
+    (13, "broken pipe"),
+    (14, "alarm clock"),
+    (15, "terminated"),
+    (31, "bad system call"),
+];
+
 /// In the child: stdin is the state, nothing else of init's stays open.
-fn execute(umask: Mode, hook: &Hook<'_>, state: BorrowedFd<'_>, stream: &OwnedFd) -> Errno {
+fn execute(umask: Mode, hook: &Hook<'_>, home: &[u8], state: BorrowedFd<'_>, stream: &OwnedFd) -> Errno {
     rustix::process::umask(umask);
     // A session of its own, so that a timeout ends all of it.
     let _ = rustix::process::setsid();
@@ -71,7 +100,7 @@ fn execute(umask: Mode, hook: &Hook<'_>, state: BorrowedFd<'_>, stream: &OwnedFd
         .and_then(|()| rustix::stdio::dup2_stderr(stream));
     match streams {
         Err(errno) => errno,
-        Ok(()) => sys::execve(hook.path, hook.argv, [hook.env, b""]),
+        Ok(()) => sys::execve(hook.path, hook.argv, [hook.env, home]),
     }
 }
 
@@ -107,14 +136,15 @@ fn has_ended(pidfd: &OwnedFd, output: &OwnedFd, timeout: u32, words: &mut Detail
     }
 }
 
-fn reap(pidfd: &OwnedFd) -> Result<i32> {
+fn reap(pidfd: &OwnedFd) -> Result<Ended> {
     loop {
         match rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED) {
             Err(Errno::INTR) => {}
             waited => {
                 let status = waited.at(Call::Wait)?;
-                let signal = || status.and_then(|status| status.terminating_signal()).map(|signal| 128 + signal);
-                return Ok(status.and_then(|status| status.exit_status()).or_else(signal).unwrap_or(-1));
+                let signal = status.as_ref().and_then(|status| status.terminating_signal()).map(Ended::Signal);
+                let exit = || Ended::Exit(status.and_then(|status| status.exit_status()).unwrap_or(-1));
+                return Ok(signal.unwrap_or_else(exit));
             }
         }
     }

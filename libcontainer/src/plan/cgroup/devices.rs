@@ -131,6 +131,8 @@ fn rule(device: &LinuxDeviceCgroup, origin: &str) -> Result<Rule> {
             'r' => READ,
             'w' => WRITE,
             'm' => MKNOD,
+            // Not in the spec, but runc passes over it: `a` is a type, not an access.
+            'a' => 0,
             _ => {
                 return Err(invalid(&format!("{origin}/access"), format!("{letter:?} is none of r, w and m")));
             }
