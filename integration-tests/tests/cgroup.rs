@@ -18,15 +18,10 @@ fn with(resource: &str, asked: Value) -> Container {
 /// content) on v2. Without a file there is nothing like it on that version.
 #[track_caller]
 fn check(resource: &str, asked: Value, v1: &[(&str, &str, &str)], v2: &[(&str, &str)]) {
-    let v2: Vec<_> = v2.iter().map(|(file, expected)| ("", *file, *expected)).collect();
-    let files = if is_v2() { &v2 } else { v1 };
-    if files.is_empty() {
+    if if is_v2() { v2.is_empty() } else { v1.is_empty() } {
         return;
     }
-    let container = with(resource, asked).created();
-    for (controller, file, expected) in files {
-        assert_eq!(container.cgroup_file(controller, file), *expected, "{controller}/{file}");
-    }
+    with(resource, asked).created().assert_settings(v1, v2);
 }
 
 /// The number after `key` in a file of lines.

@@ -487,11 +487,12 @@ fn a_symbolic_link_may_be_copied() {
 #[test]
 fn in_a_cgroup_namespace_each_hierarchy_begins_at_the_container() {
     let container = Container::new().namespace("cgroup", None).set("/linux/resources/pids", json!({"limit": 77}));
-    let seen = container.shell("cat /sys/fs/cgroup/pids/pids.max; cat /proc/self/mountinfo").run();
+    let (hierarchy, kind) = if cgroup::is_v2() { ("", "cgroup2") } else { ("/pids", "cgroup") };
+    let seen = container.shell(&format!("cat /sys/fs/cgroup{hierarchy}/pids.max /proc/self/mountinfo")).run();
     let (limit, mounts) = seen.ok().split_once('\n').expect("both");
     assert_eq!(limit, "77");
-    let mount = mount_at(mounts, "/sys/fs/cgroup/memory").expect("a hierarchy");
-    assert_eq!((mount.kind.as_str(), mount.root.as_str()), ("cgroup", "/"));
+    let mount = mount_at(mounts, &format!("/sys/fs/cgroup{hierarchy}")).expect("a hierarchy");
+    assert_eq!((mount.kind.as_str(), mount.root.as_str()), (kind, "/"));
 }
 
 #[test]
