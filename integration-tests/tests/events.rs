@@ -1,5 +1,5 @@
 //! `events`: usage and out-of-memory notifications, in runc's schema.
-use plimsoll_integration_tests::{Container, cgroup, known_deviation, output, wait_until};
+use plimsoll_integration_tests::{Container, known_deviation, output, wait_until};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
