@@ -280,6 +280,7 @@ fn block_io_throttles() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "for whoever reads the output of the tests")]
 fn a_throttle_slows_reading() {
     let disk = disk();
     let name = fs::read_link(format!("/sys/dev/block/{disk}")).expect("sysfs");
