@@ -63,7 +63,14 @@ pub fn finish(command: &mut Command) -> Output {
 /// If it cannot be started, or does not end within the deadline.
 fn attempt(command: &mut Command) -> io::Result<Output> {
     let (mut stdout, mut stderr) = (scratch()?, scratch()?);
-    let child = command.stdout(stdout.try_clone()?).stderr(stderr.try_clone()?).spawn()?;
+    command.stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
+    let mut spawned = command.spawn();
+    // A copy of the runtime that was just written: another test's fork may still hold it open.
+    while spawned.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ExecutableFileBusy) {
+        std::thread::sleep(Duration::from_millis(1));
+        spawned = command.spawn();
+    }
+    let child = spawned?;
     let status = end(child)?;
     Ok(Output {
         command: format!("{command:?}"),

@@ -371,6 +371,28 @@ fn features_are_json() {
 }
 
 #[test]
+fn delete_takes_an_expression_for_many() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().args(&["sleep", "1000"]);
+    container.write_config();
+    let bundle = container.dir.to_string_lossy().into_owned();
+    // The names of all begin with the id, which is also how they are found if this fails.
+    let names = ["-a1", "-a2", "-b"].map(|end| format!("{}{end}", container.id));
+    for name in &names {
+        let mut config = container.config.clone();
+        config["linux"]["cgroupsPath"] = json!(format!("{}/{name}", container.cgroup()));
+        fs::write(container.dir.join("config.json"), config.to_string()).expect("our own");
+        container.call(&["run", "--detach", "--bundle", &bundle, name]).ok();
+    }
+    container.call(&["delete", "--force", "--regex", &format!("^{}-a[0-9]$", container.id)]).ok();
+    assert_eq!(container.call(&["list", "--quiet"]).ok(), names[2]);
+    container.call(&["delete", "--force", "--regex", "b$"]).ok();
+    assert_eq!(container.call(&["list", "--quiet"]).ok(), "");
+}
+
+#[test]
 fn a_created_container_hears_sigterm() {
     if known_deviation() {
         return;

@@ -97,6 +97,20 @@ fn nothing_but_its_own_files_can_be_written() {
     assert_ne!(seen.status, 0, "{seen:?}");
 }
 
+#[test]
+fn without_permission_a_group_that_nobody_asked_for_is_left_out_unless_the_flag_says_otherwise() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::rootless(65_534).args(&["echo", "afloat"]);
+    container.write_config();
+    let bundle = container.dir.to_string_lossy();
+    let run = |flag: &str| container.call(&[flag, "run", "--bundle", &bundle, &container.id]);
+    assert_eq!(run("--rootless=auto").ok(), "afloat");
+    assert_eq!(run("--rootless=true").ok(), "afloat");
+    assert_ne!(run("--rootless=false").status, 0);
+}
+
 /// A cgroup of the user's own, as systemd makes it for a session, and removes it in the end.
 struct Delegated(PathBuf);
 

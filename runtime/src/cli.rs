@@ -91,7 +91,11 @@ const VERSION: Flag = switch("version", "print the version").short('v');
 /// Understood before and after the command.
 pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
     value("root", "DIR", "where the state of containers is kept (default: /run/plimsoll)"),
-    value("log", "FILE", "append errors and warnings to FILE (default: standard error)"),
+    value(
+        "log",
+        "FILE",
+        "append errors and warnings to FILE, or journald:NAME or syslog:NAME (default: standard error)",
+    ),
     value("log-format", "text|json", "format of the log (default: text)"),
     value("log-level", "error|warning|info|debug", "how much to log (default: warning)"),
     switch("debug", "log everything, as --log-level debug does"),
@@ -188,7 +192,11 @@ pub(crate) const COMMANDS: &[Command] = &[
         description: "A container that has been created but not started is killed first; a running one only with --force.",
         examples: &["plimsoll delete --force web"],
         positionals: ID,
-        flags: &[switch("force", "kill the container first (SIGKILL); no error if there is none").short('f')],
+        flags: &[
+            switch("force", "kill the container first (SIGKILL); no error if there is none").short('f'),
+            switch("regex", "the id is a regular expression (POSIX, extended): delete every container that matches")
+                .short('r'),
+        ],
         hidden: false,
         run: crate::delete::run,
     },

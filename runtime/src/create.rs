@@ -39,7 +39,7 @@ pub(crate) fn options(invocation: &Invocation) -> Result<CreateOptions, Failure>
     options.no_new_keyring = invocation.is_set("no-new-keyring");
     options.trace = trace::wanted(invocation);
     options.cgroup_manager = invocation.cgroup_manager()?;
-    crate::pending::rootless_cgroups(&mut options, invocation.rootless()?);
+    options.rootless = invocation.rootless()?;
     Ok(options)
 }
 

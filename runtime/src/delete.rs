@@ -2,11 +2,25 @@
 #![forbid(unsafe_code)]
 use crate::cli::Invocation;
 use crate::failure::Failure;
-use libcontainer::ErrorKind;
+use crate::regex::Regex;
+use libcontainer::{ErrorKind, Store};
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let force = invocation.is_set("force");
     let (store, id) = (invocation.store()?, invocation.id()?);
+    if !invocation.is_set("regex") {
+        return delete(&store, id, force);
+    }
+    let pattern = Regex::new(id)?;
+    let mut outcome = Ok(0);
+    for (id, _) in store.list()?.iter().filter(|(id, _)| pattern.matches(id)) {
+        // One that cannot be deleted is no reason to leave the others.
+        outcome = delete(&store, id, force).and(outcome);
+    }
+    outcome
+}
+
+fn delete(store: &Store, id: &str, force: bool) -> Result<u8, Failure> {
     match store.load(id).and_then(|container| container.delete(force)) {
         Err(error) if error.kind() == ErrorKind::DoesNotExist => {
             // A `create` that was killed early has a folder and nothing else.

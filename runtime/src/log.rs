@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,6 +18,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Debug, Default)]
 struct Logger {
     file: Option<PathBuf>,
+    /// `journald:ID` or `syslog:ID`.
+    service: Option<(Service, String)>,
     json: bool,
     opened: OnceLock<Option<File>>,
 }
@@ -38,11 +41,59 @@ pub(crate) fn configure(invocation: &Invocation) -> Result<(), Failure> {
         Some("debug") => LevelFilter::Debug,
         Some(other) => return Err(Failure::new(format!("invalid log-level: {other}"))),
     };
-    let logger = LOGGER.get_or_init(|| Logger { file: invocation.path("log"), json, opened: OnceLock::new() });
+    let (file, service) = destination(invocation.path("log"));
+    let logger = LOGGER.get_or_init(|| Logger { file, service, json, opened: OnceLock::new() });
     if log::set_logger(logger).is_ok() {
         log::set_max_level(level);
     }
     Ok(())
+}
+
+/// A service of the host that keeps logs.
+#[derive(Debug, Clone, Copy)]
+enum Service {
+    Journald,
+    Syslog,
+}
+
+/// What `--log` names: a file, by its path or after `file:`; the journal or the system log, under a name, as in crun.
+fn destination(log: Option<PathBuf>) -> (Option<PathBuf>, Option<(Service, String)>) {
+    let text = log.as_deref().and_then(std::path::Path::to_str).unwrap_or_default();
+    match text.split_once(':') {
+        Some(("file", path)) => (Some(path.into()), None),
+        Some(("journald", name)) => (None, Some((Service::Journald, name.to_owned()))),
+        Some(("syslog", name)) => (None, Some((Service::Syslog, name.to_owned()))),
+        _ => (log, None),
+    }
+}
+
+/// One datagram. Whether the service is there is not ours to care about, as with syslog(3).
+fn to_service(service: Service, name: &str, level: Level, message: &str) -> std::io::Result<()> {
+    let priority = match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    };
+    // Neither a container's words nor a name may add a field, or a line.
+    let mut clean = String::with_capacity(message.len());
+    escape(&mut clean, message);
+    let mut identifier = String::new();
+    escape(&mut identifier, if name.is_empty() { "plimsoll" } else { name });
+    let socket = UnixDatagram::unbound()?;
+    match service {
+        // systemd.journal-fields(7)
+        Service::Journald => {
+            let entry = format!("MESSAGE={clean}\nPRIORITY={priority}\nSYSLOG_IDENTIFIER={identifier}\n");
+            socket.send_to(entry.as_bytes(), "/run/systemd/journal/socket")
+        }
+        // RFC 3164, without the time, which whoever receives it knows; facility 3 is that of daemons.
+        Service::Syslog => {
+            let line = format!("<{}>{identifier}[{}]: {clean}", 3 << 3 | priority, std::process::id());
+            socket.send_to(line.as_bytes(), "/dev/log")
+        }
+    }
+    .map(drop)
 }
 
 impl Log for Logger {
@@ -53,6 +104,11 @@ impl Log for Logger {
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             let message = record.args().to_string();
+            if let Some((service, name)) = &self.service
+                && to_service(*service, name, record.level(), &message).is_ok()
+            {
+                return;
+            }
             let line = line(self.json, record.level(), &message, now(), "");
             if !self.to_file(&line) {
                 to_stderr(&line);
@@ -87,6 +143,9 @@ pub(crate) fn failure(message: &str, origin: Option<&str>, errno: Option<i32>) -
     }
     if let Some(errno) = errno.filter(|_| logger.json) {
         let _ = write!(more, ",\"errno\":\"{:?}\"", nix::errno::Errno::from_raw(errno));
+    }
+    if let Some((service, name)) = &logger.service {
+        return to_service(*service, name, Level::Error, message).is_ok();
     }
     logger.file.is_some() && logger.to_file(&line(logger.json, Level::Error, message, now(), &more))
 }
@@ -183,6 +242,16 @@ fn rfc3339(time: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_is_a_file_or_a_service() {
+        let of = |text: &str| format!("{:?}", destination(Some(text.into())));
+        assert_eq!(of("/var/log/x"), r#"(Some("/var/log/x"), None)"#);
+        assert_eq!(of("file:/var/log/x"), r#"(Some("/var/log/x"), None)"#);
+        assert_eq!(of("journald:web"), r#"(None, Some((Journald, "web")))"#);
+        assert_eq!(of("syslog:"), r#"(None, Some((Syslog, "")))"#);
+        assert_eq!(of("odd:name"), r#"(Some("odd:name"), None)"#);
+    }
 
     #[test]
     fn a_time_is_written_as_rfc3339() {

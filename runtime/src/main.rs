@@ -20,6 +20,7 @@ mod pause;
 mod pending;
 mod plan;
 mod ps;
+mod regex;
 mod restore;
 mod resume;
 mod run;

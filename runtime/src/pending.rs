@@ -9,9 +9,6 @@ fn not_supported(what: &str) -> Failure {
     Failure::new(format!("{what} is not supported yet"))
 }
 
-/// `CreateOptions::ignore_cgroup_errors: Option<bool>` (`None`: find out).
-pub(crate) fn rootless_cgroups(_options: &mut CreateOptions, _ignore: Option<bool>) {}
-
 /// The flags that `checkpoint` and `restore` share.
 #[derive(Debug)]
 #[allow(dead_code, reason = "the library will read them")]

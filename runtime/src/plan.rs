@@ -27,6 +27,7 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
         preserve_fds: invocation.number("preserve-fds")?.unwrap_or(0),
         listen_fds: 0,
         notify: None,
+        rootless: invocation.rootless()?,
         cgroup_manager: invocation.cgroup_manager()?,
     };
     let env = invocation.is_set("show-env");

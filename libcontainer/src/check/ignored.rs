@@ -19,6 +19,10 @@ fn compare(given: &Value, understood: &Value, at: String, findings: &mut Vec<Fin
             for (key, value) in given.iter().filter(|(_, value)| !is_nothing(value)) {
                 let pointer = format!("{at}/{}", escape_key(key));
                 match understood.get(key) {
+                    // Parsed, and never looked at.
+                    Some(_) if is_foreign(&at, key) => {
+                        findings.push(Finding::new(Concern::Ignored, pointer, "is for another platform"));
+                    }
                     Some(understood) => compare(value, understood, pointer, findings),
                     None => findings.push(Finding::new(Concern::Ignored, pointer, why(&at, key, understood.keys()))),
                 }
@@ -55,9 +59,12 @@ fn is_nothing(value: &Value) -> bool {
     }
 }
 
+fn is_foreign(at: &str, key: &str) -> bool {
+    at.is_empty() && ["windows", "solaris", "vm", "zos", "freebsd"].contains(&key)
+}
+
 fn why<'a>(at: &str, key: &str, known: impl Iterator<Item = &'a String>) -> String {
-    const PLATFORMS: &[&str] = &["windows", "solaris", "vm", "zos", "freebsd"];
-    if at.is_empty() && PLATFORMS.contains(&key) {
+    if is_foreign(at, key) {
         return "is for another platform".to_owned();
     }
     match known.into_iter().find(|known| known.eq_ignore_ascii_case(key)) {

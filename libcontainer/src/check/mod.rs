@@ -194,7 +194,7 @@ mod tests {
         errors(
             r#"{"ociVersion": "1.0.0", "root": {"path": "rootfs"}, "process": {"user": {"uid": "zero", "gid": 0}, "args": ["sh"], "cwd": "etc"},
                 "mounts": [{"destination": 3}, {"destination": "/ok", "type": "tmpfs"}, {"destination": 4}],
-                "linux": {"maskedPaths": ["proc"]}, "hostname": 5}"#,
+                "linux": {"maskedPaths": ["proc"], "namespaces": [{"type": "mount"}]}, "hostname": 5}"#,
             &[
                 (Concern::Config, "/hostname"),
                 (Concern::Config, "/linux/maskedPaths/0"),

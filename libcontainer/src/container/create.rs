@@ -26,6 +26,7 @@ impl Store {
             listen_fds: options.listen_fds,
             notify: options.notify.then(|| self.root.join(id).join(NOTIFY)),
             cgroup_manager: options.cgroup_manager,
+            rootless: options.rootless,
         };
         let plan = Trace::time(trace, "(plan)", || plan::create(bundle.path(), spec, &facts, &planned))?;
         let folder = self.make_folder(id)?;

@@ -58,6 +58,8 @@ pub struct CreateOptions {
     /// Give the container a socket for sd_notify(3), for [`Container::notifications`].
     pub notify: bool,
     pub cgroup_manager: CgroupManager,
+    /// Whether to go without cgroups that the caller may not make and nobody asked for; `None`: unless it is root of the host.
+    pub rootless: Option<bool>,
     /// Where to note what takes how long.
     pub trace: Option<crate::Trace>,
     /// Descriptors that become the container's standard streams; the caller's own if `None`.

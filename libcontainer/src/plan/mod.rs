@@ -53,6 +53,7 @@ use capabilities::Granted;
 use line::{Action, HostStep, InitStep, ZString};
 use namespaces::Namespaces;
 use oci_spec::runtime::{Linux, Process, Spec};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use step::Slot;
 
@@ -84,6 +85,20 @@ pub struct PlanOptions {
     pub notify: Option<PathBuf>,
     /// Who makes the container's cgroups.
     pub cgroup_manager: CgroupManager,
+    /// Whether a caller who may not make cgroups goes without those that nobody asked for; `None`: if it is not root of the host.
+    /// Root of the host never goes without: the device rules are at stake.
+    #[serde(default)]
+    pub rootless: Option<bool>,
+}
+
+impl PlanOptions {
+    /// The host as the cgroups see it.
+    fn cgroup_facts<'a>(&self, facts: &'a HostFacts) -> Cow<'a, HostFacts> {
+        match self.rootless {
+            Some(false) => Cow::Owned(HostFacts { privileged: true, in_user_namespace: false, ..facts.clone() }),
+            _ => Cow::Borrowed(facts),
+        }
+    }
 }
 
 /// What the plan of an `exec` depends on besides the container's config.json and the process.
@@ -105,7 +120,7 @@ impl Plan {
 
     /// The plan of `exec` for a process in a container of this bundle: what `plimsoll plan --exec` prints.
     pub fn exec(bundle: &Bundle, process: &Process, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
-        let cgroup = cgroup::plan(bundle.spec(), facts, &options.id, options.cgroup_manager)?;
+        let cgroup = cgroup::plan(bundle.spec(), &options.cgroup_facts(facts), &options.id, options.cgroup_manager)?;
         let options = ExecPlanOptions {
             tasks: cgroup.tasks,
             into_cgroup: cgroup.into_cgroup,
@@ -146,14 +161,17 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     let with_socket = options.notify.as_deref().map(|directory| notify::with_socket(spec, directory));
     let spec = with_socket.as_ref().unwrap_or(spec);
     let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
-    let cgroup = cgroup::plan(spec, facts, &options.id, options.cgroup_manager)?;
+    let cgroup = cgroup::plan(spec, &options.cgroup_facts(facts), &options.id, options.cgroup_manager)?;
     let mut slots = Slots::after(&cgroup.tasks)?;
     let mounts = mounts::plan(&context, &cgroup, &mut slots)?;
     let process = spec.process().as_ref();
     let mut lines = Vec::new();
 
-    // The group and its limits are there before the first process is.
-    lines.extend(cgroup.lines);
+    // The group and its limits are there before the first process is; but for one that leaves init no room to fork.
+    let entry = context.namespaces.enter(&context)?;
+    let forks = entry.iter().any(|line| matches!(line.action, Action::Init(InitStep::Fork { .. })));
+    let (tight, limits): (Vec<_>, Vec<_>) = cgroup.lines.into_iter().partition(|line| forks && is_one_process(line));
+    lines.extend(limits);
     lines.push(context.namespaces.clone_line(cgroup.into_cgroup, &cgroup.tasks));
 
     // Lowering it takes CAP_SYS_RESOURCE on the host; and whatever is killed from here on is killed as the container.
@@ -162,7 +180,8 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.push(cpu_affinity::all());
     // While single-threaded and still root on the host: writing `0` to `tasks` then waits for nobody.
     lines.extend(cgroup::join(&cgroup.tasks)?);
-    lines.extend(context.namespaces.enter(&context)?);
+    lines.extend(entry);
+    lines.extend(tight);
     lines.extend(process::keyring(options)?);
     if context.namespaces.is_new(namespaces::NETWORK) {
         lines.push(init(InitStep::SetLoopbackUp, context.namespaces.origin(namespaces::NETWORK)));
@@ -218,6 +237,11 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     }
     notify::disown(&mut lines, spec, &options.notify);
     Ok(Plan { lines, cgroups: cgroup.groups, intel_rdt: rdt.own })
+}
+
+/// A group may have a single process.
+fn is_one_process(line: &Line) -> bool {
+    matches!(&line.action, Action::Host(HostStep::WriteCgroup { file, value, .. }) if file.ends_with("pids.max") && value == "1")
 }
 
 /// The plan of `exec`: into the container, and from there on the lines of `create`.

@@ -16,6 +16,8 @@ _plimsoll() {
         --log-level) mapfile -t COMPREPLY < <(compgen -W 'error warning info debug' -- "$word"); return ;;
         --cgroup-manager) mapfile -t COMPREPLY < <(compgen -W 'cgroupfs systemd disabled' -- "$word"); return ;;
         --rootless) mapfile -t COMPREPLY < <(compgen -W 'true false auto' -- "$word"); return ;;
+        --bundle) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
+        --facts) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --image-path) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
         --work-path) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
         --parent-path) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
@@ -24,11 +26,11 @@ _plimsoll() {
         --manage-cgroups-mode) mapfile -t COMPREPLY < <(compgen -W 'soft full strict ignore' -- "$word"); return ;;
         --network-lock) mapfile -t COMPREPLY < <(true); return ;;
         --empty-ns) mapfile -t COMPREPLY < <(true); return ;;
-        --bundle) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
         --console-socket) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --pidfd-socket) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --pid-file) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --preserve-fds) mapfile -t COMPREPLY < <(true); return ;;
+        --trace) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --interval) mapfile -t COMPREPLY < <(true); return ;;
         --cwd) mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
         --env) mapfile -t COMPREPLY < <(true); return ;;
@@ -40,10 +42,10 @@ _plimsoll() {
         --cap) mapfile -t COMPREPLY < <(true); return ;;
         --cgroup) mapfile -t COMPREPLY < <(true); return ;;
         --exec) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
-        --facts) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --id) mapfile -t COMPREPLY < <(true); return ;;
         --lsm-profile) mapfile -t COMPREPLY < <(true); return ;;
         --lsm-mount-context) mapfile -t COMPREPLY < <(true); return ;;
+        --svg) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --resources) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --blkio-weight) mapfile -t COMPREPLY < <(true); return ;;
         --cpu-period) mapfile -t COMPREPLY < <(true); return ;;
@@ -63,12 +65,13 @@ _plimsoll() {
         --mem-bw-schema) mapfile -t COMPREPLY < <(true); return ;;
     esac
     case $command in
-        '') flags='checkpoint create delete events exec kill list pause plan ps restore resume run spec start state update features --root --log --log-format --log-level --debug --systemd-cgroup --cgroup-manager --rootless --help --version' ;;
+        '') flags='check checkpoint create delete events exec kill list pause plan ps restore resume run spec start state trace update features --root --log --log-format --log-level --debug --systemd-cgroup --cgroup-manager --rootless --help --version' ;;
+        check) flags="--bundle --json --facts --help" ;;
         checkpoint) flags="--image-path --work-path --parent-path --leave-running --tcp-established --tcp-skip-in-flight --link-remap --ext-unix-sk --shell-job --lazy-pages --status-fd --page-server --file-locks --pre-dump --manage-cgroups-mode --network-lock --empty-ns --auto-dedup --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
-        create) flags="--bundle --console-socket --pidfd-socket --pid-file --no-pivot --no-new-keyring --preserve-fds --help" ;;
-        delete) flags="--force --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
+        create) flags="--bundle --console-socket --pidfd-socket --pid-file --no-pivot --no-new-keyring --preserve-fds --trace --help" ;;
+        delete) flags="--force --regex --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         events) flags="--interval --stats --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
-        exec) flags="--console-socket --pidfd-socket --cwd --env --tty --user --additional-gids --process --detach --pid-file --process-label --apparmor --no-new-privs --cap --preserve-fds --cgroup --ignore-paused --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
+        exec) flags="--console-socket --pidfd-socket --cwd --env --tty --user --additional-gids --process --detach --pid-file --process-label --apparmor --no-new-privs --cap --preserve-fds --cgroup --ignore-paused --trace --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         kill) flags="--all --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         list) flags="--format --quiet --help" ;;
         pause) flags=" --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
@@ -76,10 +79,11 @@ _plimsoll() {
         ps) flags="--format --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         restore) flags="--console-socket --image-path --work-path --parent-path --tcp-established --tcp-close --ext-unix-sk --shell-job --file-locks --manage-cgroups-mode --network-lock --bundle --detach --pid-file --no-subreaper --no-pivot --empty-ns --auto-dedup --lazy-pages --lsm-profile --lsm-mount-context --help" ;;
         resume) flags=" --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
-        run) flags="--bundle --console-socket --pidfd-socket --detach --keep --pid-file --no-subreaper --no-pivot --no-new-keyring --preserve-fds --help" ;;
+        run) flags="--bundle --console-socket --pidfd-socket --detach --keep --pid-file --no-subreaper --no-pivot --no-new-keyring --preserve-fds --trace --help" ;;
         spec) flags="--bundle --rootless --help" ;;
-        start) flags=" --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
+        start) flags="--trace --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         state) flags=" --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
+        trace) flags="--svg --help" ;;
         update) flags="--resources --blkio-weight --cpu-period --cpu-quota --cpu-burst --cpu-share --cpu-rt-period --cpu-rt-runtime --cpuset-cpus --cpuset-mems --memory --cpu-idle --memory-reservation --memory-swap --pids-limit --l3-cache-schema --mem-bw-schema --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         features) flags=" --help" ;;
     esac

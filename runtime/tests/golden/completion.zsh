@@ -6,6 +6,7 @@ _plimsoll_ids() {
 _plimsoll() {
     local -a commands
     commands=(
+        'check:tell every problem of a bundle at once'
         'checkpoint:save a running container to disk with CRIU'
         'create:create a container'
         'delete:delete everything that a stopped container holds'
@@ -22,12 +23,13 @@ _plimsoll() {
         'spec:write a config.json to start from'
         'start:run the program of a created container'
         'state:print the state of a container'
+        'trace:draw what --trace has written'
         'update:change the limits of a container'
         'features:print what this runtime can do, as JSON'
     )
     _arguments -C \
         '--root[where the state of containers is kept (default\: /run/plimsoll)]:directory:_files -/' \
-        '--log[append errors and warnings to FILE (default\: standard error)]:file:_files' \
+        '--log[append errors and warnings to FILE, or journald\:NAME or syslog\:NAME (default\: standard error)]:file:_files' \
         '--log-format[format of the log (default\: text)]:choice:(text json)' \
         '--log-level[how much to log (default\: warning)]:choice:(error warning info debug)' \
         '--debug[log everything, as --log-level debug does]' \
@@ -37,6 +39,13 @@ _plimsoll() {
         '1:command:{_describe command commands}' \
         '*::argument:->arguments'
     case $words[1] in
+        check)
+        _arguments \
+        '-b[the bundle'\''s directory (default\: the current one)]:directory:_files -/' \
+        '--bundle[the bundle'\''s directory (default\: the current one)]:directory:_files -/' \
+        '--json[print an array of objects with concern, pointer and message]' \
+        '--facts[check for the host that this file describes (plimsoll plan --show-facts)]:file:_files' \
+        '1: :' '*:argument:_files' ;;
         checkpoint)
         _arguments \
         '--image-path[where to save the images (default\: ./checkpoint)]:directory:_files -/' \
@@ -68,11 +77,14 @@ _plimsoll() {
         '--no-pivot[no pivot_root(2)\: for a root filesystem on a ramdisk]' \
         '--no-new-keyring[keep the caller'\''s session keyring]' \
         '--preserve-fds[pass on N descriptors, from 3 on ($LISTEN_FDS come first)]:value: ' \
+        '--trace[write a trace of what takes how long, for Perfetto or `plimsoll trace`]:file:_files' \
         '1: :' '*:argument:_files' ;;
         delete)
         _arguments \
         '-f[kill the container first (SIGKILL); no error if there is none]' \
         '--force[kill the container first (SIGKILL); no error if there is none]' \
+        '-r[the id is a regular expression (POSIX, extended)\: delete every container that matches]' \
+        '--regex[the id is a regular expression (POSIX, extended)\: delete every container that matches]' \
         '1:container:_plimsoll_ids' '*:argument:_files' ;;
         events)
         _arguments \
@@ -105,6 +117,7 @@ _plimsoll() {
         '--preserve-fds[pass on N descriptors, from 3 on ($LISTEN_FDS come first)]:value: ' \
         '*--cgroup[run in a cgroup below the container'\''s own]:value: ' \
         '--ignore-paused[also in a paused container]' \
+        '--trace[write a trace of what takes how long, for Perfetto or `plimsoll trace`]:file:_files' \
         '1:container:_plimsoll_ids' '*:argument:_files' ;;
         kill)
         _arguments \
@@ -184,6 +197,7 @@ _plimsoll() {
         '--no-pivot[no pivot_root(2)\: for a root filesystem on a ramdisk]' \
         '--no-new-keyring[keep the caller'\''s session keyring]' \
         '--preserve-fds[pass on N descriptors, from 3 on ($LISTEN_FDS come first)]:value: ' \
+        '--trace[write a trace of what takes how long, for Perfetto or `plimsoll trace`]:file:_files' \
         '1: :' '*:argument:_files' ;;
         spec)
         _arguments \
@@ -193,10 +207,15 @@ _plimsoll() {
         '1: :' '*:argument:_files' ;;
         start)
         _arguments \
+        '--trace[write a trace of what takes how long, for Perfetto or `plimsoll trace`]:file:_files' \
         '1:container:_plimsoll_ids' '*:argument:_files' ;;
         state)
         _arguments \
         '1:container:_plimsoll_ids' '*:argument:_files' ;;
+        trace)
+        _arguments \
+        '--svg[draw a timeline instead of printing a table]:file:_files' \
+        '1: :' '*:argument:_files' ;;
         update)
         _arguments \
         '-r[read them from a JSON file, or from standard input (-)]:file:_files' \
