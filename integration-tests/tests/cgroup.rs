@@ -414,6 +414,8 @@ fn a_paused_container_uses_no_processor() {
         false => container.cgroup_file("cpuacct", "cpuacct.usage").parse().expect("a number"),
     };
     container.call(&["pause", &container.id]).ok();
+    // crun does not wait until it is.
+    std::thread::sleep(Duration::from_millis(100));
     let paused = usage();
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(usage(), paused);
