@@ -190,6 +190,15 @@ impl Container {
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}")).trim_end().to_owned()
     }
 
+    /// What files of its cgroup hold: (controller, file, content) on cgroup v1, (file, content) on v2.
+    #[track_caller]
+    pub fn assert_settings(&self, v1: &[(&str, &str, &str)], v2: &[(&str, &str)]) {
+        let v2: Vec<_> = v2.iter().map(|(file, expected)| ("", *file, *expected)).collect();
+        for (controller, file, expected) in if cgroup::is_v2() { &v2 } else { v1 } {
+            assert_eq!(self.cgroup_file(controller, file), *expected, "{controller}/{file}");
+        }
+    }
+
     // What an engine calls.
 
     /// `RUNTIME --root … args`

@@ -45,7 +45,9 @@ pub(super) fn lines(context: &Context) -> Result<Vec<Line>> {
         let node = Node { path: path.into(), kind: CHARACTER, major, minor, mode: 0o666, uid: 0, gid: 0 };
         lines.push(line(context, node, Origin::DEFAULT.to_owned())?);
     }
-    for (index, (device, path)) in listed.iter().zip(paths).enumerate() {
+    // The link takes the place of a `/dev/ptmx` that is listed.
+    let nodes = listed.iter().zip(paths).enumerate().filter(|(_, (_, path))| path != Path::new("/dev/ptmx"));
+    for (index, (device, path)) in nodes {
         let origin = format!("/linux/devices/{index}");
         lines.push(line(context, node(device, path, &origin)?, origin)?);
     }
@@ -101,6 +103,15 @@ fn line(context: &Context, node: Node, origin: String) -> Result<Line> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_ptmx_that_is_listed_is_the_link() {
+        crate::plan::tests::check(
+            r#"{"linux": {"devices": [{"path": "/dev/ptmx", "type": "c", "major": 5, "minor": 2}]}}"#,
+            "/linux/devices",
+            "",
+        );
+    }
+
     use crate::plan::tests::{DEFAULT_DEVICES, check, plan_of, refused, spec_of, text_of};
 
     #[test]

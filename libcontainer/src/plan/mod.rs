@@ -167,8 +167,11 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     let process = spec.process().as_ref();
     let mut lines = Vec::new();
 
-    // The group and its limits are there before the first process is.
-    lines.extend(cgroup.lines);
+    // The group and its limits are there before the first process is; but for one that leaves init no room to fork.
+    let entry = context.namespaces.enter(&context)?;
+    let forks = entry.iter().any(|line| matches!(line.action, Action::Init(InitStep::Fork { .. })));
+    let (tight, limits): (Vec<_>, Vec<_>) = cgroup.lines.into_iter().partition(|line| forks && is_one_process(line));
+    lines.extend(limits);
     lines.push(context.namespaces.clone_line(cgroup.into_cgroup, &cgroup.tasks));
 
     // Lowering it takes CAP_SYS_RESOURCE on the host; and whatever is killed from here on is killed as the container.
@@ -177,7 +180,8 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.push(cpu_affinity::all());
     // While single-threaded and still root on the host: writing `0` to `tasks` then waits for nobody.
     lines.extend(cgroup::join(&cgroup.tasks)?);
-    lines.extend(context.namespaces.enter(&context)?);
+    lines.extend(entry);
+    lines.extend(tight);
     lines.extend(process::keyring(options)?);
     if context.namespaces.is_new(namespaces::NETWORK) {
         lines.push(init(InitStep::SetLoopbackUp, context.namespaces.origin(namespaces::NETWORK)));
@@ -233,6 +237,11 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     }
     notify::disown(&mut lines, spec, &options.notify);
     Ok(Plan { lines, cgroups: cgroup.groups, intel_rdt: rdt.own })
+}
+
+/// A group may have a single process.
+fn is_one_process(line: &Line) -> bool {
+    matches!(&line.action, Action::Host(HostStep::WriteCgroup { file, value, .. }) if file.ends_with("pids.max") && value == "1")
 }
 
 /// The plan of `exec`: into the container, and from there on the lines of `create`.

@@ -322,4 +322,21 @@ mod tests {
             assert_eq!(entry(facts, listed, more), *expected, "\nfor {listed}");
         }
     }
+
+    #[test]
+    fn a_limit_of_one_process_comes_after_the_fork() {
+        let order = |limit: u32| {
+            let config = format!(
+                r#"{{"linux": {{"cgroupsPath": "/web", "resources": {{"pids": {{"limit": {limit}}}}}, {MAPS},
+                    "namespaces": [{{"type": "user"}}, {{"type": "pid"}}, {{"type": "mount"}}]}}}}"#
+            );
+            let plan = crate::plan::tests::plan_of(&crate::plan::tests::spec_of(&config));
+            let place = |step: &str, words: &str| {
+                plan.lines.iter().position(|line| line.step() == step && line.detail().contains(words)).unwrap()
+            };
+            place("write-cgroup", "pids.max") < place("fork", "")
+        };
+        assert!(order(2));
+        assert!(!order(1));
+    }
 }

@@ -24,6 +24,8 @@ mod resolve_program;
 mod run_hook;
 mod set_ids;
 mod symlink;
+#[cfg(test)]
+mod tests;
 mod write_sysctl;
 
 use crate::fault::{At, Result};

@@ -111,8 +111,10 @@ fn host(step: HostStep, origin: &str) -> Line {
 /// have children with controllers (runc does the same).
 fn groups(path: Option<&Path>, facts: &HostFacts, id: &str) -> Result<Vec<Group>> {
     let pure_v2 = facts.hierarchies.iter().all(|hierarchy| hierarchy.unified);
-    // An ordinary user who names no path gets groups where the host lets him make some, and needs none elsewhere.
-    let may = |hierarchy: &Hierarchy| path.is_some() || has_authority(facts) || hierarchy.writable;
+    // An ordinary user who names no path gets groups where the host lets him make some, and needs none elsewhere. Nor does
+    // anyone need one on the v2 side of a hybrid host, which is delegated by none who do so for v1 (runc makes none at all).
+    let asked = |hierarchy: &Hierarchy| path.is_some() && (pure_v2 || !hierarchy.unified);
+    let may = |hierarchy: &Hierarchy| asked(hierarchy) || has_authority(facts) || hierarchy.writable;
     let group = |hierarchy: &Hierarchy| {
         let below = match path {
             Some(path) if path.is_absolute() => PathBuf::new(),
