@@ -205,8 +205,6 @@ const MEMORY_POLICY_MODES: &[&str] = &[
 
 const MEMORY_POLICY_FLAGS: &[&str] = &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
 
-/// By number.
-
 #[cfg(test)]
 mod tests {
     use super::*;

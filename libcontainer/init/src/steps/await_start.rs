@@ -10,6 +10,9 @@ pub(super) fn run(init: &mut Init, slot: Slot) -> Result {
     let listener = init.slots.take(slot)?;
     // What lies on the masked paths is in place; a container that waits holds nothing that it does not need.
     init.covers = Covers::default();
+    // Nor is there anything left to hide: it has the container's rights and none of the host's handles, and `exec` by an
+    // ordinary user may only join a process that it may trace.
+    super::process::set_dumpable()?;
     sys::end_on_signals();
     sys::forget_stack();
     let starter = loop {

@@ -32,9 +32,14 @@ pub(super) fn set_cpu_affinity(mask: &[u8]) -> Result {
     }
 }
 
+const PR_SET_DUMPABLE: usize = 4;
+
 pub(super) fn set_undumpable() -> Result {
-    const PR_SET_DUMPABLE: usize = 4;
     sys::prctl(PR_SET_DUMPABLE, 0, 0).at(Call::Prctl).map(drop)
+}
+
+pub(super) fn set_dumpable() -> Result {
+    sys::prctl(PR_SET_DUMPABLE, 1, 0).at(Call::Prctl).map(drop)
 }
 
 pub(super) fn set_no_new_privs() -> Result {
