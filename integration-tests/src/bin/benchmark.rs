@@ -1,6 +1,7 @@
 //! plimsoll, runc, crun and the floor, interleaved on one bundle: a table of medians and ratios. Not a test.
 //!
-//! `benchmark [--rounds N] [--quick]`, as root. What is not installed is left out.
+//! `RUNTIME=path/to/plimsoll benchmark [--rounds N] [--quick]`, as root (`integration-tests/bench` builds and runs it). What
+//! is not installed is left out.
 #![allow(clippy::print_stdout, reason = "it prints a table")]
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::prctl::set_child_subreaper;
@@ -69,7 +70,8 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let runtimes: Vec<_> = ["plimsoll", "runc", "crun"].into_iter().filter_map(Runtime::find).collect();
+        let ours = std::env::var("RUNTIME").unwrap_or("plimsoll".to_owned());
+        let runtimes: Vec<_> = [&*ours, "runc", "crun"].into_iter().filter_map(Runtime::find).collect();
         let runtimes = runtimes.leak();
         let container = Container::of(runtimes.first().expect("a runtime").clone()).args(&["/bin/true"]);
         container.write_config();
