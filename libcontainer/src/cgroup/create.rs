@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 use super::directory::{Directory, Version};
 use crate::plan::cgroup::Group;
+use crate::plan::line::Tolerate;
 use crate::{Error, ErrorKind, Result};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
@@ -55,15 +56,32 @@ pub(crate) fn create(groups: &[Group]) -> Result<Created> {
     Ok(created)
 }
 
-/// Usually a cgroup v1 group is the only thing that is missing: then it is made, and that is all. A cpuset needs its
-/// parents' processors, a freezer could be below a frozen one, and v2 wants controllers enabled above.
+/// Usually a cgroup v1 group is the only thing that is missing: then it is made, and what its controller needs is done.
+/// v2 wants controllers enabled above.
 fn make_usual(group: &Group, made: &mut Vec<PathBuf>) -> Result<()> {
-    let plain = !group.unified && !group.controllers.iter().any(|name| matches!(&**name, "cpuset" | "freezer"));
-    if plain && rustix::fs::mkdir(&group.directory, Mode::from_raw_mode(0o755)).is_ok() {
-        made.push(group.directory.clone());
-        return Ok(());
+    let directory = &group.directory;
+    if group.unified || rustix::fs::mkdir(directory, Mode::from_raw_mode(0o755)).is_err() {
+        return make(directory, made);
     }
-    make(&group.directory, made)
+    made.push(directory.clone());
+    let has = |controller: &str| group.controllers.iter().any(|name| name == controller);
+    let settled = !has("cpuset") || inherit_cpuset_at_once(directory);
+    // Below a frozen group it is frozen from the beginning.
+    let settled =
+        settled && (!has("freezer") || read(directory, "freezer.state").is_some_and(|state| state == "THAWED"));
+    if settled { Ok(()) } else { make(directory, made) }
+}
+
+/// The parent's processors and memory nodes, if it has any itself.
+fn inherit_cpuset_at_once(directory: &Path) -> bool {
+    ["cpuset.cpus", "cpuset.mems"].into_iter().all(|file| {
+        let inherited = directory.parent().and_then(|parent| read(parent, file)).filter(|value| !value.is_empty());
+        inherited.is_some_and(|value| super::write(&directory.join(file), &value, &Tolerate::Nothing).is_ok())
+    })
+}
+
+fn read(directory: &Path, file: &str) -> Option<String> {
+    std::fs::read_to_string(directory.join(file)).ok().map(|text| text.trim_end().to_owned())
 }
 
 fn make(directory: &Path, made: &mut Vec<PathBuf>) -> Result<()> {

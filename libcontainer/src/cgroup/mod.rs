@@ -21,7 +21,7 @@ pub(crate) use device_program::attach_device_program;
 pub(crate) use freezer::{freeze, is_frozen, thaw};
 pub(crate) use kill::kill_all;
 pub(crate) use oom::{OomEvent, OomWatch, oom_report};
-pub(crate) use remove::remove;
+pub(crate) use remove::{remove, remove_empty};
 pub(crate) use stats::{Stats, stats};
 pub(crate) use update::update;
 
@@ -31,7 +31,8 @@ use crate::{Error, Result};
 use directory::Directory;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use std::path::Path;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a group may take to freeze or to become empty.
@@ -39,10 +40,38 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Writes `value` to a file of a group.
 pub(crate) fn write(file: &Path, value: &str, tolerate: &Tolerate) -> Result<()> {
-    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let written = rustix::fs::openat(CWD, file, flags, Mode::empty())
-        .map_err(|errno| ("openat", errno))
-        .and_then(|file| rustix::io::write(&file, value.as_bytes()).map(drop).map_err(|errno| ("write", errno)));
+    Writer::default().write(file, value, tolerate)
+}
+
+/// Writes to files of groups, and keeps the last one open: device rules are many writes to one file.
+#[derive(Debug, Default)]
+pub(crate) struct Writer(Option<(PathBuf, OwnedFd)>);
+
+impl Writer {
+    pub(crate) fn write(&mut self, file: &Path, value: &str, tolerate: &Tolerate) -> Result<()> {
+        settle(file, value, tolerate, self.try_write(file, value))
+    }
+
+    fn try_write(&mut self, file: &Path, value: &str) -> std::result::Result<(), (&'static str, Errno)> {
+        let open = match self.0.take() {
+            Some((last, open)) if last == file => open,
+            _ => {
+                let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                rustix::fs::openat(CWD, file, flags, Mode::empty()).map_err(|errno| ("openat", errno))?
+            }
+        };
+        let written = rustix::io::write(&open, value.as_bytes()).map(drop).map_err(|errno| ("write", errno));
+        self.0 = Some((file.to_owned(), open));
+        written
+    }
+}
+
+fn settle(
+    file: &Path,
+    value: &str,
+    tolerate: &Tolerate,
+    written: std::result::Result<(), (&'static str, Errno)>,
+) -> Result<()> {
     match (written, tolerate) {
         (Ok(()), _) | (Err((_, Errno::NOENT)), Tolerate::Missing) => Ok(()),
         (Err((_, Errno::NOENT)), Tolerate::Otherwise { file, value }) => write(file, value, &Tolerate::Nothing),

@@ -12,6 +12,11 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// Removes the groups if nobody is in them and nothing below them; `false` if some stay.
+pub(crate) fn remove_empty(groups: &[Group]) -> bool {
+    groups.iter().all(|group| matches!(rustix::fs::rmdir(&group.directory), Ok(()) | Err(Errno::NOENT)))
+}
+
 /// Removes the groups with all that the container has made below them. Waits for processes that are about to end;
 /// fails if one does not, and still removes the other groups. A group that is not there is fine.
 pub(crate) fn remove(groups: &[Group]) -> Result<()> {

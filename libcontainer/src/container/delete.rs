@@ -35,9 +35,17 @@ impl Container {
             // Somebody may have changed it since it was read.
             self.record = self.folder.read_record()?;
         }
-        self.end()?;
+        if !self.has_ended() {
+            self.end()?;
+        }
         let bundle = if self.record.has_poststop { self.bundle().ok() } else { None };
         self.destroy(bundle.as_ref().map(|bundle| bundle.spec()))
+    }
+
+    /// Whether there is nothing to end: with its pid 1 a namespace ends, and groups that can be removed hold nobody.
+    fn has_ended(&self) -> bool {
+        let dead = self.record.init.is_some_and(|init| !init.is_alive());
+        dead && self.record.private_pid_namespace && cgroup::remove_empty(&self.record.cgroups)
     }
 
     /// Ends every process and waits for it.

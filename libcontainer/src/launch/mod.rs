@@ -65,10 +65,11 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
             trace.line(number, &lines[number], begin, trace::now());
         }
     };
+    let mut files = cgroup::Writer::default();
     for (number, line) in lines[..clone].iter().enumerate() {
         log::debug!("host {line}");
         let begin = host.trace.map(|_| trace::now());
-        let played = before_clone(line).map_err(|error| error.at(line.origin.0.clone()));
+        let played = before_clone(line, &mut files).map_err(|error| error.at(line.origin.0.clone()));
         timed(number, begin);
         played?;
         host.made_cgroups |= matches!(line.action, Action::Host(HostStep::CreateCgroup { .. }));
@@ -91,13 +92,13 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
 }
 
 /// Lines that come before there is an init.
-fn before_clone(line: &Line) -> Result<()> {
+fn before_clone(line: &Line, files: &mut cgroup::Writer) -> Result<()> {
     let Action::Host(step) = &line.action else {
         return Err(Error::new(ErrorKind::System, "a line of init's before the clone"));
     };
     match step {
         HostStep::CreateCgroup { groups } => cgroup::create(groups).map(drop),
-        HostStep::WriteCgroup { file, value, tolerate } => cgroup::write(file, value, tolerate),
+        HostStep::WriteCgroup { file, value, tolerate } => files.write(file, value, tolerate),
         HostStep::AttachDeviceProgram { directory, program } => cgroup::attach_device_program(directory, program),
         HostStep::ChownCgroup { directory, uid } => cgroup::chown(directory, *uid),
         _ => Err(Error::new(ErrorKind::System, "a line that needs init before the clone")),
@@ -296,7 +297,7 @@ impl Launch<'_, '_, '_> {
             HostStep::CreateCgroup { .. }
             | HostStep::WriteCgroup { .. }
             | HostStep::AttachDeviceProgram { .. }
-            | HostStep::ChownCgroup { .. } => before_clone(line).map(|()| None),
+            | HostStep::ChownCgroup { .. } => before_clone(line, &mut cgroup::Writer::default()).map(|()| None),
             HostStep::MakeRdtClass { directory, schemata, shared } => {
                 if intel_rdt::make_class(directory, *shared, schemata)? {
                     self.made_rdt.insert(0, directory.clone());

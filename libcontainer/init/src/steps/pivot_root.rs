@@ -1,5 +1,4 @@
 //! The root filesystem becomes `/`.
-use super::propagation;
 use crate::fault::{At, Fault, Result};
 use crate::{Init, root, sys};
 use rustix::fd::AsFd;
@@ -7,19 +6,12 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::UnmountFlags;
 use step::Call;
 
-const MS_SLAVE_REC: u32 = 0x8_0000 | 0x4000;
-
 /// `pivot_root(".", ".")`: the old root ends up mounted over the new one, at the same place, from where it is
 /// let go (pivot_root(2), "Notes"). No directory for it has to exist in the image.
 pub(super) fn pivot(init: &mut Init) -> Result {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let old = rustix::fs::openat(CWD, c"/", flags, Mode::empty()).at(Call::Open)?;
     rustix::process::fchdir(init.root()?).at(Call::Chdir)?;
     rustix::process::pivot_root(c".", c".").at(Call::PivotRoot)?;
-    // Letting go of the old root must not reach the host through a shared mount.
-    let flags = propagation::recursive_flag(MS_SLAVE_REC) | sys::AT_EMPTY_PATH;
-    sys::mount_setattr(old.as_fd(), c"", flags, &propagation::attr(MS_SLAVE_REC)).at(Call::MountSetattr)?;
-    drop(old);
+    // Nothing in this tree is shared with the host (`SetRootPropagation` came first): letting go of the old root stays here.
     rustix::mount::unmount(c".", UnmountFlags::DETACH).at(Call::Umount)?;
     enter(init)
 }
