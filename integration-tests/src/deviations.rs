@@ -130,6 +130,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     (CRUN, "exec::a_controller_that_does_not_exist_is_refused", "takes paths only"),
     (CRUN, "exec::the_environment_is_the_containers_and_more", "only what its flags say"),
     (CRUN, "exec::without_a_flag_cwd_is_the_containers", "the root directory"),
+    (CRUN, "hooks::those_inside_have_a_timeout_as_well", "says so only sometimes"),
     (CRUN, "hooks::create_container_hooks_begin_in_the_root_filesystem", "they begin in the bundle"),
     (CRUN, "hooks::they_are_told_the_state", "`created` before it is"),
     (CRUN, "lifecycle::a_created_container_hears_sigterm", "the first process of a pid namespace ignores it"),
