@@ -41,9 +41,9 @@ pub struct CreateOptions {
     /// Written atomically, decimal, without a newline.
     pub pid_file: Option<PathBuf>,
     /// Unix socket that gets the console's master; needed exactly if `process.terminal` is set and nobody takes
-    /// [`Container::console`].
+    /// it.
     pub console_socket: Option<PathBuf>,
-    /// The caller takes the console's master itself ([`Container::take_console`]).
+    /// The caller takes the console's master itself ([`Child::take_console`]).
     pub own_console: bool,
     /// Unix socket that gets a pidfd of init.
     pub pidfd_socket: Option<PathBuf>,

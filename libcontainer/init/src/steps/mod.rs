@@ -1,4 +1,4 @@
-//! A file per step, or per family of steps. [`run`] is the only match that runs them.
+//! A file per step, or per family of steps. `run` is the only match that runs them.
 mod await_start;
 mod bind_mount;
 mod capabilities;
