@@ -47,13 +47,16 @@ pub(crate) struct Record {
     /// Signals to init end everything only if it is pid 1 of a namespace of its own.
     pub(crate) private_pid_namespace: bool,
     /// What `start` needs to know of config.json, so that it need not read it.
+    #[serde(default)]
     pub(crate) has_process: bool,
     #[serde(default)]
     pub(crate) has_poststart: bool,
     #[serde(default)]
     pub(crate) has_poststop: bool,
     /// What the plan was made with, and how many lines it had: to name the line of a failure after `create`.
+    #[serde(default)]
     pub(crate) planned: PlanOptions,
+    #[serde(default)]
     pub(crate) plan_lines: usize,
     /// Absent while the container is being made.
     #[serde(default)]
