@@ -17,7 +17,6 @@ mod list;
 mod log;
 mod man;
 mod pause;
-mod pending;
 mod plan;
 mod ps;
 mod regex;

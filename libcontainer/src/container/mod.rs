@@ -1,4 +1,5 @@
 //! The lifecycle: a file per operation.
+mod checkpoint;
 mod create;
 mod delete;
 mod events;
@@ -6,6 +7,7 @@ mod exec;
 mod kill;
 mod notify;
 mod pause;
+mod restore;
 mod start;
 mod state;
 mod time;
