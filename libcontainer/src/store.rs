@@ -63,6 +63,14 @@ pub(crate) struct Record {
     pub(crate) init: Option<ProcessId>,
 }
 
+impl Record {
+    /// What is in `file`.
+    pub(crate) fn parse(bytes: &[u8], file: &Path) -> Result<Record> {
+        serde_json::from_slice(bytes)
+            .map_err(|error| Error::new(ErrorKind::System, format!("read the state: {}: {error}", file.display())))
+    }
+}
+
 /// A process and nobody else: pids are used again, pairs with a start time are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProcessId {
@@ -327,9 +335,7 @@ impl Folder {
             Err(Errno::NOENT) => return Err(Error::new(ErrorKind::DoesNotExist, "container does not exist")),
             read => read.map_err(|errno| self.error("read the state", "read(state.json)", errno))?,
         };
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Error::new(ErrorKind::System, format!("read the state: {}: {error}", self.path.join(STATE).display()))
-        })
+        Record::parse(&bytes, &self.path.join(STATE))
     }
 
     pub(crate) fn write_record(&self, record: &Record) -> Result<()> {
