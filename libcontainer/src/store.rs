@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(crate) const STATE: &str = "state.json";
+/// What `mounts add` has put into the container.
+pub(crate) const MOUNTS: &str = "mounts";
 pub(crate) const CONFIG: &str = "config.json";
 /// A directory with the socket for sd_notify(3).
 pub(crate) const NOTIFY: &str = "notify";

@@ -4,6 +4,7 @@ mod delete;
 mod events;
 mod exec;
 mod kill;
+mod mounts;
 mod notify;
 mod pause;
 mod start;
