@@ -198,7 +198,15 @@ impl Store {
     pub(crate) fn make_folder(&self, id: &str) -> Result<Folder> {
         check_id(id)?;
         let path = self.root.join(id);
-        let fail = |errno| Error::system("make the container's folder", format!("mkdir({})", path.display()), errno);
+        let fail = |errno| {
+            let error = Error::system("make the container's folder", format!("mkdir({})", path.display()), errno);
+            // What an ordinary user without a login session runs into first.
+            if errno == Errno::ACCESS {
+                error.detail("hint: XDG_RUNTIME_DIR or --root names a store of your own")
+            } else {
+                error
+            }
+        };
         let mode = Mode::from_raw_mode(0o700);
         let made = match rustix::fs::mkdir(&path, mode) {
             Err(Errno::NOENT) => {
