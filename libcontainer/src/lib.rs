@@ -7,6 +7,8 @@ mod criu;
 mod error;
 mod facts;
 mod features;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod launch;
 mod plan;
 mod seccomp;
