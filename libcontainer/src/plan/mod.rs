@@ -259,6 +259,8 @@ pub(crate) fn mount_targets(bundle: &Path, spec: &Spec, facts: &HostFacts, optio
     lines.extend(root::prepare(&context)?);
     lines.extend(mounts.lines);
     lines.extend(devices::lines(&context)?);
+    // The host hears that it has come this far.
+    lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     Ok(Plan { lines, cgroups: Vec::new(), intel_rdt: Vec::new() })
 }
 
