@@ -1,7 +1,7 @@
 //! `checkpoint` and `restore`, with a real CRIU.
 use plimsoll_integration_tests::terminal::ConsoleSocket;
 use plimsoll_integration_tests::{Container, Output, cgroup, known_deviation, output, wait_until};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write, pipe};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -671,4 +671,45 @@ fn a_place_that_criu_would_misread_is_refused() {
     let saved = Saved::new(container.mount(mount).running());
     saved.checkpoint(&[]).fails("CRIU cannot be told of a path with a ']'");
     assert_eq!(saved.container.status(), "running");
+}
+
+#[test]
+fn the_root_filesystem_stays_read_only() {
+    if known_deviation() {
+        return;
+    }
+    let (saved, _) = packed();
+    let _streams = saved.restore();
+    let written = saved.container.exec(&["touch", "/etc/new"]);
+    assert!(written.status != 0 && written.stderr.contains("Read-only"), "{written:?}");
+}
+
+#[test]
+fn images_do_not_decide_what_processes_may_do_and_see() {
+    if known_deviation() {
+        return;
+    }
+    let (mut saved, _) = packed();
+    let fine = saved.container.config.clone();
+    let shm = |mounts: &[Value]| mounts.iter().position(|mount| mount["destination"] == "/dev/shm").expect("a mount");
+    let filter =
+        json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["reboot"], "action": "SCMP_ACT_ERRNO"}]});
+    let without_shm = {
+        let mut mounts = fine["mounts"].as_array().expect("an array").clone();
+        mounts.remove(shm(&mounts));
+        json!(mounts)
+    };
+    for (place, value, words) in [
+        ("/process/capabilities", json!({"bounding": ["CAP_KILL"]}), " has Cap"),
+        ("/linux/seccomp", filter, "/linux/seccomp: refusing"),
+        ("/linux/maskedPaths/-", json!("/proc/version"), "/linux/maskedPaths/10: refusing"),
+        ("/linux/readonlyPaths/-", json!("/dev"), "is not protected"),
+        ("/linux/namespaces/-", json!({"type": "cgroup"}), "its cgroup namespace is another"),
+        ("/mounts", without_shm, "where nothing is to be"),
+    ] {
+        saved.container = saved.container.set(place, value);
+        saved.restore_fails(words);
+        saved.container.config = fine.clone();
+    }
+    assert_eq!(count(&mut saved.restore(), 1), 2);
 }
