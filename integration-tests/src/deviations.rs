@@ -33,6 +33,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "they hear `stopped` at a restore",
     ),
     (RUNC, "checkpoint::images_do_not_decide_what_processes_may_do_and_see", "they do"),
+    (RUNC, "checkpoint::nor_in_which_namespaces_they_are", "they do"),
     (RUNC, "checkpoint::the_root_filesystem_stays_read_only", "not with CRIU before 4.2"),
     (RUNC, "checkpoint::images_are_plain_files", "lets CRIU follow links"),
     (
@@ -160,6 +161,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     (CRUN, "checkpoint::criu_writes_its_log_to_a_file_of_its_own", "Debian's is built without CRIU"),
     (CRUN, "checkpoint::hooks_run_when_the_namespaces_are_there_and_when_it_is_gone", "Debian's is built without CRIU"),
     (CRUN, "checkpoint::images_do_not_decide_what_processes_may_do_and_see", "Debian's is built without CRIU"),
+    (CRUN, "checkpoint::nor_in_which_namespaces_they_are", "Debian's is built without CRIU"),
     (CRUN, "checkpoint::the_root_filesystem_stays_read_only", "Debian's is built without CRIU"),
     (CRUN, "checkpoint::images_are_plain_files", "Debian's is built without CRIU"),
     (CRUN, "checkpoint::in_the_foreground_the_exit_status_is_the_containers", "Debian's is built without CRIU"),

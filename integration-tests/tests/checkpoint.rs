@@ -704,7 +704,6 @@ fn images_do_not_decide_what_processes_may_do_and_see() {
         ("/linux/seccomp", filter, "/linux/seccomp: refusing"),
         ("/linux/maskedPaths/-", json!("/proc/version"), "/linux/maskedPaths/10: refusing"),
         ("/linux/readonlyPaths/-", json!("/dev"), "is not protected"),
-        ("/linux/namespaces/-", json!({"type": "cgroup"}), "its cgroup namespace is another"),
         ("/mounts", without_shm, "where nothing is to be"),
     ] {
         saved.container = saved.container.set(place, value);
@@ -712,4 +711,18 @@ fn images_do_not_decide_what_processes_may_do_and_see() {
         saved.container.config = fine.clone();
     }
     assert_eq!(count(&mut saved.restore(), 1), 2);
+}
+
+#[test]
+fn nor_in_which_namespaces_they_are() {
+    if known_deviation() {
+        return;
+    }
+    let container = Saved::counter().container.without_namespace("uts").remove("/hostname");
+    let mut saved = Saved::new(container);
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.checkpoint(&[]).ok();
+    saved.container = saved.container.namespace("uts", None);
+    saved.restore_fails("its uts namespace is another");
 }
