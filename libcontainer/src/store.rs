@@ -10,7 +10,7 @@ use crate::container::{CgroupManager, Container, State};
 use crate::launch::{START_SOCKET, write_all};
 use crate::plan::PlanOptions;
 use crate::plan::cgroup::Group;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, sys};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -99,7 +99,7 @@ impl ProcessId {
 
     /// A pidfd of exactly this process; `None` if it has ended.
     pub(crate) fn open(self) -> Option<OwnedFd> {
-        let pid = rustix::process::Pid::from_raw(self.pid)?;
+        let pid = sys::pid(self.pid)?;
         let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;
         // Asked after the pidfd was opened: whoever has the number now is who the pidfd stands for.
         self.is_alive().then_some(pidfd)

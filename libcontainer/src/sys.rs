@@ -3,6 +3,7 @@
 
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::process::Pid;
 use std::ffi::{CStr, CString};
 use std::os::raw::{c_int, c_long};
 
@@ -256,6 +257,11 @@ pub(crate) fn is_inheritable(number: u32) -> Result<(), Errno> {
     // SAFETY: numbers only; asking about a closed descriptor is EBADF.
     let flags = check(unsafe { libc::syscall(libc::SYS_fcntl, number, libc::F_GETFD) })?;
     if flags & c_long::from(libc::FD_CLOEXEC) == 0 { Ok(()) } else { Err(Errno::BADF) }
+}
+
+/// A number that somebody has told or written down, if it can be a process's. To rustix a negative one is a mistake of ours.
+pub(crate) fn pid(number: i32) -> Option<Pid> {
+    Pid::from_raw(number.max(0))
 }
 
 /// `pidfd_send_signal(2)`.

@@ -24,7 +24,7 @@ use crate::{Error, ErrorKind, Result, sys};
 use entry::Entry;
 use oci_spec::runtime::Spec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
+use rustix::process::{PidfdFlags, WaitId, WaitIdOptions};
 use std::path::{Path, PathBuf};
 use step::{DESCRIPTORS, Step};
 
@@ -342,7 +342,7 @@ impl Launch<'_, '_, '_> {
     fn adopt(&mut self, pid: i32) -> Result<()> {
         reap(self.pidfd.as_fd());
         let fail = |errno| Error::system("hold on to init", format!("pidfd_open({pid})"), errno);
-        let number = Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH).map_err(fail)?;
+        let number = sys::pid(pid).ok_or(rustix::io::Errno::SRCH).map_err(fail)?;
         // It is our child and nobody has waited for it: the number cannot be another's.
         self.pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty()).map_err(fail)?;
         self.pid = pid;
