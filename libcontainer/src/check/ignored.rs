@@ -55,6 +55,7 @@ fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.values().all(is_nothing),
         _ => false,
     }
 }
