@@ -68,6 +68,14 @@ pub(crate) struct Record {
     pub(crate) init: Option<ProcessId>,
 }
 
+impl Record {
+    /// What is in `file`.
+    pub(crate) fn parse(bytes: &[u8], file: &Path) -> Result<Record> {
+        serde_json::from_slice(bytes)
+            .map_err(|error| Error::new(ErrorKind::System, format!("read the state: {}: {error}", file.display())))
+    }
+}
+
 /// A process and nobody else: pids are used again, pairs with a start time are not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProcessId {
@@ -193,7 +201,15 @@ impl Store {
     pub(crate) fn make_folder(&self, id: &str) -> Result<Folder> {
         check_id(id)?;
         let path = self.root.join(id);
-        let fail = |errno| Error::system("make the container's folder", format!("mkdir({})", path.display()), errno);
+        let fail = |errno| {
+            let error = Error::system("make the container's folder", format!("mkdir({})", path.display()), errno);
+            // What an ordinary user without a login session runs into first.
+            if errno == Errno::ACCESS {
+                error.detail("hint: XDG_RUNTIME_DIR or --root names a store of your own")
+            } else {
+                error
+            }
+        };
         let mode = Mode::from_raw_mode(0o700);
         let made = match rustix::fs::mkdir(&path, mode) {
             Err(Errno::NOENT) => {
@@ -332,9 +348,7 @@ impl Folder {
             Err(Errno::NOENT) => return Err(Error::new(ErrorKind::DoesNotExist, "container does not exist")),
             read => read.map_err(|errno| self.error("read the state", "read(state.json)", errno))?,
         };
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Error::new(ErrorKind::System, format!("read the state: {}: {error}", self.path.join(STATE).display()))
-        })
+        Record::parse(&bytes, &self.path.join(STATE))
     }
 
     pub(crate) fn write_record(&self, record: &Record) -> Result<()> {

@@ -14,6 +14,8 @@ mod update;
 
 pub use events::{Event, Events, Stats};
 pub use notify::Notifications;
+#[cfg(any(test, fuzzing))]
+pub(crate) use state::for_hooks as state_for_hooks;
 
 use crate::store::{CONFIG, Folder, Record};
 use crate::{Bundle, Error, ErrorKind, Result};

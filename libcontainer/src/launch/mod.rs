@@ -388,7 +388,7 @@ pub(crate) fn reap(pidfd: BorrowedFd<'_>) {
 }
 
 /// Init's lines from `first` on, in the form in which it reads them. Adjacent lines of the host's are one to it.
-fn encode(lines: &[Line], first: usize) -> Result<Vec<u8>> {
+pub(crate) fn encode(lines: &[Line], first: usize) -> Result<Vec<u8>> {
     let fail = |error: postcard::Error| Error::new(ErrorKind::System, format!("write the plan: {error}"));
     let mut bytes = Vec::with_capacity(16 * 1024);
     let mut after_host = false;

@@ -212,7 +212,7 @@ impl Line {
         if let Some(slot) = slot {
             let _ = write!(detail, "{}→ fd:{slot}", if detail.is_empty() { "" } else { " " });
         }
-        (name, detail)
+        (name, visible(&detail))
     }
 }
 
@@ -242,7 +242,8 @@ impl Plan {
         let details = details.unwrap_or(0);
         let mut text = String::new();
         for (number, (line, (step, detail))) in words.iter().enumerate() {
-            let _ = writeln!(text, "{number:3}  {}  {step:steps$}  {detail:details$}  {}", line.actor(), line.origin);
+            let (actor, origin) = (line.actor(), visible(line.origin()));
+            let _ = writeln!(text, "{number:3}  {actor}  {step:steps$}  {detail:details$}  {origin}");
         }
         text
     }
@@ -573,6 +574,19 @@ fn limit(value: u64) -> String {
     if value == u64::MAX { "unlimited".to_owned() } else { value.to_string() }
 }
 
+/// What config.json says can neither forge a line nor command a terminal.
+fn visible(text: &str) -> String {
+    let is_unseen = |letter: char| letter.is_control() || ('\u{2028}'..='\u{202e}').contains(&letter);
+    let mut visible = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            _ if is_unseen(letter) => visible.extend(letter.escape_default()),
+            _ => visible.push(letter),
+        }
+    }
+    visible
+}
+
 /// As it is if that is one word.
 fn quoted(text: &str) -> String {
     let plain = |letter: char| !letter.is_whitespace() && !letter.is_control() && letter != '"';
@@ -666,4 +680,20 @@ fn bits(mask: &[u8]) -> String {
         bit += 1;
     }
     ranges.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::tests::{plan_of, spec_of, text_of};
+
+    #[test]
+    fn a_configuration_can_neither_forge_a_line_nor_command_a_terminal() {
+        let config = r#"{"mounts": [{"destination": "/a\n  9  init  exec", "type": "tmpfs", "options": ["x=\u001b[2J"]}],
+            "linux": {"sysctl": {"net.a\nb": "1"}, "namespaces": [{"type": "mount"}, {"type": "network"}]}}"#;
+        let plan = plan_of(&spec_of(config));
+        assert_eq!(text_of(&plan, "/mounts"), r"init mount tmpfs on /a\n  9  init  exec x=\u{1b}[2J");
+        let text = plan.to_text(true);
+        assert_eq!(text.lines().count(), plan.lines.len(), "{text}");
+        assert!(text.contains(r"/linux/sysctl/net.a\nb"), "{text}");
+    }
 }

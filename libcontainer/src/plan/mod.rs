@@ -13,6 +13,8 @@ mod hooks;
 mod hostname;
 mod id_mappings;
 mod intel_rdt;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod laws;
 pub(crate) mod line;
 mod masked_paths;
 mod memory_policy;
