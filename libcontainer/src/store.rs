@@ -43,6 +43,9 @@ pub(crate) struct Record {
     pub(crate) cgroup_manager: CgroupManager,
     #[serde(default)]
     pub(crate) cgroups: Vec<Group>,
+    /// Those of them that were there before: what is left of them at the end is not ours to remove.
+    #[serde(default)]
+    pub(crate) kept_cgroups: Vec<PathBuf>,
     /// Groups of resctrl to remove with the container.
     #[serde(default)]
     pub(crate) intel_rdt: Vec<PathBuf>,

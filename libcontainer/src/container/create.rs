@@ -46,6 +46,7 @@ impl Store {
             annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
             cgroup_manager: options.cgroup_manager,
             cgroups: plan.cgroups.clone(),
+            kept_cgroups: cgroup::existing(&plan.cgroups),
             intel_rdt: plan.intel_rdt.clone(),
             private_pid_namespace: has_private_pid_namespace(spec),
             has_process: spec.process().is_some(),

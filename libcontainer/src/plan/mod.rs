@@ -44,6 +44,8 @@ mod io_priority;
 
 pub(crate) use capabilities::{ALL as ALL_CAPABILITIES, NAMES as CAPABILITY_NAMES};
 pub(crate) use hooks::of as hooks_of;
+pub(crate) use id_mappings::of as id_mappings_of;
+pub(crate) use intel_rdt::class as rdt_class;
 pub use line::{Line, Origin};
 pub(crate) use notify::SOCKET as NOTIFY_SOCKET;
 pub(crate) use sysctl::path_of as sysctl_path;
