@@ -63,6 +63,13 @@ pub(crate) struct Record {
     pub(crate) planned: PlanOptions,
     #[serde(default)]
     pub(crate) plan_lines: usize,
+    /// What the standard streams were that the container was given (`pipe:[1234]`): its own may be others by now. None with a
+    /// terminal. At a restore they are taken for those that the images name.
+    #[serde(default)]
+    pub(crate) streams: Vec<String>,
+    /// CRIU, which has restored it, has put it into a time namespace that config.json does not ask for.
+    #[serde(default)]
+    pub(crate) time_namespace: bool,
     /// Absent while the container is being made.
     #[serde(default)]
     pub(crate) init: Option<ProcessId>,
@@ -269,6 +276,10 @@ pub(crate) struct Folder {
 impl Folder {
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Waits until nobody else makes or unmakes this container. Released when the folder is dropped.

@@ -286,3 +286,50 @@ pub(crate) fn set_extended_ack(socket: BorrowedFd<'_>) {
         unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_NETLINK, option, (&raw const on).cast(), 4) };
     }
 }
+
+/// How a helper program is to begin.
+#[derive(Debug, Default)]
+pub(crate) struct Helper {
+    /// Descriptors that it keeps, under the numbers that they have here. Nothing else above the standard streams is left open.
+    pub(crate) keep: Vec<OwnedFd>,
+    /// Files of cgroups into which it writes `0`, to join them: `tasks` (v1), `cgroup.procs` (v2).
+    pub(crate) join: Vec<OwnedFd>,
+}
+
+/// Makes `command` begin as `helper` says.
+pub(crate) fn prepare(command: &mut std::process::Command, helper: Helper) {
+    use std::os::unix::process::CommandExt;
+    let begin = move || {
+        let check = |result: c_long| match result {
+            0.. => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        };
+        // SAFETY (all calls): numbers of descriptors, strings with a NUL and a buffer of one byte, all owned by `helper`.
+        unsafe {
+            check(libc::syscall(libc::SYS_close_range, 3, c_int::MAX, libc::CLOSE_RANGE_CLOEXEC))?;
+            for kept in &helper.keep {
+                check(libc::fcntl(kept.as_raw_fd(), libc::F_SETFD, 0).into())?;
+            }
+            for group in &helper.join {
+                check(libc::write(group.as_raw_fd(), c"0".as_ptr().cast(), 1) as c_long)?;
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes system calls only: it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(begin) };
+}
+
+/// Gives this thread, and whom it starts, a mount namespace of its own: not the rest of the process.
+pub(crate) fn unshare_mounts() -> Result<(), Errno> {
+    // SAFETY: CLONE_NEWNS implies CLONE_FS, of which the other threads keep theirs; descriptors stay shared.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS | libc::CLONE_FS) }.into()).map(drop)
+}
+
+/// A second descriptor for one that the caller's caller has opened, close-on-exec.
+pub(crate) fn duplicate(number: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: numbers only; a closed descriptor is EBADF.
+    let copy = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) }.into())?;
+    // SAFETY: just made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(c_int::try_from(copy).unwrap_or(-1)) })
+}

@@ -6,7 +6,7 @@ mod failure;
 pub(crate) mod hooks;
 mod id_mappings;
 pub(crate) mod intel_rdt;
-mod net_devices;
+pub(crate) mod net_devices;
 mod note_mount;
 mod open_mount;
 mod seccomp_listener;
@@ -95,7 +95,7 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
 }
 
 /// Lines that come before there is an init.
-fn before_clone(line: &Line, files: &mut cgroup::Writer) -> Result<()> {
+pub(crate) fn before_clone(line: &Line, files: &mut cgroup::Writer) -> Result<()> {
     let Action::Host(step) = &line.action else {
         return Err(Error::new(ErrorKind::System, "a line of init's before the clone"));
     };
