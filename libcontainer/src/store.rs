@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(crate) const STATE: &str = "state.json";
+/// What `mounts add` has put into the container.
+pub(crate) const MOUNTS: &str = "mounts";
 pub(crate) const CONFIG: &str = "config.json";
 /// A directory with the socket for sd_notify(3).
 pub(crate) const NOTIFY: &str = "notify";
@@ -41,6 +43,9 @@ pub(crate) struct Record {
     pub(crate) cgroup_manager: CgroupManager,
     #[serde(default)]
     pub(crate) cgroups: Vec<Group>,
+    /// Those of them that were there before: what is left of them at the end is not ours to remove.
+    #[serde(default)]
+    pub(crate) kept_cgroups: Vec<PathBuf>,
     /// Groups of resctrl to remove with the container.
     #[serde(default)]
     pub(crate) intel_rdt: Vec<PathBuf>,
@@ -58,6 +63,13 @@ pub(crate) struct Record {
     pub(crate) planned: PlanOptions,
     #[serde(default)]
     pub(crate) plan_lines: usize,
+    /// What the standard streams were that the container was given (`pipe:[1234]`): its own may be others by now. None with a
+    /// terminal. At a restore they are taken for those that the images name.
+    #[serde(default)]
+    pub(crate) streams: Vec<String>,
+    /// CRIU, which has restored it, has put it into a time namespace that config.json does not ask for.
+    #[serde(default)]
+    pub(crate) time_namespace: bool,
     /// Absent while the container is being made.
     #[serde(default)]
     pub(crate) init: Option<ProcessId>,
@@ -196,7 +208,15 @@ impl Store {
     pub(crate) fn make_folder(&self, id: &str) -> Result<Folder> {
         check_id(id)?;
         let path = self.root.join(id);
-        let fail = |errno| Error::system("make the container's folder", format!("mkdir({})", path.display()), errno);
+        let fail = |errno| {
+            let error = Error::system("make the container's folder", format!("mkdir({})", path.display()), errno);
+            // What an ordinary user without a login session runs into first.
+            if errno == Errno::ACCESS {
+                error.detail("hint: XDG_RUNTIME_DIR or --root names a store of your own")
+            } else {
+                error
+            }
+        };
         let mode = Mode::from_raw_mode(0o700);
         let made = match rustix::fs::mkdir(&path, mode) {
             Err(Errno::NOENT) => {
@@ -256,6 +276,10 @@ pub(crate) struct Folder {
 impl Folder {
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Waits until nobody else makes or unmakes this container. Released when the folder is dropped.

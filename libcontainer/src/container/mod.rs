@@ -1,11 +1,14 @@
 //! The lifecycle: a file per operation.
+mod checkpoint;
 mod create;
 mod delete;
 mod events;
 mod exec;
 mod kill;
+mod mounts;
 mod notify;
 mod pause;
+mod restore;
 mod start;
 mod state;
 mod time;

@@ -6,17 +6,20 @@ mod failure;
 pub(crate) mod hooks;
 mod id_mappings;
 pub(crate) mod intel_rdt;
-mod net_devices;
+pub(crate) mod net_devices;
+mod note_mount;
 mod open_mount;
 mod seccomp_listener;
 
 pub(crate) use channel::{Channel, Heard};
 pub(crate) use entry::{fd_path, write_all};
 pub(crate) use failure::explain;
+pub(crate) use id_mappings::helper as id_map_helper;
+pub(crate) use note_mount::{Note, notes};
 
 use crate::cgroup;
 use crate::plan::hooks_of;
-use crate::plan::line::{Action, HostStep, Line};
+use crate::plan::line::{self, Action, HostStep, Line};
 use crate::trace::{self, Trace};
 use crate::{Error, ErrorKind, Result, sys};
 use entry::Entry;
@@ -92,7 +95,7 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
 }
 
 /// Lines that come before there is an init.
-fn before_clone(line: &Line, files: &mut cgroup::Writer) -> Result<()> {
+pub(crate) fn before_clone(line: &Line, files: &mut cgroup::Writer) -> Result<()> {
     let Action::Host(step) = &line.action else {
         return Err(Error::new(ErrorKind::System, "a line of init's before the clone"));
     };
@@ -132,8 +135,13 @@ impl Launch<'_, '_, '_> {
         self.channel.send_plan(&encode(self.lines, next)?, self.traced_until(), &descriptors)?;
         drop(descriptors);
         let last = self.lines.iter().rposition(|line| matches!(line.action, Action::Host(_))).unwrap_or(0);
-        // A container waits for `start`; every other process goes on to its program, which closes the socket.
-        let waits = self.lines.iter().any(|line| matches!(line.action, Action::Init(Step::AwaitStart { .. })));
+        // A container waits for `start`, and some plans end without a program; every other process goes on to its own, which closes
+        // the socket.
+        let has = |step: fn(&line::InitStep) -> bool| {
+            self.lines.iter().any(|line| matches!(&line.action, Action::Init(found) if step(found)))
+        };
+        let waits =
+            has(|step| matches!(step, Step::AwaitStart { .. })) || !has(|step| matches!(step, Step::Exec { .. }));
         let forks = self.lines.iter().position(|line| matches!(line.action, Action::Init(Step::Fork { .. })));
         let mut forked = false;
         let mut waiting = None;
@@ -266,6 +274,13 @@ impl Launch<'_, '_, '_> {
                 let lost = || Error::new(ErrorKind::System, "init sent no mount");
                 open_mount::id_map(self.host.state, rider.take().ok_or_else(lost)?, id_map).map(Some)
             }
+            HostStep::NoteMount { destination } => {
+                let lost = || Error::new(ErrorKind::System, "init sent no mount");
+                let mount = rider.take().ok_or_else(lost)?;
+                note_mount::note(self.host.state, destination, mount.as_fd())?;
+                Ok(Some(mount))
+            }
+            HostStep::Meet => Ok(None),
             HostStep::RunHook { kind, index } => {
                 let hook = hooks_of(self.host.spec, *kind).get(*index);
                 let state = (self.host.describe)("creating", self.pid);

@@ -68,6 +68,10 @@ pub(crate) enum HostStep {
     OpenMount { source: PathBuf, recursive: bool, shared: bool, id_map: Option<IdMappedMount> },
     /// Id-map the detached mount that init has opened and hand it back: fills a slot.
     IdMapMount { id_map: IdMappedMount },
+    /// Write to the store which mount is about to be attached at `destination`, and hand it back: fills a slot.
+    NoteMount { destination: PathBuf },
+    /// Nothing: init has come this far, and its plan ends here.
+    Meet,
     /// Move a network device into the container's network namespace.
     MoveNetDevice { name: String, new_name: String },
     /// Make a class of service in resctrl with these schemata. A shared one may be there, if it has them.
@@ -187,6 +191,7 @@ impl Line {
             HostStep::OpenProcess
                 | HostStep::OpenMount { .. }
                 | HostStep::IdMapMount { .. }
+                | HostStep::NoteMount { .. }
                 | HostStep::SendState { .. }
                 | HostStep::ListenForStart
         )
@@ -316,6 +321,8 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             let recursively = if id_map.recursive { "recursively " } else { "" };
             ("id-map-mount", format!("{recursively}{}", id_map_of(id_map)))
         }
+        HostStep::NoteMount { destination } => ("note-mount", destination.display().to_string()),
+        HostStep::Meet => ("meet", String::new()),
         HostStep::MoveNetDevice { name, new_name } if name == new_name => ("move-net-device", name.clone()),
         HostStep::MoveNetDevice { name, new_name } => ("move-net-device", format!("{name} as {new_name}")),
         HostStep::MakeRdtClass { directory, schemata, shared } => {
@@ -400,6 +407,15 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         OpenSource { path, recursive } => {
             ("open-source", format!("{path}{}", if *recursive { " recursive" } else { "" }))
         }
+        MakeMount { fstype, target, options, copy_up, .. } => {
+            let mut detail = format!("{fstype} for {target}");
+            push(&mut detail, &strings(options).join(","));
+            push(&mut detail, if *copy_up { "tmpcopyup" } else { "" });
+            ("make-mount", detail)
+        }
+        ShowMount { slot } => ("show-mount", format!("fd:{slot}")),
+        FindMount { target, mount } => ("find-mount", format!("{target} {mount:#x}")),
+        Unmount { target, mount } => ("unmount", format!("{target} {mount:#x}")),
         Remount { target, attributes, options } => {
             let mut detail = target.to_string();
             push(&mut detail, &attribute_names(*attributes));

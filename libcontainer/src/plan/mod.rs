@@ -9,6 +9,7 @@ mod capabilities;
 pub(crate) mod cgroup;
 mod cpu_affinity;
 mod devices;
+mod external;
 mod hooks;
 mod hostname;
 mod id_mappings;
@@ -43,18 +44,22 @@ mod user;
 mod io_priority;
 
 pub(crate) use capabilities::{ALL as ALL_CAPABILITIES, NAMES as CAPABILITY_NAMES};
+pub(crate) use external::ExternalMount;
 pub(crate) use hooks::of as hooks_of;
+pub(crate) use id_mappings::of as id_mappings_of;
+pub(crate) use intel_rdt::class as rdt_class;
 pub use line::{Line, Origin};
+pub(crate) use namespaces::asked as asked_namespace;
 pub(crate) use notify::SOCKET as NOTIFY_SOCKET;
 pub(crate) use sysctl::path_of as sysctl_path;
 
 use crate::container::CgroupManager;
 use crate::facts::HostFacts;
-use crate::{Bundle, Error, Result, validate};
+use crate::{Bundle, Error, ErrorKind, Result, validate};
 use capabilities::Granted;
 use line::{Action, HostStep, InitStep, ZString};
 use namespaces::Namespaces;
-use oci_spec::runtime::{Linux, Process, Spec};
+use oci_spec::runtime::{Linux, Mount, Process, Spec};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use step::Slot;
@@ -112,6 +117,8 @@ pub(crate) struct ExecPlanOptions {
     pub(crate) into_cgroup: Option<PathBuf>,
     /// So many descriptors from 3 on stay open in the process.
     pub(crate) preserve_fds: u32,
+    /// The container is in a time namespace that config.json does not ask for: that of CRIU, which has restored it.
+    pub(crate) time_namespace: bool,
 }
 
 impl Plan {
@@ -127,6 +134,7 @@ impl Plan {
             tasks: cgroup.tasks,
             into_cgroup: cgroup.into_cgroup,
             preserve_fds: options.preserve_fds,
+            time_namespace: false,
         };
         exec(bundle.spec(), process, facts, &options)
     }
@@ -241,6 +249,21 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     Ok(Plan { lines, cgroups: cgroup.groups, intel_rdt: rdt.own })
 }
 
+/// The plan that makes in the root filesystem what the mounts of `create` need, and mounts them for nobody: CRIU, which restores
+/// a container's mounts, wants their targets to be there. The process ends with the last line.
+pub(crate) fn mount_targets(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
+    let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
+    let cgroup = cgroup::plan(spec, &options.cgroup_facts(facts), &options.id, options.cgroup_manager)?;
+    let mut slots = Slots::after(&[])?;
+    let mounts = mounts::plan(&context, &cgroup, &mut slots)?;
+    let mut lines = vec![context.namespaces.clone_line(None, &[])];
+    lines.extend(context.namespaces.enter(&context)?);
+    lines.extend(root::prepare(&context)?);
+    lines.extend(mounts.lines);
+    lines.extend(devices::lines(&context)?);
+    Ok(Plan { lines, cgroups: Vec::new(), intel_rdt: Vec::new() })
+}
+
 /// A group may have a single process.
 fn is_one_process(line: &Line) -> bool {
     matches!(&line.action, Action::Host(HostStep::WriteCgroup { file, value, .. }) if file.ends_with("pids.max") && value == "1")
@@ -250,7 +273,10 @@ fn is_one_process(line: &Line) -> bool {
 pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &ExecPlanOptions) -> Result<Plan> {
     let process = &process::inherit(process, spec);
     validate::process(process)?;
-    let namespaces = Namespaces::of(spec);
+    let mut namespaces = Namespaces::of(spec);
+    if options.time_namespace {
+        namespaces.add(namespaces::TIME);
+    }
     let mut slots = Slots::after(&options.tasks)?;
     let (into_cgroup, tasks) = (options.into_cgroup.clone(), options.tasks.clone());
     let mut lines = vec![host(HostStep::Clone { namespaces: 0, into_cgroup, tasks }, Origin::LIFECYCLE)];
@@ -270,6 +296,61 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);
     Ok(Plan { lines, cgroups: Vec::new(), intel_rdt: Vec::new() })
+}
+
+/// The plan of `mounts add`: into the container's namespaces, and there the lines that its own mounts have. Of the pid namespace
+/// only where a procfs needs it: nobody in the container sees this init otherwise. It is in no group of the container's either.
+pub(crate) fn add_mounts(bundle: &Path, spec: &Spec, mounts: Vec<Mount>, facts: &HostFacts) -> Result<Plan> {
+    let needs_pid = mounts.iter().any(|mount| mount.typ().as_deref() == Some("proc"));
+    validate::mounts(&mounts, "")?;
+    let mut with = spec.clone();
+    with.set_mounts(Some(mounts));
+    let options = &PlanOptions::default();
+    let context = Context { bundle, spec: &with, facts, options, namespaces: Namespaces::of(&with) };
+    let not = if needs_pid { 0 } else { namespaces::PID };
+    let mut slots = Slots::after(&[])?;
+    let mut lines = enter_to_mount(&context, not, &mut slots)?;
+    lines.extend(mounts::add(&context, &mut slots)?);
+    lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
+    Ok(Plan { lines, cgroups: Vec::new(), intel_rdt: Vec::new() })
+}
+
+/// The plan of `mounts remove`: first all of them are looked for, so that a mistake costs nothing.
+pub(crate) fn remove_mounts(bundle: &Path, spec: &Spec, mounts: &[(PathBuf, u64)], facts: &HostFacts) -> Result<Plan> {
+    let options = &PlanOptions::default();
+    let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
+    let mut lines = enter_to_mount(&context, namespaces::PID, &mut Slots::after(&[])?)?;
+    for (index, (target, mount)) in mounts.iter().enumerate() {
+        let origin = format!("/{index}/destination");
+        lines.push(init(InitStep::FindMount { target: z(target, &origin)?, mount: *mount }, origin));
+    }
+    // The last first: it may lie below another.
+    for (index, (target, mount)) in mounts.iter().enumerate().rev() {
+        let origin = format!("/{index}/destination");
+        lines.push(init(InitStep::Unmount { target: z(target, &origin)?, mount: *mount }, origin));
+    }
+    lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
+    Ok(Plan { lines, cgroups: Vec::new(), intel_rdt: Vec::new() })
+}
+
+/// Where in the container a mount goes.
+pub(crate) fn mount_target(bundle: &Path, spec: &Spec, facts: &HostFacts, destination: &Path) -> PathBuf {
+    let options = &PlanOptions::default();
+    let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
+    mounts::target(&context, destination)
+}
+
+fn enter_to_mount(context: &Context, not: u32, slots: &mut Slots) -> Result<Vec<Line>> {
+    if !context.namespaces.has(namespaces::MOUNT) {
+        let message = "the container has no mount namespace of its own";
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    let mut lines =
+        vec![host(HostStep::Clone { namespaces: 0, into_cgroup: None, tasks: Vec::new() }, Origin::LIFECYCLE)];
+    let entry = context.namespaces.enter_container_but(not, context.spec, slots)?;
+    lines.extend(entry.opened);
+    lines.extend(entry.lines);
+    Ok(lines)
 }
 
 /// Who the process is and what it may do: the same for `create` and `exec`. Takes the `filter` if it has to be loaded here;
