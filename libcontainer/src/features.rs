@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 pub const OCI_VERSION: &str = "1.3.0";
 
 // What is not built yet says so here, once.
-const SYSTEMD: bool = false;
 const CHECKPOINT: bool = false;
 
 /// What `plimsoll features` prints (field order and names are the specification's).
@@ -107,7 +106,7 @@ impl Features {
             linux: Linux {
                 namespaces: &["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
                 capabilities: &crate::plan::CAPABILITY_NAMES,
-                cgroup: Cgroup { v1: true, v2: true, systemd: SYSTEMD, systemd_user: SYSTEMD, rdma: true },
+                cgroup: Cgroup { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
                 seccomp: Seccomp {
                     enabled: true,
                     actions: SECCOMP_ACTIONS,
@@ -128,10 +127,7 @@ impl Features {
                 ("org.opencontainers.runc.version", "1.5.0".to_owned()),
                 ("org.opencontainers.runc.checkpoint.enabled", CHECKPOINT.to_string()),
             ]),
-            potentially_unsafe_config_annotations: match SYSTEMD {
-                true => &["bundle", "org.systemd.property.", "org.criu.config"],
-                false => &["bundle", "org.criu.config"],
-            },
+            potentially_unsafe_config_annotations: &["bundle", "org.systemd.property.", "org.criu.config"],
         }
     }
 }

@@ -11,6 +11,7 @@ mod plan;
 mod seccomp;
 mod store;
 mod sys;
+mod systemd;
 mod trace;
 mod validate;
 
@@ -20,7 +21,7 @@ pub use container::{
     CgroupManager, Child, Container, CreateOptions, Event, Events, ExecOptions, Notifications, State, Stats, Status,
 };
 pub use error::{Error, ErrorKind, Result};
-pub use facts::{Hierarchy, HostFacts};
+pub use facts::{Hierarchy, HostFacts, Systemd};
 pub use features::{Features, OCI_VERSION};
 pub use oci_spec;
 pub use plan::{Line, Origin, Plan, PlanOptions};

@@ -9,7 +9,7 @@
 use crate::container::{CgroupManager, Container, State};
 use crate::launch::{START_SOCKET, write_all};
 use crate::plan::PlanOptions;
-use crate::plan::cgroup::Group;
+use crate::plan::cgroup::{Group, Unit};
 use crate::{Error, ErrorKind, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
@@ -41,6 +41,9 @@ pub(crate) struct Record {
     pub(crate) cgroup_manager: CgroupManager,
     #[serde(default)]
     pub(crate) cgroups: Vec<Group>,
+    /// The scope that the groups belong to, if systemd makes them.
+    #[serde(default)]
+    pub(crate) unit: Option<Unit>,
     /// Groups of resctrl to remove with the container.
     #[serde(default)]
     pub(crate) intel_rdt: Vec<PathBuf>,

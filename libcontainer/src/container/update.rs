@@ -1,8 +1,8 @@
 //! `update`: other limits for a container.
 use super::{Container, Status};
-use crate::plan::cgroup::merge;
+use crate::plan::cgroup::{Write, limits, merge};
 use crate::store::CONFIG;
-use crate::{Error, ErrorKind, Result, cgroup};
+use crate::{Error, ErrorKind, Result, cgroup, systemd};
 use oci_spec::runtime::LinuxResources;
 use serde_json::Value;
 
@@ -31,7 +31,12 @@ impl Container {
         let config = config.to_string().into_bytes();
         let bundle = crate::Bundle::from_parts(self.record.bundle.clone(), config)?;
         let merged = bundle.spec().linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
-        cgroup::update(&self.record.cgroups, &merged)?;
+        let groups = &self.record.cgroups;
+        let told = |writes: &[Write]| match &self.record.unit {
+            Some(unit) => systemd::Manager::of(unit.user).set_properties(unit, &limits(writes, groups)),
+            None => Ok(()),
+        };
+        cgroup::update(groups, &merged, told)?;
         self.folder.write(CONFIG, bundle.config_bytes())
     }
 

@@ -50,6 +50,7 @@ use crate::container::CgroupManager;
 use crate::facts::HostFacts;
 use crate::{Bundle, Error, Result, validate};
 use capabilities::Granted;
+use cgroup::ScopeLines;
 use line::{Action, HostStep, InitStep, ZString};
 use namespaces::Namespaces;
 use oci_spec::runtime::{Linux, Process, Spec};
@@ -63,6 +64,8 @@ pub struct Plan {
     pub(crate) lines: Vec<Line>,
     /// The container's groups, for the store. None for an `exec`.
     pub(crate) cgroups: Vec<cgroup::Group>,
+    /// The scope that they belong to, if systemd makes them.
+    pub(crate) unit: Option<cgroup::Unit>,
     /// Groups of resctrl that go with the container, for the store.
     pub(crate) intel_rdt: Vec<PathBuf>,
 }
@@ -173,6 +176,14 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     let (tight, limits): (Vec<_>, Vec<_>) = cgroup.lines.into_iter().partition(|line| forks && is_one_process(line));
     lines.extend(limits);
     lines.push(context.namespaces.clone_line(cgroup.into_cgroup, &cgroup.tasks));
+    // At once, as systemd takes its time; but a scope whose only process ends is no more, so not before the last fork.
+    let (unit, start, mut settled) = match cgroup.scope {
+        Some(ScopeLines { unit, start, settled }) => (Some(unit), Some(start), settled),
+        None => (None, None, Vec::new()),
+    };
+    settled.extend(context.namespaces.unshare_cgroup(options.cgroup_manager));
+    let (start, late_start) = if forks { (None, start) } else { (start, None) };
+    lines.extend(start);
 
     // Lowering it takes CAP_SYS_RESOURCE on the host; and whatever is killed from here on is killed as the container.
     lines.extend(oom_score_adj::lines(process));
@@ -182,6 +193,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(cgroup::join(&cgroup.tasks)?);
     lines.extend(entry);
     lines.extend(tight);
+    lines.extend(late_start);
     lines.extend(process::keyring(options)?);
     if context.namespaces.is_new(namespaces::NETWORK) {
         lines.push(init(InitStep::SetLoopbackUp, context.namespaces.origin(namespaces::NETWORK)));
@@ -191,7 +203,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(rdt.lines);
 
     lines.extend(root::prepare(&context)?);
-    lines.extend(mounts.lines);
+    lines.extend(mounts::once_settled(mounts.lines, settled));
     // After the mounts: /dev is usually one of them.
     lines.extend(devices::lines(&context)?);
     // Late: of what has failed before, no device is a victim. Virtual ones end with the namespace.
@@ -236,7 +248,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
         None => lines.extend(hooks),
     }
     notify::disown(&mut lines, spec, &options.notify);
-    Ok(Plan { lines, cgroups: cgroup.groups, intel_rdt: rdt.own })
+    Ok(Plan { lines, cgroups: cgroup.groups, unit, intel_rdt: rdt.own })
 }
 
 /// A group may have a single process.
@@ -267,7 +279,7 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.extend(identity(spec, process, facts, &capabilities, &mut filter)?);
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);
-    Ok(Plan { lines, cgroups: Vec::new(), intel_rdt: Vec::new() })
+    Ok(Plan { lines, cgroups: Vec::new(), unit: None, intel_rdt: Vec::new() })
 }
 
 /// Who the process is and what it may do: the same for `create` and `exec`. Takes the `filter` if it has to be loaded here;
