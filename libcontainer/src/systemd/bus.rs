@@ -97,11 +97,10 @@ pub(super) struct Bus {
     prelude: u32,
     to_send: Vec<u8>,
     received: Vec<u8>,
-    authenticated: bool,
 }
 
 impl Bus {
-    /// Connects to the first of these that anybody listens at. Nothing is sent yet.
+    /// Connects to the first of these that anybody listens at, and is let in.
     pub(super) fn connect(addresses: &[Address], errand: Errand) -> Result<Bus> {
         let mut last = None;
         for address in addresses {
@@ -110,8 +109,10 @@ impl Bus {
                     let address = address.clone();
                     // As libsystemd does: the peer asks the kernel who we are, whatever our uid is in a user namespace.
                     let to_send = b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n".to_vec();
-                    let mut bus =
-                        Bus { socket, address, errand, serial: 0, prelude: 0, to_send, received: Vec::new(), authenticated: false };
+                    let mut bus = Bus { socket, address, errand, serial: 0, prelude: 0, to_send, received: Vec::new() };
+                    // Not along with the first call: what systemd has read with these lines it forgets until more comes.
+                    bus.send()?;
+                    bus.hear_authentication()?;
                     if !bus.address.is_private {
                         bus.prelude = bus.call(BUS, "Hello", &Body::default());
                     }
@@ -166,11 +167,7 @@ impl Bus {
     /// The next message.
     pub(super) fn receive(&mut self) -> Result<Message> {
         loop {
-            if !self.authenticated {
-                self.authenticated = self.hear_authentication()?;
-            }
-            if self.authenticated
-                && let Some(length) = message::length(&self.received).map_err(|_| self.nonsense())?
+            if let Some(length) = message::length(&self.received).map_err(|_| self.nonsense())?
                 && self.received.len() >= length
             {
                 let bytes: Vec<u8> = self.received.drain(..length).collect();
@@ -199,20 +196,25 @@ impl Bus {
         }
     }
 
-    /// Whether the peer has let us in: `DATA` and `OK GUID`.
-    fn hear_authentication(&mut self) -> Result<bool> {
-        while let Some(end) = self.received.windows(2).position(|window| window == b"\r\n") {
-            let line: Vec<u8> = self.received.drain(..end + 2).collect();
-            if line.starts_with(b"OK ") {
-                return Ok(true);
-            }
-            if !line.starts_with(b"DATA") {
-                let words = String::from_utf8_lossy(&line).trim_end().to_owned();
-                return Err(self.error(format!("not let in ({words})")));
+    /// `DATA` and `OK GUID`.
+    fn hear_authentication(&mut self) -> Result<()> {
+        loop {
+            if let Some(end) = self.received.windows(2).position(|window| window == b"\r\n") {
+                let line: Vec<u8> = self.received.drain(..end + 2).collect();
+                if line.starts_with(b"OK ") {
+                    return Ok(());
+                }
+                if !line.starts_with(b"DATA") {
+                    let words = String::from_utf8_lossy(&line).trim_end().to_owned();
+                    return Err(self.error(format!("not let in ({words})")));
+                }
+            } else if self.received.len() > 1024 {
+                // No such line is longer than a GUID.
+                return Err(self.nonsense());
+            } else {
+                self.read()?;
             }
         }
-        // No such line is longer than a GUID.
-        if self.received.len() > 1024 { Err(self.nonsense()) } else { Ok(false) }
     }
 
     fn wait(&self, event: PollFlags, call: &str) -> Result<()> {

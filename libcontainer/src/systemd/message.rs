@@ -48,13 +48,6 @@ impl Body {
         self
     }
 
-    /// `au`
-    pub(super) fn pids(mut self, pid: u32) -> Body {
-        self.signature.push_str("au");
-        self.bytes.array(4, [pid], |bytes, pid| bytes.number(pid));
-        self
-    }
-
     /// `a(sv)`, and with a pid the property `PIDs`.
     pub(super) fn properties(mut self, properties: &[Property], pid: Option<u32>) -> Body {
         self.signature.push_str("a(sv)");

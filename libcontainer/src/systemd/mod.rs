@@ -1,7 +1,7 @@
 //! Talking to systemd (org.freedesktop.systemd1(5)): a scope for a container, its limits, its end.
 //!
-//! Everything for one errand goes out in one write, and every errand has a deadline: a manager that is busy, stopped or gone
-//! costs a container, not the engine that waits for us.
+//! Every errand has a connection and a deadline of its own: a manager that is busy, stopped or gone costs a container, not the
+//! engine that waits for us.
 #![forbid(unsafe_code)]
 mod bus;
 mod message;
