@@ -60,7 +60,8 @@ impl HostFacts {
             }),
             false => {
                 let own = read("/proc/1/cgroup").ok()?;
-                let kept = |(names, _): &(&str, &str)| if place.unified { names.is_empty() } else { *names == "name=systemd" };
+                let kept =
+                    |(names, _): &(&str, &str)| if place.unified { names.is_empty() } else { *names == "name=systemd" };
                 let (_, path) = parse_own(&own).find(kept)?;
                 path.strip_suffix("/init.scope").unwrap_or(path).to_owned()
             }

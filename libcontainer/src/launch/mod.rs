@@ -83,8 +83,18 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
     timed(clone, begin);
     // Init's end must be open nowhere else, or its death would not be heard.
     drop(entry);
-    let mut launch =
-        Launch { lines, host, channel, pid, pidfd, console: None, made_rdt: Vec::new(), starting: None, settled: false, since: 0 };
+    let mut launch = Launch {
+        lines,
+        host,
+        channel,
+        pid,
+        pidfd,
+        console: None,
+        made_rdt: Vec::new(),
+        starting: None,
+        settled: false,
+        since: 0,
+    };
     launch.run(clone + 1, descriptors)?;
     launch.settled = true;
     let Launch { pid, ref pidfd, ref mut console, .. } = launch;
@@ -310,6 +320,9 @@ impl Launch<'_, '_, '_> {
                 starting.ok_or_else(|| Error::new(ErrorKind::System, "no scope has been asked for"))?.wait()?;
                 self.host.made_cgroups = true;
                 cgroup::settle_in_scope(groups, self.pid).map(|()| None)
+            }
+            HostStep::AttachToScope { unit, below } => {
+                systemd::Manager::of(unit.user).attach(unit, below, self.pid).map(|()| None)
             }
             HostStep::MakeRdtClass { directory, schemata, shared } => {
                 if intel_rdt::make_class(directory, *shared, schemata)? {

@@ -60,6 +60,8 @@ pub(crate) enum HostStep {
     StartScope { unit: Unit, properties: Vec<Property> },
     /// Wait until it is there. Groups that systemd has not made (cgroup v1) are made, and init moved into them.
     AwaitScope { groups: Vec<Group> },
+    /// Let systemd move the process into a scope, or into the group at this path in it.
+    AttachToScope { unit: Unit, below: String },
     /// clone3(2) of init with these `CLONE_NEW*` flags; into the cgroup v2 directory if there is one. The
     /// `tasks` files of the cgroup v1 directories fill the first slots.
     Clone { namespaces: u32, into_cgroup: Option<PathBuf>, tasks: Vec<PathBuf> },
@@ -293,6 +295,7 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
         HostStep::AwaitScope { groups } => {
             ("await-scope", joined(groups.iter().map(|group| group.directory.display()), " "))
         }
+        HostStep::AttachToScope { unit, below } => ("attach-to-scope", format!("{} {below}", unit.name)),
         HostStep::Clone { namespaces, into_cgroup, tasks } => {
             let mut detail = namespace_names(*namespaces);
             if let Some(directory) = into_cgroup {

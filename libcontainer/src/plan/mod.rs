@@ -111,8 +111,28 @@ pub(crate) struct ExecPlanOptions {
     pub(crate) tasks: Vec<PathBuf>,
     /// cgroup v2: the group to be born in.
     pub(crate) into_cgroup: Option<PathBuf>,
+    /// A scope to be moved into instead, and the path of a group in it.
+    pub(crate) scope: Option<(cgroup::Unit, String)>,
     /// So many descriptors from 3 on stay open in the process.
     pub(crate) preserve_fds: u32,
+}
+
+impl ExecPlanOptions {
+    /// Takes the way through systemd where there is no other: whoever has not made a scope's group may not move into it from
+    /// outside of what both of them belong to.
+    pub(crate) fn go_through(&mut self, unit: Option<&cgroup::Unit>, groups: &[cgroup::Group], facts: &HostFacts) {
+        let (Some(unit), Some(systemd)) = (unit.filter(|unit| unit.user), &facts.systemd) else { return };
+        let own =
+            facts.hierarchies.iter().find(|hierarchy| hierarchy.unified).map(|hierarchy| Path::new(&hierarchy.own));
+        let scope = groups.iter().find(|group| group.unified);
+        let below =
+            self.into_cgroup.as_ref().zip(scope).and_then(|(into, scope)| into.strip_prefix(&scope.directory).ok());
+        if let Some((_, below)) = own.zip(below).filter(|(own, _)| !own.starts_with(&systemd.root)) {
+            let below = if below.as_os_str().is_empty() { String::new() } else { format!("/{}", below.display()) };
+            self.scope = Some((unit.clone(), below));
+            self.into_cgroup = None;
+        }
+    }
 }
 
 impl Plan {
@@ -124,12 +144,10 @@ impl Plan {
     /// The plan of `exec` for a process in a container of this bundle: what `plimsoll plan --exec` prints.
     pub fn exec(bundle: &Bundle, process: &Process, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
         let cgroup = cgroup::plan(bundle.spec(), &options.cgroup_facts(facts), &options.id, options.cgroup_manager)?;
-        let options = ExecPlanOptions {
-            tasks: cgroup.tasks,
-            into_cgroup: cgroup.into_cgroup,
-            preserve_fds: options.preserve_fds,
-        };
-        exec(bundle.spec(), process, facts, &options)
+        let (into_cgroup, tasks) = cgroup::entry(&cgroup.groups);
+        let mut planned = ExecPlanOptions { tasks, into_cgroup, scope: None, preserve_fds: options.preserve_fds };
+        planned.go_through(cgroup.scope.as_ref().map(|scope| &scope.unit), &cgroup.groups, facts);
+        exec(bundle.spec(), process, facts, &planned)
     }
 
     /// The lines, in order.
@@ -272,6 +290,9 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.extend(cgroup::join(&options.tasks)?);
     lines.extend(cpu_affinity::r#final(process)?);
     lines.extend(entry.lines);
+    if let Some((unit, below)) = options.scope.clone() {
+        lines.push(host(HostStep::AttachToScope { unit, below }, Origin::LIFECYCLE));
+    }
     lines.push(process::new_session());
     lines.extend(terminal::lines(Some(process), false)?);
     let capabilities = Granted::of(spec, process, facts);

@@ -75,11 +75,8 @@ impl Errand {
     }
 }
 
-const BUS: Object = Object {
-    destination: "org.freedesktop.DBus",
-    path: "/org/freedesktop/DBus",
-    interface: "org.freedesktop.DBus",
-};
+const BUS: Object =
+    Object { destination: "org.freedesktop.DBus", path: "/org/freedesktop/DBus", interface: "org.freedesktop.DBus" };
 pub(super) const SYSTEMD: Object = Object {
     destination: "org.freedesktop.systemd1",
     path: "/org/freedesktop/systemd1",

@@ -48,6 +48,13 @@ impl Body {
         self
     }
 
+    /// `au`
+    pub(super) fn pids(mut self, pid: u32) -> Body {
+        self.signature.push_str("au");
+        self.bytes.array(4, [pid], |bytes, pid| bytes.number(pid));
+        self
+    }
+
     /// `a(sv)`, and with a pid the property `PIDs`.
     pub(super) fn properties(mut self, properties: &[Property], pid: Option<u32>) -> Body {
         self.signature.push_str("a(sv)");
@@ -195,10 +202,20 @@ impl Writer {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message {
     /// To the call with this serial; what it returns, if that is a string or a path.
-    Reply { to: u32, value: String },
-    Failure { to: u32, name: String, words: String },
+    Reply {
+        to: u32,
+        value: String,
+    },
+    Failure {
+        to: u32,
+        name: String,
+        words: String,
+    },
     /// `JobRemoved` of `org.freedesktop.systemd1.Manager`.
-    JobRemoved { job: String, result: String },
+    JobRemoved {
+        job: String,
+        result: String,
+    },
     /// A signal that we have not asked for.
     Other,
 }
@@ -229,7 +246,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Message, Broken> {
     let mut reader = Reader { bytes, at: 12 };
     let end = usize::try_from(reader.number()?).map_err(|_| Broken)? + 16;
     let mut to = None;
-    let (mut name, mut member, mut interface, mut signature) = (String::new(), String::new(), String::new(), String::new());
+    let (mut name, mut member, mut interface, mut signature) =
+        (String::new(), String::new(), String::new(), String::new());
     while reader.at < end {
         reader.align(8);
         let field = reader.byte()?;
@@ -308,5 +326,73 @@ impl<'a> Reader<'a> {
         let text = self.take(length)?.to_vec();
         self.take(1)?;
         String::from_utf8(text).map_err(|_| Broken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The body of a call with one property.
+    fn bytes(value: Value) -> Vec<u8> {
+        Body::default().properties(&[Property { name: "Abc", value }], None).bytes.0
+    }
+
+    #[test]
+    fn every_type_of_value_is_written_as_the_protocol_says() {
+        // The length of the array, to a multiple of 8; name; signature; value.
+        let start = |length: u8, rest: &[u8]| [&[length, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0][..], b"Abc\0", rest].concat();
+        assert_eq!(bytes(Value::Bool(true)), start(16, b"\x01b\0\0\x01\0\0\0"));
+        assert_eq!(bytes(Value::Signed(-2)), start(16, b"\x01i\0\0\xfe\xff\xff\xff"));
+        assert_eq!(bytes(Value::Number(u64::MAX)), start(24, b"\x01t\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff"));
+        assert_eq!(bytes(Value::Text("xy".into())), start(19, b"\x01s\0\0\x02\0\0\0xy\0"));
+        assert_eq!(bytes(Value::Texts(vec!["x".into()])), start(22, b"\x02as\0\x06\0\0\0\x01\0\0\0x\0"));
+        assert_eq!(bytes(Value::Set(vec![5, 6])), start(18, b"\x02ay\0\x02\0\0\0\x05\x06"));
+        assert_eq!(
+            bytes(Value::Pairs(vec![("x".into(), "y".into())])),
+            start(38, b"\x05a(ss)\0\0\x0e\0\0\0\0\0\0\0\x01\0\0\0x\0\0\0\x01\0\0\0y\0")
+        );
+        assert_eq!(
+            bytes(Value::Rates(vec![("x".into(), 9)])),
+            start(40, b"\x05a(st)\0\0\x10\0\0\0\0\0\0\0\x01\0\0\0x\0\0\0\x09\0\0\0\0\0\0\0")
+        );
+    }
+
+    #[test]
+    fn the_pid_is_the_last_property() {
+        let body = Body::default().properties(&[], Some(258));
+        assert_eq!(body.bytes.0, b"\x18\0\0\0\0\0\0\0\x04\0\0\0PIDs\0\x02au\0\0\0\0\x04\0\0\0\x02\x01\0\0");
+        assert_eq!(body.signature, "a(sv)");
+    }
+
+    #[test]
+    fn a_call_is_laid_out_as_the_protocol_says() {
+        let to = Object { destination: "d.e", path: "/p", interface: "i.f" };
+        let expected = [
+            &b"l\x01\0\x01\x06\0\0\0\x07\0\0\0"[..],
+            b"\x47\0\0\0",
+            b"\x01\x01o\0\x02\0\0\0/p\0\0\0\0\0\0",
+            b"\x06\x01s\0\x03\0\0\0d.e\0\0\0\0\0",
+            b"\x02\x01s\0\x03\0\0\0i.f\0\0\0\0\0",
+            b"\x03\x01s\0\x01\0\0\0M\0\0\0\0\0\0\0",
+            b"\x08\x01g\0\x01s\0\0",
+            b"\x01\0\0\0u\0",
+        ];
+        assert_eq!(call(7, to, "M", &Body::default().text("u")), expected.concat());
+    }
+
+    #[test]
+    fn no_bytes_make_the_reader_panic() {
+        let to = Object { destination: "d.e", path: "/p", interface: "i.f" };
+        let whole = call(7, to, "M", &Body::default().text("u"));
+        assert_eq!(parse(&whole), Ok(Message::Other));
+        for end in 0..whole.len() {
+            let _ = (length(&whole[..end]), parse(&whole[..end]));
+            for byte in [0, 1, 0x7f, 0xff] {
+                let mut changed = whole.clone();
+                changed[end] = byte;
+                let _ = (length(&changed), parse(&changed));
+            }
+        }
     }
 }

@@ -6,8 +6,8 @@
 mod bus;
 mod message;
 
-use crate::plan::cgroup::{Property, Unit};
 use crate::Result;
+use crate::plan::cgroup::{Property, Unit};
 use bus::{Address, Bus, Errand, SYSTEMD};
 use message::{Body, Message};
 use std::path::PathBuf;
@@ -32,7 +32,11 @@ pub(crate) struct Manager {
 
 impl Manager {
     pub(crate) fn of(user: bool) -> Manager {
-        Manager { addresses: if user { user_addresses() } else { system_addresses() }, patience: PATIENCE, forgetting: FORGETTING }
+        Manager {
+            addresses: if user { user_addresses() } else { system_addresses() },
+            patience: PATIENCE,
+            forgetting: FORGETTING,
+        }
     }
 
     /// Somebody listens, or might.
@@ -46,14 +50,8 @@ impl Manager {
         let mut bus = Bus::connect(&self.addresses, errand)?;
         bus.listen(&unit.name);
         let pid = pid.unsigned_abs();
-        let mut starting = Starting {
-            bus,
-            unit: unit.name.clone(),
-            pid,
-            properties: properties.to_vec(),
-            call: 0,
-            has_reset: false,
-        };
+        let mut starting =
+            Starting { bus, unit: unit.name.clone(), pid, properties: properties.to_vec(), call: 0, has_reset: false };
         starting.ask()?;
         Ok(starting)
     }
@@ -78,14 +76,28 @@ impl Manager {
         }
     }
 
+    /// Moves `pid` into a scope, or into the group at `below` in it. Unlike its user, a user's systemd may move what is outside of
+    /// its own groups: it asks the system's.
+    pub(crate) fn attach(&self, unit: &Unit, below: &str, pid: i32) -> Result<()> {
+        let errand = Errand::new("AttachProcessesToUnit", &unit.name, self.patience);
+        let mut bus = Bus::connect(&self.addresses, errand)?;
+        let body = Body::default().text(&unit.name).text(below).pids(pid.unsigned_abs());
+        let attach = bus.call(SYSTEMD, "AttachProcessesToUnit", &body);
+        bus.send()?;
+        match wait_for_reply(&mut bus, attach)? {
+            Answer::Refused { name, words } => Err(bus.error(refusal(&name, &words))),
+            _ => Ok(()),
+        }
+    }
+
     /// Other limits, until the next boot.
     pub(crate) fn set_properties(&self, unit: &Unit, properties: &[Property]) -> Result<()> {
         let mut properties = properties.to_vec();
+        if properties.is_empty() {
+            return Ok(());
+        }
         let mut bus = Bus::connect(&self.addresses, Errand::new("SetUnitProperties", &unit.name, self.patience))?;
         loop {
-            if properties.is_empty() {
-                return Ok(());
-            }
             let body = Body::default().text(&unit.name).bool(true).properties(&properties, None);
             let set = bus.call(SYSTEMD, "SetUnitProperties", &body);
             bus.send()?;
@@ -143,7 +155,10 @@ impl Starting {
 /// What became of a call.
 enum Answer {
     Done,
-    Refused { name: String, words: String },
+    Refused {
+        name: String,
+        words: String,
+    },
     /// Its job had another result.
     NotDone(String),
 }
@@ -188,7 +203,13 @@ fn drop_unknown(properties: &mut Vec<Property>, words: &str) -> bool {
         words.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == property.name)
     };
     let before = properties.len();
-    properties.retain(|property| NEEDED.contains(&property.name) || !named(property));
+    properties.retain(|property| {
+        let drop = !NEEDED.contains(&property.name) && named(property);
+        if drop {
+            log::warn!("this systemd does not know {property}");
+        }
+        !drop
+    });
     properties.len() < before
 }
 

@@ -6,7 +6,9 @@
 //! are made of the writes for that reason: there is one place that knows what a limit is.
 #![forbid(unsafe_code)]
 use super::resources::{escape, writes};
-use super::{CgroupPlan, Group, ScopeLines, Write, clean, device_lines, devices, has_authority, host, mount_view, ownership};
+use super::{
+    CgroupPlan, Group, ScopeLines, Write, clean, device_lines, devices, has_authority, host, mount_view, ownership,
+};
 use crate::facts::Systemd;
 use crate::plan::line::{HostStep, Origin, Tolerate};
 use crate::{Error, ErrorKind, HostFacts, Result};
@@ -187,8 +189,7 @@ fn is_unit_byte(byte: u8) -> bool {
 
 /// As systemd-escape(1) does: an id may hold a `+`.
 fn escape_name(id: &str) -> String {
-    let escaped =
-        |byte: u8| if is_unit_byte(byte) { char::from(byte).to_string() } else { format!("\\x{byte:02x}") };
+    let escaped = |byte: u8| if is_unit_byte(byte) { char::from(byte).to_string() } else { format!("\\x{byte:02x}") };
     id.bytes().map(escaped).collect()
 }
 
@@ -213,9 +214,8 @@ fn groups(scope: &Scope, systemd: &Systemd, facts: &HostFacts) -> Vec<Group> {
     let has = |hierarchy: &&crate::facts::Hierarchy| {
         !systemd.user || hierarchy.unified || hierarchy.controllers.iter().any(|name| name == "name=systemd")
     };
-    let delegated = |controller: &&String| {
-        systemd.delegated.as_ref().is_none_or(|delegated| delegated.contains(controller))
-    };
+    let delegated =
+        |controller: &&String| systemd.delegated.as_ref().is_none_or(|delegated| delegated.contains(controller));
     let group = |hierarchy: &crate::facts::Hierarchy| Group {
         controllers: hierarchy.controllers.iter().filter(delegated).cloned().collect(),
         directory: hierarchy.mount.join(&below),
