@@ -9,7 +9,7 @@ use super::resources::{escape, writes};
 use super::{
     CgroupPlan, Group, ScopeLines, Write, clean, device_lines, devices, has_authority, host, mount_view, ownership,
 };
-use crate::facts::Systemd;
+use crate::facts::{Hierarchy, Systemd};
 use crate::plan::line::{HostStep, Origin, Tolerate};
 use crate::{Error, ErrorKind, HostFacts, Result};
 use oci_spec::runtime::Spec;
@@ -104,7 +104,7 @@ pub(super) fn plan(spec: &Spec, facts: &HostFacts, id: &str) -> Result<CgroupPla
     let scope = Scope::of(path, id, systemd)?;
     let groups = groups(&scope, systemd, facts);
     let writes = match resources {
-        Some(resources) => writes(resources, &groups)?,
+        Some(resources) => writes(resources, &groups).map_err(|error| not_delegated(error, systemd))?,
         None => Vec::new(),
     };
     let rules = resources.and_then(|resources| resources.devices().as_deref());
@@ -142,6 +142,17 @@ pub(super) fn plan(spec: &Spec, facts: &HostFacts, id: &str) -> Result<CgroupPla
     let mount_view = mount_view(facts, &groups);
     let scope = Some(ScopeLines { unit, start, settled });
     Ok(CgroupPlan { scope, groups, mount_view, ..CgroupPlan::default() })
+}
+
+/// Says who has to give what is missing.
+fn not_delegated(error: Error, systemd: &Systemd) -> Error {
+    match &systemd.delegated {
+        Some(delegated) if error.kind() == ErrorKind::Unsupported => {
+            let names = if delegated.is_empty() { "none".to_owned() } else { delegated.join(", ") };
+            error.detail(format!("to the user's systemd are delegated {names} (Delegate= of user@.service)"))
+        }
+        _ => error,
+    }
 }
 
 /// What `cgroupsPath` names: `slice:prefix:name`.
@@ -211,15 +222,17 @@ fn slice_path(slice: &str) -> Option<PathBuf> {
 fn groups(scope: &Scope, systemd: &Systemd, facts: &HostFacts) -> Vec<Group> {
     let slice = slice_path(&scope.slice).unwrap_or_default();
     let below = clean(Path::new(&systemd.root)).join(slice).join(&scope.name);
-    let has = |hierarchy: &&crate::facts::Hierarchy| {
+    let has = |hierarchy: &&Hierarchy| {
         !systemd.user || hierarchy.unified || hierarchy.controllers.iter().any(|name| name == "name=systemd")
     };
-    let delegated =
-        |controller: &&String| systemd.delegated.as_ref().is_none_or(|delegated| delegated.contains(controller));
-    let group = |hierarchy: &crate::facts::Hierarchy| Group {
-        controllers: hierarchy.controllers.iter().filter(delegated).cloned().collect(),
-        directory: hierarchy.mount.join(&below),
-        unified: hierarchy.unified,
+    let group = |hierarchy: &Hierarchy| {
+        let delegated = systemd.delegated.as_ref().filter(|_| hierarchy.unified);
+        let has = |name: &&String| delegated.is_none_or(|delegated| delegated.contains(name));
+        Group {
+            controllers: hierarchy.controllers.iter().filter(has).cloned().collect(),
+            directory: hierarchy.mount.join(&below),
+            unified: hierarchy.unified,
+        }
     };
     facts.hierarchies.iter().filter(has).map(group).collect()
 }
@@ -405,3 +418,6 @@ fn annotation(text: &str, kind: char, seconds: bool) -> Option<Value> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,10 @@
 //! What holds for every plan, tried on random configurations.
 use crate::Bundle;
-use crate::facts::{Hierarchy, HostFacts};
+use crate::container::CgroupManager;
+use crate::facts::{Hierarchy, HostFacts, Systemd};
 use crate::plan::line::{Action, HostStep, InitStep};
-use crate::plan::{ExecPlanOptions, Line, Plan, create, exec, tests::options};
+use crate::plan::namespaces::CGROUP;
+use crate::plan::{ExecPlanOptions, Line, Plan, PlanOptions, create, exec, tests};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -103,7 +105,7 @@ fn linux() -> impl Strategy<Value = Value> {
         ("timeOffsets", vec![json!({"boottime": {"secs": 5}, "monotonic": {"nanosecs": 5}})]),
         ("netDevices", vec![json!({"eth0": {}, "eth1": {"name": "x"}})]),
         ("seccomp", vec![seccomp("SCMP_ACT_ERRNO"), seccomp("SCMP_ACT_NOTIFY")]),
-        ("cgroupsPath", vec![json!("/a/b"), json!("a")]),
+        ("cgroupsPath", vec![json!("/a/b"), json!("a"), json!("a-b.slice:p:n")]),
         ("resources", vec![json!({"memory": {"limit": 1_000_000}, "pids": {"limit": 5}}), json!({})]),
         (
             "devices",
@@ -191,7 +193,16 @@ fn facts() -> impl Strategy<Value = HostFacts> {
     let root = |hierarchies| HostFacts { privileged: true, hierarchies, ..HostFacts::default() };
     let user = HostFacts { euid: 1000, egid: 1000, hierarchies: v2.clone(), ..HostFacts::default() };
     let nested = HostFacts { in_user_namespace: true, ..root(v2.clone()) };
-    select(vec![root(v2), root(v1), user, nested])
+    let with_systemd = |facts| HostFacts { systemd: Some(Systemd::default()), ..facts };
+    let user_with_systemd = HostFacts { systemd: Some(Systemd { user: true, ..Systemd::default() }), ..user.clone() };
+    let systemd = vec![with_systemd(root(v2.clone())), with_systemd(root(v1.clone())), user_with_systemd];
+    select([vec![root(v2), root(v1), user, nested], systemd].concat())
+}
+
+/// Whoever has a systemd uses it here.
+fn options(facts: &HostFacts) -> PlanOptions {
+    let cgroup_manager = if facts.systemd.is_some() { CgroupManager::Systemd } else { CgroupManager::Cgroupfs };
+    PlanOptions { cgroup_manager, ..tests::options() }
 }
 
 // ---- the laws -------------------------------------------------------------------------------------------------
@@ -307,6 +318,31 @@ fn slots_are_filled_before_they_are_used_and_none_in_vain(plan: &Plan) {
     assert_eq!(filled, used, "{plan}");
 }
 
+/// What is done to the group, what shows it and who may look for it comes after it is there, and after init is in it.
+fn nothing_depends_on_a_scope_before_it_is_there(plan: &Plan) {
+    let Some(start) = host_place(plan, |step| matches!(step, HostStep::StartScope { .. })) else { return };
+    let settled = host_place(plan, |step| matches!(step, HostStep::AwaitScope { .. })).unwrap();
+    assert!(start < settled && plan.unit.is_some() && !plan.cgroups.is_empty(), "{plan}");
+    for (number, line) in plan.lines.iter().enumerate() {
+        let depends = match &line.action {
+            Action::Init(Step::MountCgroup2 { .. } | Step::RunHook { .. } | Step::AwaitStart { .. }) => true,
+            Action::Init(Step::Unshare { namespaces }) => namespaces & CGROUP != 0,
+            Action::Host(step) => matches!(
+                step,
+                HostStep::WriteCgroup { .. }
+                    | HostStep::AttachDeviceProgram { .. }
+                    | HostStep::ChownCgroup { .. }
+                    | HostStep::RunHook { .. }
+                    | HostStep::SaveState
+            ),
+            Action::Init(_) => false,
+        };
+        assert!(!depends || number > settled, "{line} before the scope is there:\n{plan}");
+        let forks = matches!(line.action, Action::Init(Step::Fork { .. }));
+        assert!(!forks || number < start, "{line} leaves the scope empty:\n{plan}");
+    }
+}
+
 fn origins_are_places_in_the_configuration(plan: &Plan, config: &Value) {
     for line in &plan.lines {
         let origin = line.origin();
@@ -356,7 +392,7 @@ proptest! {
     fn all_laws_hold_for_every_plan(config in config(), facts in facts()) {
         let bundle = || Bundle::from_parts("/bundle".into(), serde_json::to_vec(&config).unwrap()).unwrap();
         let spec = bundle().spec().clone();
-        let plan = match create("/bundle".as_ref(), &spec, &facts, &options()) {
+        let plan = match create("/bundle".as_ref(), &spec, &facts, &options(&facts)) {
             Ok(plan) => plan,
             Err(error) => {
                 prop_assert!(error.origin().is_some(), "{error}");
@@ -367,11 +403,12 @@ proptest! {
         a_filter_is_loaded_with_no_new_privs_or_with_capabilities(&plan);
         host_paths_are_opened_before_the_pivot_and_the_containers_after_the_root(&plan);
         slots_are_filled_before_they_are_used_and_none_in_vain(&plan);
+        nothing_depends_on_a_scope_before_it_is_there(&plan);
         origins_are_places_in_the_configuration(&plan, &config);
         the_process_ends_as_the_program(&plan, spec.process().is_some());
 
         // Hash maps are in another order every time.
-        let again = create("/bundle".as_ref(), bundle().spec(), &facts, &options()).unwrap();
+        let again = create("/bundle".as_ref(), bundle().spec(), &facts, &options(&facts)).unwrap();
         prop_assert_eq!(&again, &plan);
 
         if let Some(process) = spec.process() {
@@ -397,7 +434,7 @@ fn random_configurations_are_mostly_valid() {
         let config = config().new_tree(&mut runner).unwrap().current();
         let facts = facts().new_tree(&mut runner).unwrap().current();
         let bundle = Bundle::from_parts("/bundle".into(), serde_json::to_vec(&config).unwrap()).unwrap();
-        match create("/bundle".as_ref(), bundle.spec(), &facts, &options()) {
+        match create("/bundle".as_ref(), bundle.spec(), &facts, &options(&facts)) {
             Ok(_) => valid += 1,
             Err(error) => *errors.entry(error.to_string()).or_default() += 1,
         }
