@@ -30,6 +30,8 @@ const KNOWN: &[(&str, &str, &str)] = &[
     (RUNC, "hostname::a_domainname_is_set", "since 1.1.6"),
     (RUNC, "id_mappings::a_joined_user_namespace_is_the_others", "wants mappings all the same"),
     (RUNC, "lifecycle::delete_takes_an_expression_for_many", "no such flag"),
+    (RUNC, "lifecycle::kill_takes_an_expression_for_many", "no such flag"),
+    (RUNC, "lifecycle::the_configuration_may_have_another_name", "no such flag"),
     (RUNC, "masked_paths::a_path_that_is_named_twice_is_masked_once", "masks it twice, until 1.5"),
     (
         RUNC,

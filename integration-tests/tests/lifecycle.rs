@@ -393,6 +393,41 @@ fn delete_takes_an_expression_for_many() {
 }
 
 #[test]
+fn kill_takes_an_expression_for_many() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().args(&["sleep", "1000"]);
+    let bundle = container.dir.to_string_lossy().into_owned();
+    let names = ["-a1", "-a2", "-b"].map(|end| format!("{}{end}", container.id));
+    for name in &names {
+        let mut config = container.config.clone();
+        config["linux"]["cgroupsPath"] = json!(format!("{}/{name}", container.cgroup()));
+        fs::write(container.dir.join("config.json"), config.to_string()).expect("our own");
+        container.call(&["run", "--detach", "--bundle", &bundle, name]).ok();
+    }
+    let status = |name: &str| container.call(&["state", name]).ok().contains("\"running\"");
+    container.call(&["kill", "--regex", &format!("^{}-a[0-9]$", container.id), "KILL"]).ok();
+    wait_until("the two that match end", || (!status(&names[0]) && !status(&names[1])).then_some(()));
+    assert!(status(&names[2]));
+    container.call(&["delete", "--force", "--regex", "."]).ok();
+}
+
+#[test]
+fn the_configuration_may_have_another_name() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().args(&["echo", "other"]);
+    container.write_config();
+    fs::rename(container.dir.join("config.json"), container.dir.join("other.json")).expect("our own");
+    let bundle = container.dir.to_string_lossy().into_owned();
+    let run = |more: &[&str]| container.call(&[&["run", "--bundle", &bundle], more, &[container.id.as_str()]].concat());
+    assert_eq!(run(&["--config", &format!("{bundle}/other.json")]).ok(), "other");
+    run(&["-f", "third.json"]).fails("third.json not found");
+}
+
+#[test]
 fn a_created_container_hears_sigterm() {
     if known_deviation() {
         return;

@@ -1,4 +1,5 @@
 //! What a runtime does with each heading of the runtime specification, and with each command line.
+mod add_mounts;
 mod advisories;
 mod annotations;
 mod apparmor;

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::{Error, ErrorKind, Result};
-use oci_spec::runtime::{LinuxResources, Process, Spec};
+use oci_spec::runtime::{LinuxResources, Mount, Process, Spec};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -64,6 +64,14 @@ impl Bundle {
         parse(json, mend_process).map_err(|problem| {
             let place = problem.pointer.map(|pointer| format!("{pointer}: ")).unwrap_or_default();
             Error::new(ErrorKind::InvalidConfig, format!("process.json: {place}{}", problem.message))
+        })
+    }
+
+    /// Reads an array of mounts (`mounts add ID FILE`).
+    pub fn mounts_from_slice(json: &[u8]) -> Result<Vec<Mount>> {
+        parse(json, |_| Ok(())).map_err(|problem| {
+            let place = problem.pointer.map(|pointer| format!("{pointer}: ")).unwrap_or_default();
+            Error::new(ErrorKind::InvalidConfig, format!("mounts: {place}{}", problem.message))
         })
     }
 

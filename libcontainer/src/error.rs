@@ -77,6 +77,14 @@ impl Error {
         }
     }
 
+    /// It is about another file than config.json: `mounts: /0/destination: …`.
+    pub(crate) fn in_file(mut self, file: &str) -> Error {
+        if let Some(origin) = self.0.origin.take_if(|origin| origin.starts_with('/')) {
+            self.0.message = format!("{file}: {origin}: {}", self.0.message);
+        }
+        self
+    }
+
     /// Which entry of config.json asked for it.
     pub(crate) fn at(mut self, origin: impl Into<String>) -> Error {
         self.0.origin.get_or_insert(origin.into());

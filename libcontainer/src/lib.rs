@@ -6,6 +6,8 @@ mod container;
 mod error;
 mod facts;
 mod features;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod launch;
 mod plan;
 mod seccomp;

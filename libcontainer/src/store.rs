@@ -19,6 +19,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(crate) const STATE: &str = "state.json";
+/// What `mounts add` has put into the container.
+pub(crate) const MOUNTS: &str = "mounts";
 pub(crate) const CONFIG: &str = "config.json";
 /// A directory with the socket for sd_notify(3).
 pub(crate) const NOTIFY: &str = "notify";
@@ -64,6 +66,14 @@ pub(crate) struct Record {
     /// Absent while the container is being made.
     #[serde(default)]
     pub(crate) init: Option<ProcessId>,
+}
+
+impl Record {
+    /// What is in `file`.
+    pub(crate) fn parse(bytes: &[u8], file: &Path) -> Result<Record> {
+        serde_json::from_slice(bytes)
+            .map_err(|error| Error::new(ErrorKind::System, format!("read the state: {}: {error}", file.display())))
+    }
 }
 
 /// A process and nobody else: pids are used again, pairs with a start time are not.
@@ -330,9 +340,7 @@ impl Folder {
             Err(Errno::NOENT) => return Err(Error::new(ErrorKind::DoesNotExist, "container does not exist")),
             read => read.map_err(|errno| self.error("read the state", "read(state.json)", errno))?,
         };
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Error::new(ErrorKind::System, format!("read the state: {}: {error}", self.path.join(STATE).display()))
-        })
+        Record::parse(&bytes, &self.path.join(STATE))
     }
 
     pub(crate) fn write_record(&self, record: &Record) -> Result<()> {

@@ -5,7 +5,7 @@ use crate::bundle::escape_key;
 use crate::plan::line::HookKind;
 use crate::{Error, Result};
 use oci_spec::runtime::{
-    Linux, LinuxIdMapping, LinuxIntelRdt, LinuxNamespaceType, LinuxSchedulerPolicy, Process, Scheduler, Spec,
+    Linux, LinuxIdMapping, LinuxIntelRdt, LinuxNamespaceType, LinuxSchedulerPolicy, Mount, Process, Scheduler, Spec,
 };
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -34,19 +34,25 @@ pub(crate) fn spec(spec: &Spec) -> Result<()> {
     if name(spec.domainname()) && !namespaces.has(LinuxNamespaceType::Uts) {
         return Err(Error::config("/domainname", "unable to set domainname without a private UTS namespace"));
     }
-    for (index, mount) in spec.mounts().iter().flatten().enumerate() {
-        if mount.destination().as_os_str().is_empty() {
-            return Err(Error::config(format!("/mounts/{index}/destination"), "a mount needs a destination"));
-        }
-        mappings(mount.uid_mappings().as_deref(), &format!("/mounts/{index}/uidMappings"))?;
-        mappings(mount.gid_mappings().as_deref(), &format!("/mounts/{index}/gidMappings"))?;
-    }
+    mounts(spec.mounts().as_deref().unwrap_or_default(), "/mounts")?;
     hooks(spec)?;
     if spec.annotations().as_ref().is_some_and(|annotations| annotations.contains_key("")) {
         return Err(Error::config("/annotations/", "the key of an annotation must not be empty"));
     }
     if let Some(linux) = spec.linux() {
         self::linux(spec, linux, &namespaces)?;
+    }
+    Ok(())
+}
+
+/// The mounts of an array at the JSON pointer `origin`.
+pub(crate) fn mounts(mounts: &[Mount], origin: &str) -> Result<()> {
+    for (index, mount) in mounts.iter().enumerate() {
+        if mount.destination().as_os_str().is_empty() {
+            return Err(Error::config(format!("{origin}/{index}/destination"), "a mount needs a destination"));
+        }
+        mappings(mount.uid_mappings().as_deref(), &format!("{origin}/{index}/uidMappings"))?;
+        mappings(mount.gid_mappings().as_deref(), &format!("{origin}/{index}/gidMappings"))?;
     }
     Ok(())
 }

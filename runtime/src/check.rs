@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 use crate::cli::Invocation;
 use crate::failure::Failure;
+use crate::log::visible;
 use crate::{plan, print};
 use libcontainer::{Bundle, Concern, Finding, HostFacts, PlanOptions};
 use std::fmt::Write;
@@ -36,7 +37,8 @@ fn table(findings: &[Finding]) -> String {
             Concern::Security => "security",
             _ => "note",
         };
-        let _ = writeln!(text, "{concern:10}  {:width$}  {}", finding.pointer, finding.message);
+        let (pointer, message) = (visible(&finding.pointer), visible(&finding.message));
+        let _ = writeln!(text, "{concern:10}  {pointer:width$}  {message}");
     }
     text
 }

@@ -105,6 +105,7 @@ pub(crate) const GLOBAL_FLAGS: &[Flag] = &[
 ];
 
 const BUNDLE: Flag = value("bundle", "DIR", "the bundle's directory (default: the current one)").short('b');
+const CONFIG: Flag = value("config", "FILE", "read this file instead of the bundle's config.json").short('f');
 const CONSOLE_SOCKET: Flag =
     value("console-socket", "PATH", "Unix socket that gets the master of the container's terminal");
 const PIDFD_SOCKET: Flag = value("pidfd-socket", "PATH", "Unix socket that gets a pidfd of the process");
@@ -174,6 +175,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         positionals: ID,
         flags: &[
             BUNDLE,
+            CONFIG,
             CONSOLE_SOCKET,
             PIDFD_SOCKET,
             PID_FILE,
@@ -257,7 +259,11 @@ pub(crate) const COMMANDS: &[Command] = &[
         description: "The signal is a number or a name, with or without SIG. It goes to the container's first process.",
         examples: &["plimsoll kill web KILL"],
         positionals: Positionals { usage: "<container-id> [signal]", least: 1, most: Some(2), flags_until: Some(1) },
-        flags: &[switch("all", "to every process of the container; no error if none is left").short('a')],
+        flags: &[
+            switch("all", "to every process of the container; no error if none is left").short('a'),
+            switch("regex", "the id is a regular expression (POSIX, extended): to every container that matches")
+                .short('r'),
+        ],
         hidden: false,
         run: crate::kill::run,
     },
@@ -270,6 +276,22 @@ pub(crate) const COMMANDS: &[Command] = &[
         flags: &[FORMAT, switch("quiet", "print ids only").short('q')],
         hidden: false,
         run: crate::list::run,
+    },
+    Command {
+        name: "mounts",
+        summary: "add mounts to a running container, or remove them again",
+        description: "The file is an array of mounts as config.json has them. Either all of them are added, or none. A source is one \
+                      of the host's. To remove one only its destination counts; what config.json has mounted stays.",
+        examples: &["plimsoll mounts add web mounts.json", "plimsoll mounts remove web mounts.json"],
+        positionals: Positionals {
+            usage: "<add|remove> <container-id> <file>",
+            least: 3,
+            most: Some(3),
+            flags_until: None,
+        },
+        flags: &[],
+        hidden: false,
+        run: crate::mounts::run,
     },
     Command {
         name: "pause",
@@ -364,6 +386,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         positionals: ID,
         flags: &[
             BUNDLE,
+            CONFIG,
             CONSOLE_SOCKET,
             PIDFD_SOCKET,
             DETACH,
@@ -387,6 +410,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         positionals: NOTHING,
         flags: &[
             value("bundle", "DIR", "where to write it (default: the current directory)").short('b'),
+            value("file", "FILE", "how to call it (default: config.json)").short('f'),
             switch("rootless", "for an ordinary user"),
         ],
         hidden: false,

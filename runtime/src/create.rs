@@ -16,9 +16,13 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// The bundle that `--bundle` names.
+/// The bundle that `--bundle` names, as `--config` describes it.
 pub(crate) fn bundle(invocation: &Invocation) -> Result<Bundle, Failure> {
-    Ok(Bundle::open(invocation.path("bundle").unwrap_or_else(|| ".".into()))?)
+    let directory = invocation.path("bundle").unwrap_or_else(|| ".".into());
+    let Some(config) = invocation.path("config") else { return Ok(Bundle::open(directory)?) };
+    // As crun takes it: from where the caller is.
+    let config = std::path::absolute(config).map_err(|error| Failure::io("--config", &error))?;
+    Ok(Bundle::open_with(directory, config)?)
 }
 
 /// Whether the container's process wants a terminal.

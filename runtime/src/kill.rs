@@ -2,16 +2,28 @@
 #![forbid(unsafe_code)]
 use crate::cli::Invocation;
 use crate::failure::Failure;
-use libcontainer::ErrorKind;
+use crate::regex::Regex;
+use libcontainer::{Container, ErrorKind};
 use std::ffi::OsStr;
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
-    let container = invocation.store()?.load(invocation.id()?)?;
-    let signal = match invocation.positionals.get(1) {
-        Some(given) if !given.is_empty() => signal(given)?,
-        _ => libc::SIGTERM,
-    };
-    let all = invocation.is_set("all");
+    let (store, id, all) = (invocation.store()?, invocation.id()?, invocation.is_set("all"));
+    let given = invocation.positionals.get(1).filter(|given| !given.is_empty());
+    if !invocation.is_set("regex") {
+        let container = store.load(id)?;
+        return kill(&container, given.map_or(Ok(libc::SIGTERM), |given| signal(given))?, all);
+    }
+    let (pattern, signal) = (Regex::new(id)?, given.map_or(Ok(libc::SIGTERM), |given| signal(given))?);
+    let mut outcome = Ok(0);
+    for (id, _) in store.list()?.iter().filter(|(id, _)| pattern.matches(id)) {
+        // One that has ended is no reason to leave the others.
+        let killed = store.load(id).map_err(Failure::from).and_then(|container| kill(&container, signal, all));
+        outcome = killed.and(outcome);
+    }
+    outcome
+}
+
+fn kill(container: &Container, signal: i32, all: bool) -> Result<u8, Failure> {
     match container.kill(signal, all) {
         // containerd kills what may be left of a container that has ended.
         Err(error) if all && error.kind() == ErrorKind::NotRunning => Ok(0),

@@ -76,10 +76,8 @@ fn to_service(service: Service, name: &str, level: Level, message: &str) -> std:
         Level::Debug | Level::Trace => 7,
     };
     // Neither a container's words nor a name may add a field, or a line.
-    let mut clean = String::with_capacity(message.len());
-    escape(&mut clean, message);
-    let mut identifier = String::new();
-    escape(&mut identifier, if name.is_empty() { "plimsoll" } else { name });
+    let clean = visible(message);
+    let identifier = visible(if name.is_empty() { "plimsoll" } else { name });
     let socket = UnixDatagram::unbound()?;
     match service {
         // systemd.journal-fields(7)
@@ -158,10 +156,7 @@ pub(crate) fn line_to_stderr(message: &str) {
 
 /// A line on standard error as it is.
 pub(crate) fn plainly(message: &str) {
-    let mut line = String::with_capacity(message.len() + 1);
-    escape(&mut line, message);
-    line.push('\n');
-    to_stderr(&line);
+    to_stderr(&(visible(message) + "\n"));
 }
 
 fn to_stderr(line: &str) {
@@ -197,6 +192,13 @@ fn line(as_json: bool, level: Level, message: &str, time: u64, more: &str) -> St
         line.push('"');
     }
     line.push('\n');
+    line
+}
+
+/// What can be shown to people as one line.
+pub(crate) fn visible(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    escape(&mut line, text);
     line
 }
 

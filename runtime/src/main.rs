@@ -16,6 +16,7 @@ mod kill;
 mod list;
 mod log;
 mod man;
+mod mounts;
 mod pause;
 mod pending;
 mod plan;

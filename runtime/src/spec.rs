@@ -17,9 +17,10 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
         .then(|| (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()));
     // As runc decides it: on cgroup v1 its own cgroup is hidden from a container anyway.
     let unified = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-    let path = invocation.path("bundle").unwrap_or_default().join("config.json");
+    let name = invocation.path("file").unwrap_or_else(|| "config.json".into());
+    let path = invocation.path("bundle").unwrap_or_default().join(&name);
     let failed = |error: std::io::Error| match error.kind() {
-        ErrorKind::AlreadyExists => Failure::new("File config.json exists. Remove it first"),
+        ErrorKind::AlreadyExists => Failure::new(format!("File {} exists. Remove it first", name.display())),
         _ => Failure::io(&format!("open {}", path.display()), &error),
     };
     let mut file = File::options().write(true).create_new(true).open(&path).map_err(failed)?;

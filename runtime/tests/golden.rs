@@ -12,6 +12,7 @@ const COMMANDS: &[&str] = &[
     "features",
     "kill",
     "list",
+    "mounts",
     "pause",
     "plan",
     "ps",

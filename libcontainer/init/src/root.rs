@@ -85,6 +85,20 @@ pub fn parent(root: BorrowedFd<'_>, path: &CStr) -> Result<(OwnedFd, Text)> {
     Ok((parent, Text::new(text.part(name))?))
 }
 
+/// The directory and the name of what `path` leads to: the same, with a symbolic link at the end followed too.
+#[inline(never)]
+pub fn place_of(root: BorrowedFd<'_>, path: &CStr) -> Result<(OwnedFd, Text)> {
+    let mut text = Text::new(path.to_bytes())?;
+    for _ in 0..LINKS {
+        let (parent, component) = parent_of(root, &mut text)?;
+        let mut name = Text::new(text.part(component))?;
+        if !text.replace_link(parent.as_fd(), &mut name, component)? {
+            return Ok((parent, name));
+        }
+    }
+    Err(Fault::new(Call::Openat2, Errno::LOOP))
+}
+
 /// The same for a path that changes on the way, where it leads through a dangling symbolic link.
 #[inline(never)]
 fn parent_of(root: BorrowedFd<'_>, path: &mut Text) -> Result<(OwnedFd, (usize, usize))> {

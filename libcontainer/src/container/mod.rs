@@ -4,6 +4,7 @@ mod delete;
 mod events;
 mod exec;
 mod kill;
+mod mounts;
 mod notify;
 mod pause;
 mod start;
@@ -13,6 +14,8 @@ mod update;
 
 pub use events::{Event, Events, Stats};
 pub use notify::Notifications;
+#[cfg(any(test, fuzzing))]
+pub(crate) use state::for_hooks as state_for_hooks;
 
 use crate::store::{CONFIG, Folder, Record};
 use crate::{Bundle, Error, ErrorKind, Result};

@@ -7,16 +7,18 @@ pub(crate) mod hooks;
 mod id_mappings;
 pub(crate) mod intel_rdt;
 mod net_devices;
+mod note_mount;
 mod open_mount;
 mod seccomp_listener;
 
 pub(crate) use channel::{Channel, Heard};
 pub(crate) use entry::{fd_path, write_all};
 pub(crate) use failure::explain;
+pub(crate) use note_mount::{Note, notes};
 
 use crate::cgroup;
 use crate::plan::hooks_of;
-use crate::plan::line::{Action, HostStep, Line};
+use crate::plan::line::{self, Action, HostStep, Line};
 use crate::systemd::{self, Starting};
 use crate::trace::{self, Trace};
 use crate::{Error, ErrorKind, Result, sys};
@@ -145,8 +147,13 @@ impl Launch<'_, '_, '_> {
         self.channel.send_plan(&encode(self.lines, next)?, self.traced_until(), &descriptors)?;
         drop(descriptors);
         let last = self.lines.iter().rposition(|line| matches!(line.action, Action::Host(_))).unwrap_or(0);
-        // A container waits for `start`; every other process goes on to its program, which closes the socket.
-        let waits = self.lines.iter().any(|line| matches!(line.action, Action::Init(Step::AwaitStart { .. })));
+        // A container waits for `start`, and some plans end without a program; every other process goes on to its own, which closes
+        // the socket.
+        let has = |step: fn(&line::InitStep) -> bool| {
+            self.lines.iter().any(|line| matches!(&line.action, Action::Init(found) if step(found)))
+        };
+        let waits =
+            has(|step| matches!(step, Step::AwaitStart { .. })) || !has(|step| matches!(step, Step::Exec { .. }));
         let forks = self.lines.iter().position(|line| matches!(line.action, Action::Init(Step::Fork { .. })));
         let mut forked = false;
         let mut waiting = None;
@@ -279,6 +286,13 @@ impl Launch<'_, '_, '_> {
                 let lost = || Error::new(ErrorKind::System, "init sent no mount");
                 open_mount::id_map(self.host.state, rider.take().ok_or_else(lost)?, id_map).map(Some)
             }
+            HostStep::NoteMount { destination } => {
+                let lost = || Error::new(ErrorKind::System, "init sent no mount");
+                let mount = rider.take().ok_or_else(lost)?;
+                note_mount::note(self.host.state, destination, mount.as_fd())?;
+                Ok(Some(mount))
+            }
+            HostStep::Meet => Ok(None),
             HostStep::RunHook { kind, index } => {
                 let hook = hooks_of(self.host.spec, *kind).get(*index);
                 let state = (self.host.describe)("creating", self.pid);
@@ -404,7 +418,7 @@ pub(crate) fn reap(pidfd: BorrowedFd<'_>) {
 }
 
 /// Init's lines from `first` on, in the form in which it reads them. Adjacent lines of the host's are one to it.
-fn encode(lines: &[Line], first: usize) -> Result<Vec<u8>> {
+pub(crate) fn encode(lines: &[Line], first: usize) -> Result<Vec<u8>> {
     let fail = |error: postcard::Error| Error::new(ErrorKind::System, format!("write the plan: {error}"));
     let mut bytes = Vec::with_capacity(16 * 1024);
     let mut after_host = false;

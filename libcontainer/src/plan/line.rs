@@ -74,6 +74,10 @@ pub(crate) enum HostStep {
     OpenMount { source: PathBuf, recursive: bool, shared: bool, id_map: Option<IdMappedMount> },
     /// Id-map the detached mount that init has opened and hand it back: fills a slot.
     IdMapMount { id_map: IdMappedMount },
+    /// Write to the store which mount is about to be attached at `destination`, and hand it back: fills a slot.
+    NoteMount { destination: PathBuf },
+    /// Nothing: init has come this far, and its plan ends here.
+    Meet,
     /// Move a network device into the container's network namespace.
     MoveNetDevice { name: String, new_name: String },
     /// Make a class of service in resctrl with these schemata. A shared one may be there, if it has them.
@@ -193,6 +197,7 @@ impl Line {
             HostStep::OpenProcess
                 | HostStep::OpenMount { .. }
                 | HostStep::IdMapMount { .. }
+                | HostStep::NoteMount { .. }
                 | HostStep::SendState { .. }
                 | HostStep::ListenForStart
         )
@@ -213,7 +218,7 @@ impl Line {
         if let Some(slot) = slot {
             let _ = write!(detail, "{}→ fd:{slot}", if detail.is_empty() { "" } else { " " });
         }
-        (name, detail)
+        (name, visible(&detail))
     }
 }
 
@@ -243,7 +248,8 @@ impl Plan {
         let details = details.unwrap_or(0);
         let mut text = String::new();
         for (number, (line, (step, detail))) in words.iter().enumerate() {
-            let _ = writeln!(text, "{number:3}  {}  {step:steps$}  {detail:details$}  {}", line.actor(), line.origin);
+            let (actor, origin) = (line.actor(), visible(line.origin()));
+            let _ = writeln!(text, "{number:3}  {actor}  {step:steps$}  {detail:details$}  {origin}");
         }
         text
     }
@@ -329,6 +335,8 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             let recursively = if id_map.recursive { "recursively " } else { "" };
             ("id-map-mount", format!("{recursively}{}", id_map_of(id_map)))
         }
+        HostStep::NoteMount { destination } => ("note-mount", destination.display().to_string()),
+        HostStep::Meet => ("meet", String::new()),
         HostStep::MoveNetDevice { name, new_name } if name == new_name => ("move-net-device", name.clone()),
         HostStep::MoveNetDevice { name, new_name } => ("move-net-device", format!("{name} as {new_name}")),
         HostStep::MakeRdtClass { directory, schemata, shared } => {
@@ -413,6 +421,15 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         OpenSource { path, recursive } => {
             ("open-source", format!("{path}{}", if *recursive { " recursive" } else { "" }))
         }
+        MakeMount { fstype, target, options, copy_up, .. } => {
+            let mut detail = format!("{fstype} for {target}");
+            push(&mut detail, &strings(options).join(","));
+            push(&mut detail, if *copy_up { "tmpcopyup" } else { "" });
+            ("make-mount", detail)
+        }
+        ShowMount { slot } => ("show-mount", format!("fd:{slot}")),
+        FindMount { target, mount } => ("find-mount", format!("{target} {mount:#x}")),
+        Unmount { target, mount } => ("unmount", format!("{target} {mount:#x}")),
         Remount { target, attributes, options } => {
             let mut detail = target.to_string();
             push(&mut detail, &attribute_names(*attributes));
@@ -571,6 +588,19 @@ fn limit(value: u64) -> String {
     if value == u64::MAX { "unlimited".to_owned() } else { value.to_string() }
 }
 
+/// What config.json says can neither forge a line nor command a terminal.
+fn visible(text: &str) -> String {
+    let is_unseen = |letter: char| letter.is_control() || ('\u{2028}'..='\u{202e}').contains(&letter);
+    let mut visible = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            _ if is_unseen(letter) => visible.extend(letter.escape_default()),
+            _ => visible.push(letter),
+        }
+    }
+    visible
+}
+
 /// As it is if that is one word.
 fn quoted(text: &str) -> String {
     let plain = |letter: char| !letter.is_whitespace() && !letter.is_control() && letter != '"';
@@ -664,4 +694,20 @@ fn bits(mask: &[u8]) -> String {
         bit += 1;
     }
     ranges.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::tests::{plan_of, spec_of, text_of};
+
+    #[test]
+    fn a_configuration_can_neither_forge_a_line_nor_command_a_terminal() {
+        let config = r#"{"mounts": [{"destination": "/a\n  9  init  exec", "type": "tmpfs", "options": ["x=\u001b[2J"]}],
+            "linux": {"sysctl": {"net.a\nb": "1"}, "namespaces": [{"type": "mount"}, {"type": "network"}]}}"#;
+        let plan = plan_of(&spec_of(config));
+        assert_eq!(text_of(&plan, "/mounts"), r"init mount tmpfs on /a\n  9  init  exec x=\u{1b}[2J");
+        let text = plan.to_text(true);
+        assert_eq!(text.lines().count(), plan.lines.len(), "{text}");
+        assert!(text.contains(r"/linux/sysctl/net.a\nb"), "{text}");
+    }
 }

@@ -13,6 +13,8 @@ mod hooks;
 mod hostname;
 mod id_mappings;
 mod intel_rdt;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod laws;
 pub(crate) mod line;
 mod masked_paths;
 mod memory_policy;
@@ -48,12 +50,12 @@ pub(crate) use sysctl::path_of as sysctl_path;
 
 use crate::container::CgroupManager;
 use crate::facts::HostFacts;
-use crate::{Bundle, Error, Result, validate};
+use crate::{Bundle, Error, ErrorKind, Result, validate};
 use capabilities::Granted;
 use cgroup::ScopeLines;
 use line::{Action, HostStep, InitStep, ZString};
 use namespaces::Namespaces;
-use oci_spec::runtime::{Linux, Process, Spec};
+use oci_spec::runtime::{Linux, Mount, Process, Spec};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use step::Slot;
@@ -301,6 +303,61 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);
     Ok(Plan { lines, cgroups: Vec::new(), unit: None, intel_rdt: Vec::new() })
+}
+
+/// The plan of `mounts add`: into the container's namespaces, and there the lines that its own mounts have. Of the pid namespace
+/// only where a procfs needs it: nobody in the container sees this init otherwise. It is in no group of the container's either.
+pub(crate) fn add_mounts(bundle: &Path, spec: &Spec, mounts: Vec<Mount>, facts: &HostFacts) -> Result<Plan> {
+    let needs_pid = mounts.iter().any(|mount| mount.typ().as_deref() == Some("proc"));
+    validate::mounts(&mounts, "")?;
+    let mut with = spec.clone();
+    with.set_mounts(Some(mounts));
+    let options = &PlanOptions::default();
+    let context = Context { bundle, spec: &with, facts, options, namespaces: Namespaces::of(&with) };
+    let not = if needs_pid { 0 } else { namespaces::PID };
+    let mut slots = Slots::after(&[])?;
+    let mut lines = enter_to_mount(&context, not, &mut slots)?;
+    lines.extend(mounts::add(&context, &mut slots)?);
+    lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
+    Ok(Plan { lines, cgroups: Vec::new(), unit: None, intel_rdt: Vec::new() })
+}
+
+/// The plan of `mounts remove`: first all of them are looked for, so that a mistake costs nothing.
+pub(crate) fn remove_mounts(bundle: &Path, spec: &Spec, mounts: &[(PathBuf, u64)], facts: &HostFacts) -> Result<Plan> {
+    let options = &PlanOptions::default();
+    let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
+    let mut lines = enter_to_mount(&context, namespaces::PID, &mut Slots::after(&[])?)?;
+    for (index, (target, mount)) in mounts.iter().enumerate() {
+        let origin = format!("/{index}/destination");
+        lines.push(init(InitStep::FindMount { target: z(target, &origin)?, mount: *mount }, origin));
+    }
+    // The last first: it may lie below another.
+    for (index, (target, mount)) in mounts.iter().enumerate().rev() {
+        let origin = format!("/{index}/destination");
+        lines.push(init(InitStep::Unmount { target: z(target, &origin)?, mount: *mount }, origin));
+    }
+    lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
+    Ok(Plan { lines, cgroups: Vec::new(), unit: None, intel_rdt: Vec::new() })
+}
+
+/// Where in the container a mount goes.
+pub(crate) fn mount_target(bundle: &Path, spec: &Spec, facts: &HostFacts, destination: &Path) -> PathBuf {
+    let options = &PlanOptions::default();
+    let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
+    mounts::target(&context, destination)
+}
+
+fn enter_to_mount(context: &Context, not: u32, slots: &mut Slots) -> Result<Vec<Line>> {
+    if !context.namespaces.has(namespaces::MOUNT) {
+        let message = "the container has no mount namespace of its own";
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
+    let mut lines =
+        vec![host(HostStep::Clone { namespaces: 0, into_cgroup: None, tasks: Vec::new() }, Origin::LIFECYCLE)];
+    let entry = context.namespaces.enter_container_but(not, context.spec, slots)?;
+    lines.extend(entry.opened);
+    lines.extend(entry.lines);
+    Ok(lines)
 }
 
 /// Who the process is and what it may do: the same for `create` and `exec`. Takes the `filter` if it has to be loaded here;

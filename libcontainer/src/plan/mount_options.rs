@@ -1,6 +1,9 @@
 //! The options of a mount: runtime-spec, ["Linux mount options"](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#linux-mount-options).
 #![forbid(unsafe_code)]
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod laws;
+
 use step::Attributes;
 
 // linux/mount.h: propagation

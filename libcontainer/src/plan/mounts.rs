@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::cgroup::CgroupPlan;
-use super::line::{Action, HostStep, IdMappedMount, InitStep, Line};
+use super::line::{Action, HostStep, IdMappedMount, InitStep, Line, ZString};
 use super::mount_options::{Options, RDONLY, SHARED, parse};
 use super::{Context, Slots, block, given, host, id_mappings, init, namespaces, root, z};
 use crate::facts::Hierarchy;
@@ -53,6 +53,26 @@ pub(super) fn once_settled(mut mounts: Vec<Line>, settled: Vec<Line>) -> Vec<Lin
     mounts
 }
 
+/// The mounts of a container that runs already. Each is made detached, noted by the host, and only then attached. `context` has
+/// them in the place of the container's own.
+pub(super) fn add(context: &Context, slots: &mut Slots) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    for (index, mount) in context.spec.mounts().iter().flatten().enumerate() {
+        let entry = Entry::new(context, mount, format!("/{index}"))?;
+        let refused =
+            |what: &str| entry.wrong("", format!("{what} of a container that runs")).kind_of(ErrorKind::Unsupported);
+        if entry.options.remount {
+            return Err(refused("there is no remount of the mounts"));
+        } else if !entry.is_bind() && entry.fstype() == "cgroup" {
+            return Err(refused("no view of the control groups becomes a mount"));
+        } else if entry.options.copy_symlink {
+            return Err(refused("copy-symlink makes no mount, and so none"));
+        }
+        lines.extend(entry.add(slots)?);
+    }
+    Ok(lines)
+}
+
 /// Where the mount at `destination` is, with `.` and `..` taken out as Go does; relative ones are relative to `/`.
 pub(super) fn clean(destination: &Path) -> PathBuf {
     let mut clean = PathBuf::from("/");
@@ -66,6 +86,12 @@ pub(super) fn clean(destination: &Path) -> PathBuf {
         }
     }
     clean
+}
+
+/// The same inside the container: a path that leads to the root filesystem from outside means the same place inside it, as with runc.
+pub(super) fn target(context: &Context, destination: &Path) -> PathBuf {
+    let target = clean(destination);
+    below_root(context, &target).unwrap_or(target)
 }
 
 /// The path inside the container of a host path below its root filesystem. (Below `/`, every path is the same in both.)
@@ -96,9 +122,7 @@ struct Entry<'a> {
 impl<'a> Entry<'a> {
     fn new(context: &'a Context<'a>, mount: &'a Mount, origin: String) -> Result<Entry<'a>> {
         let options = parse(mount.options().as_deref().unwrap_or_default());
-        let target = clean(mount.destination());
-        // A path that leads to the root filesystem from outside means the same place inside it, as with runc.
-        let target = below_root(context, &target).unwrap_or(target);
+        let target = target(context, mount.destination());
         let entry = Entry { context, mount, options, target, origin };
         if entry.target == Path::new("/") {
             return Err(entry.wrong("/destination", "the root filesystem cannot be mounted over"));
@@ -197,6 +221,130 @@ impl<'a> Entry<'a> {
         Ok(options)
     }
 
+    fn warn_of_ignored(&self) {
+        let data = self.options.data.iter().map(|(_, option)| *option);
+        for option in self.options.filesystem.iter().copied().chain(data) {
+            // As mount(2) does; but say so.
+            log::warn!("{}: {option} is a matter of the filesystem, not of a bind mount: ignored", self.origin);
+        }
+    }
+
+    /// The source of a bind mount, and the lines that open it. In a container that is `running` init does not see the host's.
+    fn open(&self, slots: &mut Slots, running: bool) -> Result<(Vec<Line>, Source<ZString>)> {
+        let options = &self.options;
+        let source = self.mount.source().as_deref().filter(|source| !source.as_os_str().is_empty());
+        let source = source.ok_or_else(|| self.wrong("/source", "a bind mount needs a source"))?;
+        let path = self.context.bundle.join(source);
+        let recursive = options.bind == Some(true);
+
+        let id_map = self.id_mapped().map(|recursive| self.id_map(recursive)).transpose()?;
+        // Root of the container's user namespace may not pass a 0700 directory of the host; its own mount
+        // namespace does not let it clone a mount alone that has others below either.
+        let reachable = !self.context.namespaces.has(namespaces::USER);
+        // Engines ask for both where the container's mounts are to reach the host; in the container's copy of the
+        // tree nothing is shared with it any more.
+        let shared = options.propagation & SHARED != 0 && root::is_shared(self.context)?;
+        let privileged = self.context.facts.privileged;
+        let by_host = running || id_map.is_some() || privileged && (shared || !reachable);
+        let inside = below_root(self.context, &clean(&path)).filter(|_| !options.copy_symlink);
+        let origin = format!("{}/source", self.origin);
+        let mut lines = Vec::new();
+        let source = match (inside, id_map) {
+            // What the mounts before this one have put there is seen by nobody but init.
+            (Some(inside), None) => Source::Inside(z(inside, &origin)?),
+            (Some(inside), Some(id_map)) => {
+                lines.push(init(InitStep::OpenSource { path: z(inside, &origin)?, recursive }, &*self.origin));
+                lines.push(host(HostStep::IdMapMount { id_map }, &*self.origin));
+                Source::Slot(slots.take()?)
+            }
+            (None, _) if running && !privileged => {
+                let message = "to bring it into a container that runs needs CAP_SYS_ADMIN on the host";
+                return Err(self.wrong("/source", message).kind_of(ErrorKind::Unsupported));
+            }
+            (None, id_map) if by_host && !options.copy_symlink => {
+                lines.push(host(HostStep::OpenMount { source: path, recursive, shared, id_map }, &*self.origin));
+                Source::Slot(slots.take()?)
+            }
+            (None, _) => Source::Path(z(path, &origin)?),
+        };
+        Ok((lines, source))
+    }
+
+    fn id_map(&self, recursive: bool) -> Result<IdMappedMount> {
+        if !self.context.facts.privileged {
+            let message = "an id-mapped mount needs CAP_SYS_ADMIN on the host";
+            return Err(self.wrong("", message).kind_of(ErrorKind::Unsupported));
+        }
+        if self.options.copy_symlink {
+            return Err(self.wrong("/options", "copy-symlink and idmap exclude each other"));
+        }
+        let own = |maps: &Option<Vec<_>>| id_mappings::maps(maps.as_deref());
+        let (uid, gid) = (own(self.mount.uid_mappings()), own(self.mount.gid_mappings()));
+        // "If none is given, the mappings of the container's user namespace" (config.md).
+        let (uid, gid) = if uid.is_empty() && gid.is_empty() { id_mappings::of(self.context.spec) } else { (uid, gid) };
+        let joined = self.context.namespaces.joined(namespaces::USER).map(Path::to_owned);
+        match (uid.is_empty(), gid.is_empty()) {
+            (false, false) => Ok(IdMappedMount { uid, gid, of: None, recursive }),
+            (true, true) if joined.is_some() => Ok(IdMappedMount { uid, gid, of: joined, recursive }),
+            (true, true) => Err(self.wrong("/options", "idmap without mappings, and the container has none")),
+            (true, false) => Err(self.wrong("/uidMappings", "uidMappings and gidMappings come together")),
+            (false, true) => Err(self.wrong("/gidMappings", "uidMappings and gidMappings come together")),
+        }
+    }
+
+    /// The lines that bring it into a container which runs already.
+    fn add(&self, slots: &mut Slots) -> Result<Vec<Line>> {
+        let mut lines = Vec::new();
+        let (attributes, mut recursive_attributes) = (all(&self.options), Attributes::default());
+        let attributes = if self.is_bind() {
+            self.warn_of_ignored();
+            recursive_attributes = self.options.recursive_attributes;
+            let (opened, source) = self.open(slots, true)?;
+            lines.extend(opened);
+            let show = match source {
+                Source::Slot(slot) => InitStep::ShowMount { slot },
+                Source::Inside(path) | Source::Path(path) => {
+                    InitStep::OpenSource { path, recursive: self.options.bind == Some(true) }
+                }
+            };
+            lines.push(init(show, &*self.origin));
+            self.options.bind_attributes(self.context.in_user_namespace())
+        } else {
+            let label = self.label();
+            // The filesystem, not only this view of it, as at create; of a tmpfs, which may have to be filled, the view.
+            let readonly = (attributes.set & RDONLY != 0 && self.fstype() != "tmpfs").then_some("ro");
+            let more: Vec<_> = label.as_deref().into_iter().chain(readonly).collect();
+            let make = InitStep::MakeMount {
+                fstype: z(self.fstype(), &format!("{}/type", self.origin))?,
+                source: z(self.filesystem_source(), &format!("{}/source", self.origin))?,
+                target: self.target_z()?,
+                options: self.filesystem_options(&more)?,
+                copy_up: self.options.copy_up,
+            };
+            lines.push(init(make, &*self.origin));
+            Attributes { set: attributes.set, clear: 0 }
+        };
+        lines.push(host(HostStep::NoteMount { destination: self.target.clone() }, &*self.origin));
+        let attach = InitStep::BindMount {
+            source: Source::Slot(slots.take()?),
+            target: self.target_z()?,
+            kind: self.target_kind()?,
+            recursive: false,
+            attributes,
+            recursive_attributes,
+            propagation: self.options.propagation,
+            copy_symlink: false,
+        };
+        lines.push(init(attach, &*self.origin));
+        Ok(lines)
+    }
+
+    /// What `/proc/self/mountinfo` shows as the source.
+    fn filesystem_source(&self) -> &Path {
+        let source = self.mount.source().as_deref().filter(|source| !source.as_os_str().is_empty());
+        source.unwrap_or(Path::new(self.fstype()))
+    }
+
     /// `linux.mountLabel`, for filesystems whose files have labels of their own to give. Those of proc, sysfs, cgroup
     /// and mqueue come from the policy.
     fn label(&self) -> Option<String> {
@@ -228,10 +376,9 @@ impl Mounts {
                 more.push("ro");
             }
         }
-        let source = entry.mount.source().as_deref().filter(|source| !source.as_os_str().is_empty());
         let step = InitStep::Mount {
             fstype: z(entry.fstype(), &format!("{}/type", entry.origin))?,
-            source: z(source.unwrap_or(Path::new(entry.fstype())), &format!("{}/source", entry.origin))?,
+            source: z(entry.filesystem_source(), &format!("{}/source", entry.origin))?,
             target: entry.target_z()?,
             kind: entry.target_kind()?,
             options: entry.filesystem_options(&more)?,
@@ -257,45 +404,14 @@ impl Mounts {
 
     fn bind(&mut self, entry: &Entry, slots: &mut Slots) -> Result<()> {
         let options = &entry.options;
-        let data = options.data.iter().map(|(_, option)| *option);
-        for option in options.filesystem.iter().copied().chain(data) {
-            // As mount(2) does; but say so.
-            log::warn!("{}: {option} is a matter of the filesystem, not of a bind mount: ignored", entry.origin);
-        }
-        let source = entry.mount.source().as_deref().filter(|source| !source.as_os_str().is_empty());
-        let source = source.ok_or_else(|| entry.wrong("/source", "a bind mount needs a source"))?;
-        let path = entry.context.bundle.join(source);
-        let recursive = options.bind == Some(true);
-
-        let id_map = entry.id_mapped().map(|recursive| self.id_map(entry, recursive)).transpose()?;
-        // Root of the container's user namespace may not pass a 0700 directory of the host; its own mount
-        // namespace does not let it clone a mount alone that has others below either.
-        let reachable = !entry.context.namespaces.has(namespaces::USER);
-        // Engines ask for both where the container's mounts are to reach the host; in the container's copy of the
-        // tree nothing is shared with it any more.
-        let shared = options.propagation & SHARED != 0 && root::is_shared(entry.context)?;
-        let by_host = id_map.is_some() || entry.context.facts.privileged && (shared || !reachable);
-        let inside = below_root(entry.context, &clean(&path)).filter(|_| !options.copy_symlink);
-        let origin = format!("{}/source", entry.origin);
-        let source = match (inside, id_map) {
-            // What the mounts before this one have put there is seen by nobody but init.
-            (Some(inside), None) => Source::Inside(z(inside, &origin)?),
-            (Some(inside), Some(id_map)) => {
-                self.lines.push(init(InitStep::OpenSource { path: z(inside, &origin)?, recursive }, &*entry.origin));
-                self.lines.push(host(HostStep::IdMapMount { id_map }, &*entry.origin));
-                Source::Slot(slots.take()?)
-            }
-            (None, id_map) if by_host && !options.copy_symlink => {
-                self.lines.push(host(HostStep::OpenMount { source: path, recursive, shared, id_map }, &*entry.origin));
-                Source::Slot(slots.take()?)
-            }
-            (None, _) => Source::Path(z(path, &origin)?),
-        };
+        entry.warn_of_ignored();
+        let (opened, source) = entry.open(slots, false)?;
+        self.lines.extend(opened);
         let step = InitStep::BindMount {
             source,
             target: entry.target_z()?,
             kind: entry.target_kind()?,
-            recursive,
+            recursive: options.bind == Some(true),
             attributes: options.bind_attributes(entry.context.in_user_namespace()),
             recursive_attributes: options.recursive_attributes,
             propagation: options.propagation,
@@ -303,29 +419,6 @@ impl Mounts {
         };
         self.lines.push(init(step, &*entry.origin));
         Ok(())
-    }
-
-    fn id_map(&self, entry: &Entry, recursive: bool) -> Result<IdMappedMount> {
-        if !entry.context.facts.privileged {
-            let message = "an id-mapped mount needs CAP_SYS_ADMIN on the host";
-            return Err(entry.wrong("", message).kind_of(ErrorKind::Unsupported));
-        }
-        if entry.options.copy_symlink {
-            return Err(entry.wrong("/options", "copy-symlink and idmap exclude each other"));
-        }
-        let own = |maps: &Option<Vec<_>>| id_mappings::maps(maps.as_deref());
-        let (uid, gid) = (own(entry.mount.uid_mappings()), own(entry.mount.gid_mappings()));
-        // "If none is given, the mappings of the container's user namespace" (config.md).
-        let (uid, gid) =
-            if uid.is_empty() && gid.is_empty() { id_mappings::of(entry.context.spec) } else { (uid, gid) };
-        let joined = entry.context.namespaces.joined(namespaces::USER).map(Path::to_owned);
-        match (uid.is_empty(), gid.is_empty()) {
-            (false, false) => Ok(IdMappedMount { uid, gid, of: None, recursive }),
-            (true, true) if joined.is_some() => Ok(IdMappedMount { uid, gid, of: joined, recursive }),
-            (true, true) => Err(entry.wrong("/options", "idmap without mappings, and the container has none")),
-            (true, false) => Err(entry.wrong("/uidMappings", "uidMappings and gidMappings come together")),
-            (false, true) => Err(entry.wrong("/gidMappings", "uidMappings and gidMappings come together")),
-        }
     }
 
     /// A view of the container's own groups.
@@ -644,5 +737,73 @@ mod tests {
             "/mounts/0",
             "init mount-cgroup2 /sys/fs/cgroup ro,nosuid or bind /sys/fs/cgroup/web",
         );
+    }
+
+    #[track_caller]
+    fn added(spec: &str, mounts: &str) -> crate::Result<String> {
+        let mounts = crate::Bundle::mounts_from_slice(mounts.as_bytes()).unwrap();
+        crate::plan::add_mounts("/bundle".as_ref(), &crate::plan::tests::spec_of(spec), mounts, &facts())
+            .map(|plan| crate::plan::tests::text_of(&plan, ""))
+    }
+
+    #[track_caller]
+    fn check_added(spec: &str, mounts: &str, lines: &str) {
+        let expected = lines.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+        assert_eq!(added(spec, mounts).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_is_added_to_a_running_container_is_noted_before_it_is_attached() {
+        check_added(
+            r#"{"linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}, {"type": "ipc"}]}}"#,
+            r#"[{"destination": "/data", "source": "/srv", "options": ["rbind", "ro"]},
+                {"destination": "/t", "type": "tmpfs", "options": ["ro", "size=1m"]},
+                {"destination": "/in", "source": "rootfs/etc", "options": ["bind"]}]"#,
+            "host clone
+             host open-process → fd:0
+             init set-undumpable
+             init join-process fd:0 ipc,mount
+             host open-mount /srv recursive → fd:1
+             init show-mount fd:1
+             host note-mount /data → fd:2
+             init bind-mount fd:2 on /data ro,suid,dev,exec,symfollow
+             init make-mount tmpfs for /t size=1m
+             host note-mount /t → fd:3
+             init bind-mount fd:3 on /t ro
+             init open-source /etc
+             host note-mount /in → fd:4
+             init bind-mount fd:4 on /in
+             host meet",
+        );
+    }
+
+    #[test]
+    fn only_a_procfs_takes_the_pid_namespace() {
+        let spec = r#"{"linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}]}}"#;
+        let lines = added(spec, r#"[{"destination": "/p", "type": "proc"}]"#).unwrap();
+        assert!(lines.contains("join-process fd:0 pid,mount\ninit fork"), "{lines}");
+        let lines = added(spec, r#"[{"destination": "/p", "type": "tmpfs"}]"#).unwrap();
+        assert!(lines.contains("join-process fd:0 mount\n") && !lines.contains("fork"), "{lines}");
+    }
+
+    #[test]
+    fn they_are_looked_for_before_any_is_taken_away_the_last_first() {
+        let spec = crate::plan::tests::spec_of(r#"{"linux": {"namespaces": [{"type": "mount"}]}}"#);
+        let mounts = [("/a".into(), 1), ("/a/b".into(), 2)];
+        let plan = crate::plan::remove_mounts("/bundle".as_ref(), &spec, &mounts, &facts()).unwrap();
+        let lines = crate::plan::tests::text_of(&plan, "/");
+        let all = "init find-mount /a 0x1\ninit find-mount /a/b 0x2\ninit unmount /a/b 0x2\ninit unmount /a 0x1";
+        assert!(lines.ends_with(all), "{lines}");
+    }
+
+    #[test]
+    fn without_privilege_no_source_of_the_hosts_reaches_a_running_container() {
+        let user = HostFacts { euid: 1000, ..HostFacts::default() };
+        let spec = crate::plan::tests::spec_of("{}");
+        let mounts =
+            crate::Bundle::mounts_from_slice(br#"[{"destination": "/a", "source": "/b", "options": ["bind"]}]"#);
+        let error = crate::plan::add_mounts("/bundle".as_ref(), &spec, mounts.unwrap(), &user).unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Unsupported);
+        assert!(error.to_string().contains("/0/source: to bring it into a container"), "{error}");
     }
 }

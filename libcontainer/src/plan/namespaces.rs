@@ -166,7 +166,12 @@ impl<'a> Namespaces<'a> {
 
     /// The lines that bring an `exec` into the container.
     pub(super) fn enter_container(&self, spec: &Spec, slots: &mut Slots) -> Result<ContainerEntry> {
-        let all = self.joined.iter().fold(self.new, |all, joined| all | joined.namespace);
+        self.enter_container_but(0, spec, slots)
+    }
+
+    /// The same without some of its namespaces.
+    pub(super) fn enter_container_but(&self, not: u32, spec: &Spec, slots: &mut Slots) -> Result<ContainerEntry> {
+        let all = self.joined.iter().fold(self.new, |all, joined| all | joined.namespace) & !not;
         // Before anything in the container can see it.
         let mut entry = ContainerEntry { opened: None, lines: vec![undumpable()] };
         if all != 0 {

@@ -14,7 +14,9 @@ mod rules;
 mod table;
 mod verdicts;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
+mod meaning;
+#[cfg(any(test, fuzzing))]
 mod simulate;
 #[cfg(test)]
 mod tests;
@@ -63,6 +65,16 @@ const MOST_INSTRUCTIONS: usize = 4096;
 /// The program for this host's architecture and those which the profile lists.
 pub(crate) fn compile(profile: &LinuxSeccomp) -> Result<Program, Problem> {
     compile_on(Arch::ScmpArchNative, profile)
+}
+
+/// For the fuzzer: the compiled profile does what it means, or is refused for something that is in it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn check_meaning(profile: &LinuxSeccomp, seed: u64) -> Result<(), Problem> {
+    let program = compile_on(Arch::ScmpArchX86_64, profile)?;
+    assert!(simulate::is_accepted(&simulate::decode(&program.filter)), "{profile:?}");
+    assert_eq!(compile_on(Arch::ScmpArchX86_64, profile).as_ref(), Ok(&program), "the same bytes each time");
+    meaning::Reading::new(Arch::ScmpArchX86_64, profile).spot_check(&program, seed);
+    Ok(())
 }
 
 fn compile_on(native: Arch, profile: &LinuxSeccomp) -> Result<Program, Problem> {

@@ -38,6 +38,20 @@ pub(super) fn decode(filter: &[u8]) -> Vec<Instruction> {
     filter.chunks(8).map(instruction).collect()
 }
 
+/// Whether the kernel would take it: bpf_check_classic() and seccomp_check_filter().
+pub(super) fn is_accepted(program: &[Instruction]) -> bool {
+    let inside = |at: usize, jump: u32| at + 1 + (jump as usize) < program.len();
+    let fits = |(at, one): (usize, &Instruction)| match one.code {
+        LOAD => Data::default().word(one.k).is_some(),
+        AND | RETURN => true,
+        JUMP => inside(at, one.k),
+        EQUAL | GREATER | GREATER_OR_EQUAL => inside(at, one.jt.into()) && inside(at, one.jf.into()),
+        _ => false,
+    };
+    let ends = program.last().is_some_and(|last| last.code == RETURN);
+    ends && program.len() <= super::MOST_INSTRUCTIONS && program.iter().enumerate().all(fits)
+}
+
 /// What the kernel would do. A program that its checker would refuse panics.
 pub(super) fn run(program: &[Instruction], data: &Data) -> u32 {
     const JUMP_IF_SET: u16 = 0x45;

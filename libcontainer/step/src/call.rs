@@ -29,6 +29,6 @@ calls! {
     ResolveProgram = "faccessat2", SchedSetaffinity = "sched_setaffinity", SchedSetattr = "sched_setattr",
     Seccomp = "seccomp", Sendmsg = "sendmsg", SetMempolicy = "set_mempolicy", Setdomainname = "setdomainname",
     Setgroups = "setgroups", Sethostname = "sethostname", Setns = "setns", Setresgid = "setresgid",
-    Setresuid = "setresuid", Setsid = "setsid", Setrlimit = "setrlimit", Sigaction = "rt_sigaction", Socket = "socket", Statfs = "fstatfs",
+    Setresuid = "setresuid", Setsid = "setsid", Setrlimit = "setrlimit", Sigaction = "rt_sigaction", Socket = "socket", Statfs = "fstatfs", Statx = "statx",
     Symlink = "symlinkat", Umount = "umount2", Unlink = "unlinkat", Unshare = "unshare", Wait = "waitid", Write = "write",
 }

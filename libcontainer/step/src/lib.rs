@@ -119,6 +119,14 @@ pub enum Step<S, B> {
     },
     /// Clone `path` inside the root filesystem as a detached mount, for the host to id-map.
     OpenSource { path: S, recursive: bool },
+    /// Build a filesystem detached, as `Mount` does, for the host to note; it comes back in a slot. `target` is what it will cover.
+    MakeMount { fstype: S, source: S, target: S, options: B, copy_up: bool },
+    /// Let the host see the mount in `slot`, to note it; it comes back in another.
+    ShowMount { slot: Slot },
+    /// The mount with this id (`STATX_MNT_ID_UNIQUE`), and nothing above it, is at `target`: or else nothing of what follows is done.
+    FindMount { target: S, mount: u64 },
+    /// Detach that mount, with what is mounted below it.
+    Unmount { target: S, mount: u64 },
     /// Change the attributes of the mount at `target` (`remount`, the `ro` of a filesystem that init still had to fill).
     Remount { target: S, attributes: Attributes, options: B },
     /// Mount cgroup2 at `target`, or, where the kernel forbids that, bind `fallback`, the container's own group.

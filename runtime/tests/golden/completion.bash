@@ -26,6 +26,7 @@ _plimsoll() {
         --manage-cgroups-mode) mapfile -t COMPREPLY < <(compgen -W 'soft full strict ignore' -- "$word"); return ;;
         --network-lock) mapfile -t COMPREPLY < <(true); return ;;
         --empty-ns) mapfile -t COMPREPLY < <(true); return ;;
+        --config) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --console-socket) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --pidfd-socket) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --pid-file) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
@@ -45,6 +46,7 @@ _plimsoll() {
         --id) mapfile -t COMPREPLY < <(true); return ;;
         --lsm-profile) mapfile -t COMPREPLY < <(true); return ;;
         --lsm-mount-context) mapfile -t COMPREPLY < <(true); return ;;
+        --file) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --svg) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --resources) mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
         --blkio-weight) mapfile -t COMPREPLY < <(true); return ;;
@@ -65,22 +67,23 @@ _plimsoll() {
         --mem-bw-schema) mapfile -t COMPREPLY < <(true); return ;;
     esac
     case $command in
-        '') flags='check checkpoint create delete events exec kill list pause plan ps restore resume run spec start state trace update features --root --log --log-format --log-level --debug --systemd-cgroup --cgroup-manager --rootless --help --version' ;;
+        '') flags='check checkpoint create delete events exec kill list mounts pause plan ps restore resume run spec start state trace update features --root --log --log-format --log-level --debug --systemd-cgroup --cgroup-manager --rootless --help --version' ;;
         check) flags="--bundle --json --facts --help" ;;
         checkpoint) flags="--image-path --work-path --parent-path --leave-running --tcp-established --tcp-skip-in-flight --link-remap --ext-unix-sk --shell-job --lazy-pages --status-fd --page-server --file-locks --pre-dump --manage-cgroups-mode --network-lock --empty-ns --auto-dedup --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
-        create) flags="--bundle --console-socket --pidfd-socket --pid-file --no-pivot --no-new-keyring --preserve-fds --trace --help" ;;
+        create) flags="--bundle --config --console-socket --pidfd-socket --pid-file --no-pivot --no-new-keyring --preserve-fds --trace --help" ;;
         delete) flags="--force --regex --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         events) flags="--interval --stats --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         exec) flags="--console-socket --pidfd-socket --cwd --env --tty --user --additional-gids --process --detach --pid-file --process-label --apparmor --no-new-privs --cap --preserve-fds --cgroup --ignore-paused --trace --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
-        kill) flags="--all --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
+        kill) flags="--all --regex --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         list) flags="--format --quiet --help" ;;
+        mounts) flags=" --help" ;;
         pause) flags=" --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         plan) flags="--bundle --format --exec --facts --show-facts --show-env --id --no-pivot --no-new-keyring --preserve-fds --help" ;;
         ps) flags="--format --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         restore) flags="--console-socket --image-path --work-path --parent-path --tcp-established --tcp-close --ext-unix-sk --shell-job --file-locks --manage-cgroups-mode --network-lock --bundle --detach --pid-file --no-subreaper --no-pivot --empty-ns --auto-dedup --lazy-pages --lsm-profile --lsm-mount-context --help" ;;
         resume) flags=" --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
-        run) flags="--bundle --console-socket --pidfd-socket --detach --keep --pid-file --no-subreaper --no-pivot --no-new-keyring --preserve-fds --trace --help" ;;
-        spec) flags="--bundle --rootless --help" ;;
+        run) flags="--bundle --config --console-socket --pidfd-socket --detach --keep --pid-file --no-subreaper --no-pivot --no-new-keyring --preserve-fds --trace --help" ;;
+        spec) flags="--bundle --file --rootless --help" ;;
         start) flags="--trace --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         state) flags=" --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         trace) flags="--svg --help" ;;

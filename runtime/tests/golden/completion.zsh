@@ -14,6 +14,7 @@ _plimsoll() {
         'exec:run another process in a container'
         'kill:send a signal to a container (default: SIGTERM)'
         'list:list containers'
+        'mounts:add mounts to a running container, or remove them again'
         'pause:freeze every process of a container'
         'plan:print what create (or exec) would do, line by line'
         'ps:list the processes of a container'
@@ -71,6 +72,8 @@ _plimsoll() {
         _arguments \
         '-b[the bundle'\''s directory (default\: the current one)]:directory:_files -/' \
         '--bundle[the bundle'\''s directory (default\: the current one)]:directory:_files -/' \
+        '-f[read this file instead of the bundle'\''s config.json]:file:_files' \
+        '--config[read this file instead of the bundle'\''s config.json]:file:_files' \
         '--console-socket[Unix socket that gets the master of the container'\''s terminal]:file:_files' \
         '--pidfd-socket[Unix socket that gets a pidfd of the process]:file:_files' \
         '--pid-file[write the process id to FILE]:file:_files' \
@@ -123,6 +126,8 @@ _plimsoll() {
         _arguments \
         '-a[to every process of the container; no error if none is left]' \
         '--all[to every process of the container; no error if none is left]' \
+        '-r[the id is a regular expression (POSIX, extended)\: to every container that matches]' \
+        '--regex[the id is a regular expression (POSIX, extended)\: to every container that matches]' \
         '1:container:_plimsoll_ids' '*:argument:_files' ;;
         list)
         _arguments \
@@ -130,6 +135,9 @@ _plimsoll() {
         '--format[how to print (default\: table)]:choice:(table json)' \
         '-q[print ids only]' \
         '--quiet[print ids only]' \
+        '1: :' '*:argument:_files' ;;
+        mounts)
+        _arguments \
         '1: :' '*:argument:_files' ;;
         pause)
         _arguments \
@@ -187,6 +195,8 @@ _plimsoll() {
         _arguments \
         '-b[the bundle'\''s directory (default\: the current one)]:directory:_files -/' \
         '--bundle[the bundle'\''s directory (default\: the current one)]:directory:_files -/' \
+        '-f[read this file instead of the bundle'\''s config.json]:file:_files' \
+        '--config[read this file instead of the bundle'\''s config.json]:file:_files' \
         '--console-socket[Unix socket that gets the master of the container'\''s terminal]:file:_files' \
         '--pidfd-socket[Unix socket that gets a pidfd of the process]:file:_files' \
         '-d[return as soon as the process runs]' \
@@ -203,6 +213,8 @@ _plimsoll() {
         _arguments \
         '-b[where to write it (default\: the current directory)]:directory:_files -/' \
         '--bundle[where to write it (default\: the current directory)]:directory:_files -/' \
+        '-f[how to call it (default\: config.json)]:file:_files' \
+        '--file[how to call it (default\: config.json)]:file:_files' \
         '--rootless[for an ordinary user]' \
         '1: :' '*:argument:_files' ;;
         start)

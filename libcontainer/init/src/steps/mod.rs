@@ -26,12 +26,13 @@ mod set_ids;
 mod symlink;
 #[cfg(test)]
 mod tests;
+mod unmount;
 mod write_sysctl;
 
 use crate::fault::{At, Result};
 use crate::{Init, Line, sys};
 use rustix::fs::Mode;
-use step::{Call, Step};
+use step::{Attributes, Call, Step};
 
 /// Does one line.
 pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
@@ -79,6 +80,17 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
             bind_mount::run(init, &bind, target.0, kind)
         }
         Step::OpenSource { path, recursive } => bind_mount::open_source(init, path.0, recursive),
+        Step::MakeMount { fstype, source, target, options, copy_up } => {
+            let attributes = Attributes::default();
+            let mount = mount::Mount { fstype: fstype.0, source: source.0, options, attributes, copy_up };
+            mount::make(init, &mount, target.0)
+        }
+        Step::ShowMount { slot } => {
+            init.rider = Some(init.slots.take(slot)?);
+            Ok(())
+        }
+        Step::FindMount { target, mount } => unmount::find(init, target.0, mount).map(drop),
+        Step::Unmount { target, mount } => unmount::run(init, target.0, mount),
         Step::Remount { target, attributes, options } => mount::remount(init, target.0, attributes, options),
         Step::MountCgroup2 { target, attributes, fallback } => {
             mount_cgroup::run(init, target.0, attributes, fallback.0)

@@ -34,6 +34,18 @@ pub(super) fn run(init: &mut Init, mount: &Mount<'_>, target: &CStr, kind: Targe
     bind_mount::set_propagation(built.as_fd(), propagation)
 }
 
+/// Builds it without a place; it goes to the host with the next word to it.
+#[inline(never)]
+pub(super) fn make(init: &mut Init, mount: &Mount<'_>, target: &CStr) -> Result {
+    let covered = root::look(init.root()?, target)?;
+    let built = build(&mut init.detail, mount, covered.as_ref().filter(|_| mount.fstype == c"tmpfs"))?;
+    if let Some(covered) = covered.filter(|_| mount.copy_up) {
+        super::copy_up::run(&covered, &built)?;
+    }
+    init.rider = Some(built);
+    Ok(())
+}
+
 /// Whether it is in a procfs.
 pub(super) fn is_procfs(place: &OwnedFd) -> Result<bool> {
     const PROC_SUPER_MAGIC: i64 = 0x9fa0;

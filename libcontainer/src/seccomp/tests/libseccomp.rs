@@ -1,9 +1,9 @@
 #![forbid(unsafe_code)]
 //! The same profile by libseccomp, used as runc uses it.
 use super::super::compile_on;
+use super::super::meaning::{Reading, abis, value};
 use super::super::simulate::{Data, decode, run};
-use super::meaning::{Reading, value};
-use super::{ENOSYS, docker_default, random, tables};
+use super::{ENOSYS, docker_default, random};
 use ::libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall};
 use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall};
 
@@ -107,14 +107,14 @@ fn arch_of(data: &Data) -> Option<Arch> {
 /// As in runc's patchbpf, but a call that libseccomp would rather see as socketcall counts too.
 fn newest(profile: &LinuxSeccomp, arch: Arch) -> Option<u32> {
     let names = (profile.syscalls().iter().flatten()).flat_map(LinuxSyscall::names);
-    let outer = |name: &str| tables::number(arch, tables::multiplexed(name)?.0);
-    let numbers = names.flat_map(|name| [tables::number(arch, name), outer(name)]);
+    let outer = |name: &str| abis::number(arch, abis::multiplexed(name)?.0);
+    let numbers = names.flat_map(|name| [abis::number(arch, name), outer(name)]);
     let permissive = matches!(
         profile.default_action(),
         LinuxSeccompAction::ScmpActAllow | LinuxSeccompAction::ScmpActLog | LinuxSeccompAction::ScmpActTrace
     );
     let newest = numbers.flatten().max();
-    newest.filter(|newest| !permissive && *newest != tables::base(arch))
+    newest.filter(|newest| !permissive && *newest != abis::base(arch))
 }
 
 /// False if libseccomp refuses the profile.
@@ -148,8 +148,8 @@ fn unknown(profile: &LinuxSeccomp, arch: Arch) -> Vec<(u32, u32)> {
     let theirs = arch.to_string().parse::<ScmpArch>().unwrap();
     let known = |name: &str| ScmpSyscall::from_name_by_arch(name, theirs).is_ok_and(|call| i32::from(call) >= -999);
     let names = (profile.syscalls().iter().flatten()).flat_map(LinuxSyscall::names);
-    let numbers = names.filter(|name| !known(name)).filter_map(|name| tables::number(arch, name));
-    numbers.map(|number| (tables::audit(arch), number)).collect()
+    let numbers = names.filter(|name| !known(name)).filter_map(|name| abis::number(arch, name));
+    numbers.map(|number| (abis::audit(arch), number)).collect()
 }
 
 /// Debian's libseccomp is of 2022.
@@ -180,7 +180,7 @@ fn without_disagreement(mut profile: LinuxSeccomp) -> LinuxSeccomp {
     let mut archs = profile.architectures().clone().unwrap_or_default();
     archs.push(Arch::ScmpArchX86_64);
     for syscall in &mut syscalls {
-        let everywhere = |name: &&String| archs.iter().all(|arch| tables::number(*arch, name).is_some());
+        let everywhere = |name: &&String| archs.iter().all(|arch| abis::number(*arch, name).is_some());
         syscall.set_names(syscall.names().iter().filter(everywhere).cloned().collect());
         // libseccomp 2.5 merges the trees of `>= 0x300000007` and `< 0` wrongly: its filter refuses 0xffffffff.
         // So for NE. Only equalities may share a call.
@@ -202,7 +202,7 @@ fn without_disagreement(mut profile: LinuxSeccomp) -> LinuxSeccomp {
         let conditional = syscall.args().as_ref().is_some_and(|args| !args.is_empty());
         // Actions that differ while their conditions may overlap.
         let agrees = |name: &&String| {
-            let muxed = tables::multiplexed(name).map(|(outer, _)| outer.to_owned());
+            let muxed = abis::multiplexed(name).map(|(outer, _)| outer.to_owned());
             action == default
                 || !conditional && muxed.is_none()
                 || *actions.entry(muxed.unwrap_or_else(|| name.to_string())).or_insert(action) == action

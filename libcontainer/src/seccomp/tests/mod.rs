@@ -1,12 +1,11 @@
 #![forbid(unsafe_code)]
 mod libseccomp;
-mod meaning;
 mod random;
 mod tables;
 
+use super::meaning::Reading;
 use super::simulate::{Data, decode, run};
 use super::*;
-use meaning::Reading;
 use serde_json::json;
 
 const ALLOW: u32 = 0x7fff_0000;

@@ -1,13 +1,15 @@
 #![forbid(unsafe_code)]
 //! A profile read directly, rule by rule and number by number, to compare programs with.
-use super::super::simulate::{Data, decode, run};
-use super::super::{Program, abi, action};
-use super::{ENOSYS, KILLED, tables};
+pub(in crate::seccomp) mod abis;
+
+use super::action::{ENOSYS, KILL_THREAD};
+use super::simulate::{Data, decode, run};
+use super::{Program, abi, action};
 use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug)]
-pub(super) struct Reading<'a> {
+pub(in crate::seccomp) struct Reading<'a> {
     profile: &'a LinuxSeccomp,
     abis: Vec<Meaning<'a>>,
 }
@@ -23,28 +25,31 @@ struct Meaning<'a> {
 }
 
 impl<'a> Reading<'a> {
-    pub(super) fn new(native: Arch, profile: &'a LinuxSeccomp) -> Self {
+    pub(in crate::seccomp) fn new(native: Arch, profile: &'a LinuxSeccomp) -> Self {
         let mut archs = vec![native];
-        archs.extend(profile.architectures().iter().flatten());
-        archs.dedup();
+        for arch in profile.architectures().iter().flatten().filter(|arch| **arch != Arch::ScmpArchNative) {
+            if !archs.contains(arch) {
+                archs.push(*arch);
+            }
+        }
         Reading { profile, abis: archs.iter().map(|arch| Meaning::new(*arch, profile)).collect() }
     }
 
-    pub(super) fn of(&self, data: &Data) -> u32 {
+    pub(in crate::seccomp) fn of(&self, data: &Data) -> u32 {
         let x32 = data.architecture == Arch::ScmpArchX86_64 as u32 && data.number >= abi::X32_BIT;
         let wanted =
-            |abi: &&Meaning<'_>| tables::audit(abi.arch) == data.architecture && (abi.arch == Arch::ScmpArchX32) == x32;
+            |abi: &&Meaning<'_>| abis::audit(abi.arch) == data.architecture && (abi.arch == Arch::ScmpArchX32) == x32;
         match self.abis.iter().find(wanted) {
             Some(abi) => abi.of(self.profile, data),
             None if data.number == u32::MAX && x32 && self.abis.iter().any(|abi| abi.arch == Arch::ScmpArchX86_64) => {
                 value(self.profile.default_action(), self.profile.default_errno_ret())
             }
-            None => KILLED,
+            None => KILL_THREAD.0,
         }
     }
 
     /// All numbers there are and some more, on each architecture, with telling arguments.
-    pub(super) fn sweep(&self, program: &Program) {
+    pub(in crate::seccomp) fn sweep(&self, program: &Program) {
         let instructions = decode(&program.filter);
         for data in self.calls() {
             let (expected, got) = (self.of(&data), run(&instructions, &data));
@@ -52,9 +57,41 @@ impl<'a> Reading<'a> {
         }
     }
 
-    pub(super) fn calls(&self) -> impl Iterator<Item = Data> {
-        let big_endian = self.abis[0].arch as u32 & 0x4000_0000 == 0;
-        let mut architectures: BTreeSet<u32> = self.abis.iter().map(|abi| tables::audit(abi.arch)).collect();
+    /// The same for some calls, mostly of those that a rule is about.
+    pub(in crate::seccomp) fn spot_check(&self, program: &Program, mut seed: u64) {
+        let instructions = decode(&program.filter);
+        let vectors = self.vectors();
+        let mut numbers: Vec<(u32, u32)> = Vec::new();
+        for abi in &self.abis {
+            let architecture = abis::audit(abi.arch);
+            let about = abi.direct.keys().chain(abi.multiplexed.keys().map(|(outer, _)| outer)).chain(&abi.newest);
+            numbers.extend(about.map(|number| (architecture, *number)));
+            numbers.extend(self.numbers().step_by(97).map(|number| (architecture, number)));
+        }
+        let mut any = |count: usize| {
+            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            usize::try_from(seed >> 33).unwrap_or(0) % count
+        };
+        for _ in 0..256 {
+            let (architecture, number) = numbers[any(numbers.len())];
+            let number = number.wrapping_add([0, 0, 0, 1, u32::MAX][any(5)]);
+            let architecture = if any(32) == 0 { 0 } else { architecture };
+            let mut arguments = vectors[any(vectors.len())];
+            // What socketcall and ipc multiplex.
+            arguments[0] = if any(4) == 0 { any(30) as u64 } else { arguments[0] };
+            let data = Data { number, architecture, arguments, big_endian: self.is_big_endian() };
+            let (expected, got) = (self.of(&data), run(&instructions, &data));
+            assert_eq!(got, expected, "{got:#x} instead of {expected:#x} for {data:x?} of {:?}", self.profile);
+        }
+    }
+
+    fn is_big_endian(&self) -> bool {
+        self.abis[0].arch as u32 & 0x4000_0000 == 0
+    }
+
+    pub(in crate::seccomp) fn calls(&self) -> impl Iterator<Item = Data> {
+        let big_endian = self.is_big_endian();
+        let mut architectures: BTreeSet<u32> = self.abis.iter().map(|abi| abis::audit(abi.arch)).collect();
         architectures.extend([0, Arch::ScmpArchX86_64 as u32]);
         let vectors = self.vectors();
         let numbers: Vec<u32> = self.numbers().collect();
@@ -109,7 +146,7 @@ impl<'a> Reading<'a> {
 
     fn numbers(&self) -> impl Iterator<Item = u32> {
         let sides = [3999, 9999, 0xe_ffff, abi::X32_BIT - 1, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, u32::MAX];
-        let mut bases: BTreeSet<u32> = self.abis.iter().map(|abi| tables::base(abi.arch)).collect();
+        let mut bases: BTreeSet<u32> = self.abis.iter().map(|abi| abis::base(abi.arch)).collect();
         bases.extend([0, 0xf_0000, abi::X32_BIT]);
         bases.into_iter().flat_map(|base| base..base + 600).chain(sides)
     }
@@ -120,13 +157,13 @@ impl<'a> Meaning<'a> {
         let mut meaning = Meaning { arch, direct: BTreeMap::new(), multiplexed: BTreeMap::new(), newest: None };
         for (i, syscall) in profile.syscalls().iter().flatten().enumerate() {
             for name in syscall.names() {
-                if let Some(number) = tables::number(arch, name) {
+                if let Some(number) = abis::number(arch, name) {
                     meaning.direct.entry(number).or_default().push((i, syscall));
                     meaning.newest =
                         meaning.newest.max(Some(number).filter(|number| !(0xf_0000..0x10_0000).contains(number)));
                 }
-                if let Some((outer, inner)) = tables::multiplexed(name)
-                    && let Some(outer) = tables::number(arch, outer)
+                if let Some((outer, inner)) = abis::multiplexed(name)
+                    && let Some(outer) = abis::number(arch, outer)
                 {
                     meaning.newest = meaning.newest.max(Some(outer));
                     meaning.multiplexed.entry((outer, inner)).or_default().push((i, syscall));
@@ -138,12 +175,12 @@ impl<'a> Meaning<'a> {
 
     fn of(&self, profile: &LinuxSeccomp, data: &Data) -> u32 {
         let default = value(profile.default_action(), profile.default_errno_ret());
-        let wide = tables::is_wide(self.arch);
+        let wide = abis::is_wide(self.arch);
         let seen = |argument: u64| {
             if wide { argument } else { argument & 0xffff_ffff }
         };
 
-        let base = tables::base(self.arch);
+        let base = abis::base(self.arch);
         let permissive = action::Action(default).is_permissive();
         let private = self.arch == Arch::ScmpArchArm && (0xf_0000..0xf_0008).contains(&data.number);
         if let Some(newest) = self.newest.filter(|newest| *newest != base)
@@ -151,7 +188,7 @@ impl<'a> Meaning<'a> {
         {
             let setup = data.number == 0 && matches!(self.arch, Arch::ScmpArchS390 | Arch::ScmpArchS390x);
             if setup || data.number > newest && !private {
-                return ENOSYS;
+                return ENOSYS.0;
             }
         }
 
@@ -192,7 +229,7 @@ impl<'a> Meaning<'a> {
             entries.push((*i, false, syscall));
         }
         let first = data.arguments[0] & 0xffff_ffff;
-        let ipc = tables::number(self.arch, "ipc") == Some(data.number);
+        let ipc = abis::number(self.arch, "ipc") == Some(data.number);
         let selector = if ipc {
             first & 0xffff
         } else if wide {
@@ -234,6 +271,6 @@ fn holds(arg: &LinuxSeccompArg, argument: u64, seen: &dyn Fn(u64) -> u64) -> boo
     }
 }
 
-pub(super) fn value(action: LinuxSeccompAction, errno: Option<u32>) -> u32 {
+pub(in crate::seccomp) fn value(action: LinuxSeccompAction, errno: Option<u32>) -> u32 {
     action.as_u32(errno)
 }

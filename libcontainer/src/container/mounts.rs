@@ -1,0 +1,113 @@
+//! `mounts add` and `mounts remove`: mounts of a container that runs.
+use super::{Container, Status};
+use crate::launch::{self, Host, Note};
+use crate::plan;
+use crate::store::MOUNTS;
+use crate::{Bundle, Error, ErrorKind, HostFacts, Result};
+use oci_spec::runtime::Mount;
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+
+const FILE: &str = "mounts";
+
+impl Container {
+    /// Mounts all of them, in this order, or none: what has been attached before one fails is taken away again.
+    pub fn add_mounts(&self, mounts: &[Mount]) -> Result<()> {
+        self.locked_while_running(|| {
+            let (bundle, facts) = (self.bundle()?, HostFacts::probe()?);
+            let plan = plan::add_mounts(bundle.path(), bundle.spec(), mounts.to_vec(), &facts)
+                .map_err(|error| error.in_file(FILE))?;
+            let before = self.notes()?;
+            let added = self.play(&bundle, &plan.lines);
+            if added.is_err() {
+                self.take_back(&bundle, &facts, before)?;
+            }
+            added.map_err(|error| error.in_file(FILE))
+        })
+    }
+
+    /// Takes away what `add_mounts` has put at these destinations, with what is mounted below. Nothing else of a mount counts.
+    pub fn remove_mounts(&self, mounts: &[Mount]) -> Result<()> {
+        self.locked_while_running(|| {
+            let (bundle, facts) = (self.bundle()?, HostFacts::probe()?);
+            let mut notes = self.notes()?;
+            let mut found: Vec<Note> = Vec::new();
+            for (index, mount) in mounts.iter().enumerate() {
+                let wrong = |message: &str| Err(Error::config(format!("/{index}/destination"), message).in_file(FILE));
+                let target = plan::mount_target(bundle.path(), bundle.spec(), &facts, mount.destination());
+                // The last one there is the one that is seen.
+                match notes.iter().rposition(|note| note.destination == target) {
+                    Some(at) => found.push(notes.remove(at)),
+                    None if found.iter().any(|note| note.destination == target) => return wrong("is there twice"),
+                    None => return wrong("no mount of `mounts add` is there"),
+                }
+            }
+            let targets: Vec<_> = found.into_iter().map(|note| (note.destination, note.mount)).collect();
+            let plan = plan::remove_mounts(bundle.path(), bundle.spec(), &targets, &facts)?;
+            self.play(&bundle, &plan.lines).map_err(|error| error.in_file(FILE))?;
+            self.write_notes(&notes)
+        })
+    }
+
+    fn locked_while_running(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        // One that is being made would keep us waiting.
+        if matches!(self.status()?, Status::Stopped | Status::Creating) {
+            return Err(Error::new(ErrorKind::NotRunning, "container not running"));
+        }
+        self.folder.lock()?;
+        let worked = work();
+        self.folder.unlock();
+        worked
+    }
+
+    fn play(&self, bundle: &Bundle, lines: &[plan::Line]) -> Result<()> {
+        let mut host = Host {
+            spec: bundle.spec(),
+            bundle: bundle.path(),
+            state: self.folder.fd(),
+            init: self.record.init.and_then(|init| init.open()),
+            stdio: None,
+            preserve: 0,
+            made_cgroups: false,
+            console_socket: None,
+            describe: &|_, _| Vec::new(),
+            trace: None,
+            save: &mut |_, _| Ok(()),
+        };
+        let launched = launch::play(lines, &mut host)?;
+        launch::reap(launched.pidfd.as_fd());
+        Ok(())
+    }
+
+    /// Whoever did the work may have been killed in the middle of it: what was noted was about to be attached, or is.
+    fn take_back(&self, bundle: &Bundle, facts: &HostFacts, before: Vec<Note>) -> Result<()> {
+        let noted = self.notes()?;
+        for note in noted.iter().skip(before.len()).rev() {
+            let target = [(note.destination.clone(), note.mount)];
+            let plan = plan::remove_mounts(bundle.path(), bundle.spec(), &target, facts)?;
+            if let Err(error) = self.play(bundle, &plan.lines) {
+                let never_attached =
+                    [Errno::NOENT, Errno::STALE].iter().any(|errno| error.errno() == Some(errno.raw_os_error()));
+                if !never_attached {
+                    log::warn!("take back a mount: {error}");
+                }
+            }
+        }
+        self.write_notes(&before)
+    }
+
+    fn notes(&self) -> Result<Vec<Note>> {
+        match self.folder.read(MOUNTS) {
+            Err(Errno::NOENT) => Ok(Vec::new()),
+            read => read
+                .map(|file| launch::notes(&file))
+                .map_err(|errno| Error::system("read the mounts that were added", "read(mounts)", errno)),
+        }
+    }
+
+    fn write_notes(&self, notes: &[Note]) -> Result<()> {
+        let lines = notes.iter().map(serde_json::to_string).collect::<std::result::Result<Vec<_>, _>>();
+        let lines = lines.map_err(|error| Error::new(ErrorKind::System, format!("note the mounts: {error}")))?;
+        self.folder.write(MOUNTS, lines.join("\n").as_bytes())
+    }
+}

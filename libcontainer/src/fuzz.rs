@@ -1,0 +1,225 @@
+//! What the fuzz targets in `../fuzz` do with their input. Each panics if something does not hold. The ordinary tests
+//! do the same with the seeds.
+use crate::facts::{Hierarchy, HostFacts};
+use crate::launch::{Channel, Heard, explain};
+use crate::plan::line::InitStep;
+use crate::plan::{PlanOptions, create, laws, mount_options};
+use crate::seccomp;
+use crate::store::Record;
+use crate::{Bundle, CgroupManager, Error};
+use rustix::fd::AsFd;
+use std::path::Path;
+use step::{FromInit, Step, ToInit, ZStr};
+
+/// A config.json: a plan of which the laws hold, on several hosts, or an error that says where it is.
+pub fn config(bytes: &[u8]) {
+    for (facts, options) in hosts() {
+        if let Err(error) = laws::hold(bytes, &facts, &options) {
+            says_something(&error);
+        }
+    }
+}
+
+/// Root with cgroup v2; root with cgroup v1 and no pivot; no cgroups; an ordinary user; root of a user namespace.
+fn hosts() -> [(HostFacts, PlanOptions); 5] {
+    let hierarchy = |controllers: &[&str], mount: &str, unified| Hierarchy {
+        controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
+        mount: mount.into(),
+        own: "/own".into(),
+        unified,
+        writable: true,
+    };
+    let v2 = vec![hierarchy(&["cpu", "cpuset", "io", "memory", "hugetlb", "pids", "rdma"], "/sys/fs/cgroup", true)];
+    let v1 = [
+        "cpu",
+        "cpuset",
+        "devices",
+        "memory",
+        "pids",
+        "blkio",
+        "hugetlb",
+        "net_cls",
+        "net_prio",
+        "rdma",
+        "name=systemd",
+    ];
+    let v1 = v1.map(|name| hierarchy(&[name], &format!("/sys/fs/cgroup/{name}"), false)).to_vec();
+    let resctrl = Some("/sys/fs/resctrl".into());
+    let root = HostFacts { privileged: true, hierarchies: v2.clone(), resctrl, ..HostFacts::default() };
+    let with_v1 = HostFacts { hierarchies: v1, ..root.clone() };
+    let user = HostFacts { euid: 1000, egid: 1000, missing_capabilities: !0, hierarchies: v2, ..HostFacts::default() };
+    let nested = HostFacts { in_user_namespace: true, setgroups_denied: true, ..root.clone() };
+    let options = PlanOptions { id: "web".into(), ..PlanOptions::default() };
+    let without = PlanOptions { cgroup_manager: CgroupManager::Disabled, ..options.clone() };
+    let notify = PlanOptions { notify: Some("/run/plimsoll/web/notify".into()), ..options.clone() };
+    let no_pivot = PlanOptions { no_pivot: true, no_new_keyring: true, preserve_fds: 3, ..options.clone() };
+    [(root.clone(), options.clone()), (with_v1, no_pivot), (root, without), (user, notify), (nested, options)]
+}
+
+/// The options of a mount, one a line: what they come to, and a plan with them.
+pub fn mount_options(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let options: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    mount_options::laws::hold(&options);
+    for kind in ["tmpfs", "proc", "sysfs", "cgroup", "bind", "overlay", ""] {
+        let config = serde_json::json!({
+            "ociVersion": "1.3.0",
+            "root": {"path": "rootfs"},
+            "mounts": [{"destination": "/data", "type": kind, "source": "/srv", "options": options}],
+            "linux": {"namespaces": [{"type": "mount"}]},
+        });
+        for (facts, plan_options) in hosts() {
+            if let Err(error) = laws::hold(config.to_string().as_bytes(), &facts, &plan_options) {
+                let about = error.origin().is_some_and(|origin| origin.starts_with("/mounts/0"));
+                assert!(about, "{error}");
+                says_something(&error);
+            }
+        }
+    }
+}
+
+/// A `linux.seccomp`: a program that does what the profile means, or what is wrong with it and where.
+pub fn seccomp(bytes: &[u8]) {
+    let Ok(profile) = serde_json::from_slice(bytes) else { return };
+    // Which calls are tried depends on the input alone.
+    let seed = bytes.iter().fold(0, |seed: u64, byte| seed.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+    if let Err(problem) = seccomp::check_meaning(&profile, seed) {
+        let tree: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+        // What is missing has a place as well.
+        let missing = matches!(problem.pointer.as_str(), "/defaultErrnoRet" | "/architectures");
+        assert!(missing || tree.pointer(&problem.pointer).is_some(), "{problem}");
+        says_something(&Error::config(problem.pointer, problem.message));
+    }
+}
+
+/// What init and the host say to each other: whatever arrives, each understands it or says that it does not.
+pub fn messages(bytes: &[u8]) {
+    is_said_again(bytes, |bytes| postcard::to_stdvec(&postcard::from_bytes::<ToInit>(bytes).ok()?).ok());
+    is_said_again(bytes, |bytes| postcard::to_stdvec(&postcard::from_bytes::<FromInit<'_>>(bytes).ok()?).ok());
+
+    // A plan, as init reads it.
+    let mut rest = bytes;
+    while let Ok((line, after)) = postcard::take_from_bytes::<(u16, Step<ZStr<'_>, &[u8]>)>(rest) {
+        let sent: (u16, InitStep) = postcard::from_bytes(&rest[..rest.len() - after.len()]).unwrap();
+        let again = postcard::to_stdvec(&sent).unwrap();
+        assert_eq!(postcard::from_bytes(&again), Ok(line));
+        rest = after;
+    }
+
+    // One message of init's, as the host hears it.
+    let (ours, theirs) = Channel::pair().unwrap();
+    if rustix::net::send(theirs.as_fd(), bytes, rustix::net::SendFlags::NOSIGNAL).is_err() {
+        return;
+    }
+    match ours.receive() {
+        Ok(Heard::Failed(words)) => {
+            let config: &[u8] = include_bytes!("../../oci-bundles/docker-default/config.json");
+            let bundle = Bundle::from_parts("/bundle".into(), config.to_vec()).unwrap();
+            let [(facts, options), ..] = hosts();
+            let plan = create(Path::new("/bundle"), bundle.spec(), &facts, &options).unwrap();
+            says_something(&explain(&plan.lines, &words));
+        }
+        Ok(Heard::Closed) => assert!(bytes.is_empty()),
+        Ok(_) => {}
+        Err(error) => says_something(&error),
+    }
+}
+
+/// Who understands it would be understood as well.
+fn is_said_again(bytes: &[u8], say_again: fn(&[u8]) -> Option<Vec<u8>>) {
+    if let Some(again) = say_again(bytes) {
+        assert_eq!(say_again(&again).as_ref(), Some(&again));
+    }
+}
+
+/// A state.json: a container that is what it was after being written again, or an error that names the place.
+pub fn state(bytes: &[u8]) {
+    let parse = |bytes: &[u8]| Record::parse(bytes, Path::new("/run/plimsoll/web/state.json"));
+    let record = match parse(bytes) {
+        Ok(record) => record,
+        Err(error) => return says_something(&error),
+    };
+    let again = serde_json::to_vec(&record).unwrap();
+    let twice = serde_json::to_vec(&parse(&again).unwrap()).unwrap();
+    assert_eq!(String::from_utf8(again), String::from_utf8(twice));
+    // Whatever the number, there is such a process or there is none.
+    if let Some(init) = record.init {
+        let _ = init.open();
+    }
+    let told = crate::container::state_for_hooks(&record, "created", 1);
+    let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    assert_eq!(told["id"], record.id);
+}
+
+/// What is quoted of the input stays as it is: whoever shows an error takes care of its control characters.
+fn says_something(error: &Error) {
+    assert!(!error.to_string().trim().is_empty(), "{error:?}");
+}
+
+#[cfg(test)]
+mod tests {
+    /// What `fuzz/run` starts from.
+    fn each_seed_of(target: &str, run: fn(&[u8])) {
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+        let mut seen = 0;
+        for seed in std::fs::read_dir(directory).unwrap() {
+            run(&std::fs::read(seed.unwrap().path()).unwrap());
+            seen += 1;
+        }
+        assert!(seen >= 3, "{seen} seeds");
+    }
+
+    /// `BLESS=1` writes the plans of some bundles to the seeds, as init reads them.
+    fn bless_plans() {
+        if std::env::var_os("BLESS").is_none() {
+            return;
+        }
+        for name in ["default", "everything"] {
+            let file = format!("{}/fuzz/seeds/config/{name}.json", env!("CARGO_MANIFEST_DIR"));
+            let bundle = crate::Bundle::from_parts("/bundle".into(), std::fs::read(file).unwrap()).unwrap();
+            let [(facts, options), ..] = super::hosts();
+            let plan = super::create("/bundle".as_ref(), bundle.spec(), &facts, &options).unwrap();
+            let bytes = crate::launch::encode(&plan.lines, 0).unwrap();
+            std::fs::write(format!("{}/fuzz/seeds/messages/{name}", env!("CARGO_MANIFEST_DIR")), bytes).unwrap();
+        }
+        let failure =
+            step::Failure { line: 20, call: step::Call::Fsconfig, errno: 22, detail: b"tmpfs: Bad value for 'size'" };
+        let messages = [
+            ("plan", postcard::to_stdvec(&step::ToInit::Plan { len: 5000, trace: 30 })),
+            ("reached", postcard::to_stdvec(&step::FromInit::Reached { line: 12 })),
+            ("passed", postcard::to_stdvec(&step::FromInit::Passed { line: 3, nanoseconds: 123_456_789_012 })),
+            ("forked", postcard::to_stdvec(&step::FromInit::Forked { pid: 4242 })),
+            ("failed", postcard::to_stdvec(&step::FromInit::Failed(failure))),
+        ];
+        for (name, bytes) in messages {
+            std::fs::write(format!("{}/fuzz/seeds/messages/{name}", env!("CARGO_MANIFEST_DIR")), bytes.unwrap())
+                .unwrap();
+        }
+    }
+
+    #[test]
+    fn what_holds_for_any_configuration_holds_for_the_seeds() {
+        each_seed_of("config", super::config);
+    }
+
+    #[test]
+    fn what_holds_for_any_mount_options_holds_for_the_seeds() {
+        each_seed_of("mount-options", super::mount_options);
+    }
+
+    #[test]
+    fn what_holds_for_any_seccomp_profile_holds_for_the_seeds() {
+        each_seed_of("seccomp", super::seccomp);
+    }
+
+    #[test]
+    fn what_holds_for_any_message_holds_for_the_seeds() {
+        bless_plans();
+        each_seed_of("messages", super::messages);
+    }
+
+    #[test]
+    fn what_holds_for_any_state_file_holds_for_the_seeds() {
+        each_seed_of("state", super::state);
+    }
+}

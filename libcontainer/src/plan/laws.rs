@@ -1,0 +1,225 @@
+//! What holds for every plan, whatever the configuration. Tried on random ones by `tests/laws.rs` and by the fuzzer.
+use super::line::{Action, HostStep, InitStep};
+use super::namespaces::CGROUP;
+use super::{ExecPlanOptions, Line, Plan, PlanOptions, create, exec};
+use crate::Bundle;
+use crate::facts::HostFacts;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use step::{Source, Step};
+
+/// All of them, on the plans of `create` and `exec` for this configuration; or the reason why there is no plan.
+pub(crate) fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> crate::Result<()> {
+    let bundle = || Bundle::from_parts("/bundle".into(), config.to_vec());
+    let spec = bundle()?.spec().clone();
+    let plan = create("/bundle".as_ref(), &spec, facts, options).inspect_err(|error| {
+        assert!(error.origin().is_some(), "{error}");
+    })?;
+    nothing_needs_a_capability_that_is_gone(&plan);
+    a_filter_is_loaded_with_no_new_privs_or_with_capabilities(&plan);
+    host_paths_are_opened_before_the_pivot_and_the_containers_after_the_root(&plan);
+    slots_are_filled_before_they_are_used_and_none_in_vain(&plan);
+    nothing_depends_on_a_scope_before_it_is_there(&plan);
+    origins_are_places_in_the_configuration(&plan, &serde_json::from_slice(config).unwrap());
+    the_process_ends_as_the_program(&plan, spec.process().is_some());
+    each_line_is_printed_as_one(&plan);
+
+    // Hash maps are in another order every time.
+    assert_eq!(create("/bundle".as_ref(), bundle()?.spec(), facts, options)?, plan);
+
+    if let Some(process) = spec.process() {
+        let options = ExecPlanOptions { tasks: vec!["/t".into()], ..ExecPlanOptions::default() };
+        let exec = exec(&spec, process, facts, &options).unwrap();
+        nothing_needs_a_capability_that_is_gone(&exec);
+        a_filter_is_loaded_with_no_new_privs_or_with_capabilities(&exec);
+        slots_are_filled_before_they_are_used_and_none_in_vain(&exec);
+        the_process_ends_as_the_program(&exec, true);
+        assert_eq!(identity(&exec), identity(&plan));
+    }
+    Ok(())
+}
+
+fn init_steps(plan: &Plan) -> impl Iterator<Item = (usize, &InitStep)> {
+    plan.lines.iter().enumerate().filter_map(|(number, line)| match &line.action {
+        Action::Init(step) => Some((number, step)),
+        Action::Host(_) => None,
+    })
+}
+
+fn place(plan: &Plan, is: impl Fn(&InitStep) -> bool) -> Option<usize> {
+    init_steps(plan).find(|(_, step)| is(step)).map(|(number, _)| number)
+}
+
+fn host_place(plan: &Plan, is: impl Fn(&HostStep) -> bool) -> Option<usize> {
+    plan.lines.iter().position(|line| matches!(&line.action, Action::Host(step) if is(step)))
+}
+
+fn nothing_needs_a_capability_that_is_gone(plan: &Plan) {
+    let Some(dropped) = place(plan, |step| matches!(step, Step::SetCapabilities { .. })) else { return };
+    for (number, step) in init_steps(plan).filter(|(number, _)| *number > dropped) {
+        let harmless = matches!(
+            step,
+            Step::DefaultHome { .. }
+                | Step::ResolveProgram { .. }
+                | Step::SetNoNewPrivs
+                | Step::LoadSeccomp { .. }
+                | Step::SetCapabilities { .. }
+                | Step::AwaitStart { .. }
+                | Step::RunHook { .. }
+                | Step::CloseDescriptors { .. }
+                | Step::Exec { .. }
+        );
+        assert!(harmless, "{} after set-capabilities", plan.lines[number]);
+    }
+}
+
+fn a_filter_is_loaded_with_no_new_privs_or_with_capabilities(plan: &Plan) {
+    const SYS_ADMIN: u64 = 1 << 21;
+    for (load, _) in init_steps(plan).filter(|(_, step)| matches!(step, Step::LoadSeccomp { .. })) {
+        let set = place(plan, |step| matches!(step, Step::SetNoNewPrivs)).is_some_and(|number| number < load);
+        let of = |line: Option<&Line>| match line.map(|line| &line.action) {
+            Some(Action::Init(Step::SetCapabilities { effective, permitted, .. })) => Some(*effective & *permitted),
+            _ => None,
+        };
+        assert!(set || of(plan.lines.get(load - 1)).is_some_and(|sets| sets & SYS_ADMIN != 0), "{plan}");
+        // What was kept for the filter is gone before the program runs.
+        let mut sets = plan.lines.iter().rev().filter_map(|line| of(Some(line)));
+        let wanted =
+            init_steps(plan).any(|(_, step)| matches!(step, Step::DropBoundingSet { keep } if keep & SYS_ADMIN != 0));
+        assert!(wanted || sets.next().is_some_and(|sets| sets & SYS_ADMIN == 0), "{plan}");
+    }
+}
+
+fn host_paths_are_opened_before_the_pivot_and_the_containers_after_the_root(plan: &Plan) {
+    let attached = place(plan, |step| matches!(step, Step::AttachRootfs { .. }));
+    let root = attached.or_else(|| place(plan, |step| matches!(step, Step::OpenRootfs { .. }))).unwrap();
+    let pivot = place(plan, |step| matches!(step, Step::PivotRoot | Step::MoveRoot | Step::ChangeRoot)).unwrap();
+    for (number, step) in init_steps(plan) {
+        let line = &plan.lines[number];
+        let host = matches!(
+            step,
+            Step::Join { .. }
+                | Step::OpenRootfs { .. }
+                | Step::AttachRootfs { .. }
+                | Step::BindMount { source: Source::Path(_), .. }
+                | Step::BindDevice { .. }
+                | Step::MountCgroup2 { .. }
+                | Step::WriteSysctl { .. }
+                | Step::SetTimeOffsets { .. }
+                | Step::SetOomScoreAdj { .. }
+        ) || line.origin().starts_with("/hooks/createContainer");
+        assert!(!host || number < pivot, "{line} after the pivot");
+        let container = matches!(
+            step,
+            Step::Mount { .. }
+                | Step::BindMount { .. }
+                | Step::MountCgroup2 { .. }
+                | Step::Remount { .. }
+                | Step::MakeDevice { .. }
+                | Step::BindDevice { .. }
+                | Step::Symlink { .. }
+                | Step::MakeDirectory { .. }
+                | Step::MaskPath { .. }
+                | Step::ReadonlyPath { .. }
+        );
+        assert!(!container || number > root, "{line} before the root filesystem is open");
+    }
+}
+
+fn slots_are_filled_before_they_are_used_and_none_in_vain(plan: &Plan) {
+    let mut filled = BTreeSet::new();
+    let mut used = BTreeSet::new();
+    for (line, slot) in plan.with_slots() {
+        match &line.action {
+            Action::Host(HostStep::Clone { tasks, .. }) => filled.extend(0..tasks.len()),
+            Action::Host(_) => assert!(slot.is_none_or(|slot| filled.insert(slot)), "{plan}"),
+            Action::Init(step) => {
+                let slots: Vec<usize> = match step {
+                    Step::JoinCgroup { first, count } => (usize::from(*first)..).take(usize::from(*count)).collect(),
+                    Step::BindMount { source: Source::Slot(slot), .. }
+                    | Step::JoinProcess { slot, .. }
+                    | Step::RunHook { state: slot, .. }
+                    | Step::AwaitStart { slot } => vec![usize::from(*slot)],
+                    _ => Vec::new(),
+                };
+                assert!(slots.iter().all(|slot| filled.contains(slot)), "{line} before its slot is filled:\n{plan}");
+                used.extend(slots);
+            }
+        }
+    }
+    assert_eq!(filled, used, "{plan}");
+}
+
+/// What is done to the group, what shows it and who may look for it comes after it is there, and after init is in it.
+fn nothing_depends_on_a_scope_before_it_is_there(plan: &Plan) {
+    let Some(start) = host_place(plan, |step| matches!(step, HostStep::StartScope { .. })) else { return };
+    let settled = host_place(plan, |step| matches!(step, HostStep::AwaitScope { .. })).unwrap();
+    assert!(start < settled && plan.unit.is_some() && !plan.cgroups.is_empty(), "{plan}");
+    for (number, line) in plan.lines.iter().enumerate() {
+        let depends = match &line.action {
+            Action::Init(Step::MountCgroup2 { .. } | Step::RunHook { .. } | Step::AwaitStart { .. }) => true,
+            Action::Init(Step::Unshare { namespaces }) => namespaces & CGROUP != 0,
+            Action::Host(step) => matches!(
+                step,
+                HostStep::WriteCgroup { .. }
+                    | HostStep::AttachDeviceProgram { .. }
+                    | HostStep::ChownCgroup { .. }
+                    | HostStep::RunHook { .. }
+                    | HostStep::SaveState
+            ),
+            Action::Init(_) => false,
+        };
+        assert!(!depends || number > settled, "{line} before the scope is there:\n{plan}");
+        let forks = matches!(line.action, Action::Init(Step::Fork { .. }));
+        assert!(!forks || number < start, "{line} leaves the scope empty:\n{plan}");
+    }
+}
+
+fn origins_are_places_in_the_configuration(plan: &Plan, config: &Value) {
+    for line in &plan.lines {
+        let origin = line.origin();
+        let known = matches!(origin, "(default)" | "(lifecycle)") || config.pointer(origin).is_some();
+        assert!(known, "{line} because of {origin}");
+    }
+}
+
+/// From the first line about the identity of the process to the last before `start`.
+fn identity(plan: &Plan) -> Vec<Line> {
+    let first = plan.lines.iter().position(|line| {
+        let origin = line.origin();
+        let console = matches!(line.step(), "open-console" | "forward-console" | "set-cpu-affinity");
+        let earlier = console || matches!(line.step(), "set-oom-score-adj" | "make-directory");
+        let linux = matches!(origin, "/linux/personality" | "/linux/memoryPolicy");
+        (origin.starts_with("/process") && !earlier) || linux
+    });
+    let last =
+        host_place(plan, |step| matches!(step, HostStep::SendState { status: "created" } | HostStep::ListenForStart));
+    let last = last.or_else(|| host_place(plan, |step| matches!(step, HostStep::SaveState)));
+    let mut lines = plan.lines[first.unwrap()..last.unwrap()].to_vec();
+    for line in &mut lines {
+        // What the agent is told is all that differs.
+        if let Action::Host(HostStep::ForwardSeccompListener { status, .. }) = &mut line.action {
+            *status = "";
+        }
+    }
+    lines
+}
+
+/// Whoever writes config.json does not write what a plan says of it, nor to the terminal that it is shown on.
+fn each_line_is_printed_as_one(plan: &Plan) {
+    let text = plan.to_text(true);
+    assert_eq!(text.matches('\n').count(), plan.lines.len(), "{text}");
+    assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'), "{text:?}");
+}
+
+fn the_process_ends_as_the_program(plan: &Plan, has_process: bool) {
+    let last = plan.lines.last().unwrap();
+    match has_process {
+        true => assert!(matches!(last.action, Action::Init(Step::Exec { .. }))),
+        false => assert!(matches!(last.action, Action::Init(Step::AwaitStart { .. } | Step::RunHook { .. }))),
+    }
+    let undumpable = place(plan, |step| matches!(step, Step::SetUndumpable)).unwrap();
+    let visible =
+        place(plan, |step| matches!(step, Step::Fork { .. } | Step::JoinProcess { .. } | Step::OpenRootfs { .. }));
+    assert!(visible.is_none_or(|visible| undumpable < visible), "{plan}");
+}
