@@ -40,6 +40,7 @@ mod seccomp_listener;
 mod selinux;
 mod statuses;
 mod sysctl;
+mod systemd;
 mod terminal;
 mod update;
 mod user;
