@@ -11,7 +11,7 @@ pub const OCI_VERSION: &str = "1.3.0";
 
 // What is not built yet says so here, once.
 const SYSTEMD: bool = false;
-const CHECKPOINT: bool = false;
+const CHECKPOINT: bool = true;
 
 /// What `plimsoll features` prints (field order and names are the specification's).
 #[derive(Debug, Clone, Serialize)]

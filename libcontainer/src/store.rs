@@ -10,7 +10,7 @@ use crate::container::{CgroupManager, Container, State};
 use crate::launch::{START_SOCKET, write_all};
 use crate::plan::PlanOptions;
 use crate::plan::cgroup::Group;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, sys};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -63,6 +63,13 @@ pub(crate) struct Record {
     pub(crate) planned: PlanOptions,
     #[serde(default)]
     pub(crate) plan_lines: usize,
+    /// What the standard streams were that the container was given (`pipe:[1234]`): its own may be others by now. None with a
+    /// terminal. At a restore they are taken for those that the images name.
+    #[serde(default)]
+    pub(crate) streams: Vec<String>,
+    /// CRIU, which has restored it, has put it into a time namespace that config.json does not ask for.
+    #[serde(default)]
+    pub(crate) time_namespace: bool,
     /// Absent while the container is being made.
     #[serde(default)]
     pub(crate) init: Option<ProcessId>,
@@ -102,7 +109,7 @@ impl ProcessId {
 
     /// A pidfd of exactly this process; `None` if it has ended.
     pub(crate) fn open(self) -> Option<OwnedFd> {
-        let pid = rustix::process::Pid::from_raw(self.pid)?;
+        let pid = sys::pid(self.pid)?;
         let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;
         // Asked after the pidfd was opened: whoever has the number now is who the pidfd stands for.
         self.is_alive().then_some(pidfd)
@@ -269,6 +276,10 @@ pub(crate) struct Folder {
 impl Folder {
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Waits until nobody else makes or unmakes this container. Released when the folder is dropped.

@@ -18,7 +18,7 @@ mod update;
 
 pub(crate) use create::{chown, create, refuse_busy};
 pub(crate) use device_program::attach_device_program;
-pub(crate) use freezer::{freeze, is_frozen, thaw, thaw_everything};
+pub(crate) use freezer::{freeze, freezer_directory, is_frozen, thaw, thaw_everything};
 pub(crate) use kill::kill_all;
 pub(crate) use oom::{OomEvent, OomWatch, oom_report};
 pub(crate) use remove::{existing, remove, remove_empty};

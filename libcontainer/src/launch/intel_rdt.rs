@@ -11,7 +11,7 @@ fn call(name: &str, path: &Path) -> String {
 }
 
 /// True if it was not there: a class that is `shared` may be, if it has these schemata.
-pub(super) fn make_class(directory: &Path, shared: bool, schemata: &[String]) -> Result<bool> {
+pub(crate) fn make_class(directory: &Path, shared: bool, schemata: &[String]) -> Result<bool> {
     let what = "make the class of service";
     match rustix::fs::mkdir(directory, Mode::from_raw_mode(0o755)) {
         Err(Errno::EXIST) if shared => return compare(directory, schemata).map(|()| false),
@@ -56,12 +56,12 @@ pub(crate) fn write_schemata(directory: &Path, schemata: &[String]) -> Result<()
     write(&directory.join("schemata"), &text, "write the schemata", directory)
 }
 
-pub(super) fn make_monitor(directory: &Path) -> Result<()> {
+pub(crate) fn make_monitor(directory: &Path) -> Result<()> {
     rustix::fs::mkdir(directory, Mode::from_raw_mode(0o755))
         .map_err(|errno| failed("make the monitoring group", call("mkdir", directory), errno, directory))
 }
 
-pub(super) fn join(directory: &Path, pid: i32) -> Result<()> {
+pub(crate) fn join(directory: &Path, pid: i32) -> Result<()> {
     write(&directory.join("tasks"), &pid.to_string(), "join the resctrl group", directory)
 }
 

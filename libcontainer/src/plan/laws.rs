@@ -151,7 +151,8 @@ fn slots_are_filled_before_they_are_used_and_none_in_vain(plan: &Plan) {
 fn origins_are_places_in_the_configuration(plan: &Plan, config: &Value) {
     for line in &plan.lines {
         let origin = line.origin();
-        let known = matches!(origin, "(default)" | "(lifecycle)") || config.pointer(origin).is_some();
+        // A user is root if it is not said who it is.
+        let known = matches!(origin, "(default)" | "(lifecycle)" | "/process/user") || config.pointer(origin).is_some();
         assert!(known, "{line} because of {origin}");
     }
 }
