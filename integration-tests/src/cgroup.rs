@@ -93,7 +93,7 @@ pub fn pids(dir: &Path) -> Vec<i32> {
 /// Takes away what a failed test left, by force: thaw, kill, rmdir.
 pub fn remove(path: &str) {
     for dir in directories(path) {
-        let _ = fs::write(dir.join("freezer.state"), "THAWED");
+        thaw(&dir);
         for pid in pids(&dir) {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL);
         }
@@ -105,6 +105,11 @@ pub fn remove(path: &str) {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+fn thaw(dir: &Path) {
+    let _ = fs::write(dir.join("freezer.state"), "THAWED");
+    children(dir).iter().for_each(|child| thaw(child));
 }
 
 fn remove_tree(dir: &Path) {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 fn with(resource: &str, asked: Value) -> Container {
@@ -549,4 +549,69 @@ fn the_settings_are_those_of_runc_and_crun() {
         }
     }
     assert_eq!(differences, "");
+}
+
+/// The group of a container in each hierarchy, made before the container is.
+fn make_groups(container: &Container) -> Vec<PathBuf> {
+    let roots = cgroup::directories("/").into_iter().filter(|root| root.join("cgroup.procs").exists());
+    // A directory of a v1 host's tmpfs is none of them, and `cpu,cpuacct` may have two names.
+    let directories: Vec<_> = roots.map(|root| root.join(container.cgroup().trim_start_matches('/'))).collect();
+    directories.iter().for_each(|directory| fs::create_dir_all(directory).expect("a cgroup"));
+    directories
+}
+
+#[test]
+fn a_group_that_was_there_before_stays() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new();
+    let directories = make_groups(&container);
+    let container = container.set("/linux/resources/pids", json!({"limit": 42})).running();
+    assert_eq!(container.cgroup_file("pids", "pids.max"), "42");
+    fs::create_dir(container.cgroup_dir("freezer").join("below")).expect("a cgroup");
+    container.call(&["delete", "--force", &container.id]).ok();
+    let left: Vec<_> = directories.iter().filter(|directory| !directory.exists()).collect();
+    assert!(left.is_empty(), "removed: {left:?}");
+    assert!(!container.cgroup_dir("freezer").join("below").exists());
+    assert_eq!(directories.iter().flat_map(|directory| cgroup::pids(directory)).count(), 0);
+    // And can be had again.
+    container.create().ok();
+}
+
+/// `limit` is a pointer since 1.3: an empty object asks for nothing.
+#[test]
+fn pids_without_a_limit_asks_for_none() {
+    if known_deviation() {
+        return;
+    }
+    check("pids", json!({}), &[("pids", "pids.max", "max")], &[("pids.max", "max")]);
+    let container = with("pids", json!({"limit": 42})).running();
+    let resources = container.dir.join("resources.json");
+    for nothing in [json!({"pids": {}}), json!({"pids": {"limit": null}})] {
+        fs::write(&resources, nothing.to_string()).expect("our own");
+        container.call(&["update", "--resources", &resources.to_string_lossy(), &container.id]).ok();
+        assert_eq!(container.cgroup_file("pids", "pids.max"), "42");
+    }
+}
+
+/// cgroup v1: what is frozen does not even die, and a pid namespace ends with its last process.
+#[test]
+fn a_kill_reaches_what_the_container_has_frozen_itself() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().running();
+    container.exec_with(&["--detach"], &["sleep", "1234"]).ok();
+    let below = container.cgroup_dir("freezer").join("below");
+    fs::create_dir(&below).expect("a cgroup");
+    let own = container.pid();
+    let other = || cgroup::pids(&container.cgroup_dir("freezer")).into_iter().find(|pid| *pid != own);
+    let other = wait_until("the other runs", other);
+    fs::write(below.join("cgroup.procs"), other.to_string()).expect("a cgroup");
+    let (file, frozen) = if is_v2() { ("cgroup.freeze", "1") } else { ("freezer.state", "FROZEN") };
+    fs::write(below.join(file), frozen).expect("a freezer");
+    container.kill("KILL").ok();
+    wait_until("the group is empty", || cgroup::pids(&container.cgroup_dir("freezer")).is_empty().then_some(()));
+    container.wait_for("stopped");
 }

@@ -113,7 +113,7 @@ fn a_whole_life_in_a_scope() {
     stage.container.wait_for("stopped");
     stage.call(&["delete", &id]).ok();
     stage.assert_nothing_left();
-    assert_eq!(cgroup::directories(&expected), [PathBuf::new(); 0]);
+    assert!(cgroup::directories(&expected).is_empty());
     assert_eq!(stage.played.heard(), ["StartTransientUnit", "SetUnitProperties", "StopUnit"]);
 }
 

@@ -3,6 +3,7 @@ mod bundle;
 mod cgroup;
 mod check;
 mod container;
+mod criu;
 mod error;
 mod facts;
 mod features;
@@ -22,6 +23,7 @@ pub use check::{Concern, Finding};
 pub use container::{
     CgroupManager, Child, Container, CreateOptions, Event, Events, ExecOptions, Notifications, State, Stats, Status,
 };
+pub use criu::{CriuOptions, ManageCgroups, NetworkLock};
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Hierarchy, HostFacts, Systemd};
 pub use features::{Features, OCI_VERSION};

@@ -10,7 +10,7 @@ use crate::container::{CgroupManager, Container, State};
 use crate::launch::{START_SOCKET, write_all};
 use crate::plan::PlanOptions;
 use crate::plan::cgroup::{Group, Unit};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, sys};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -43,6 +43,9 @@ pub(crate) struct Record {
     pub(crate) cgroup_manager: CgroupManager,
     #[serde(default)]
     pub(crate) cgroups: Vec<Group>,
+    /// Those of them that were there before: what is left of them at the end is not ours to remove.
+    #[serde(default)]
+    pub(crate) kept_cgroups: Vec<PathBuf>,
     /// The scope that the groups belong to, if systemd makes them.
     #[serde(default)]
     pub(crate) unit: Option<Unit>,
@@ -63,6 +66,13 @@ pub(crate) struct Record {
     pub(crate) planned: PlanOptions,
     #[serde(default)]
     pub(crate) plan_lines: usize,
+    /// What the standard streams were that the container was given (`pipe:[1234]`): its own may be others by now. None with a
+    /// terminal. At a restore they are taken for those that the images name.
+    #[serde(default)]
+    pub(crate) streams: Vec<String>,
+    /// CRIU, which has restored it, has put it into a time namespace that config.json does not ask for.
+    #[serde(default)]
+    pub(crate) time_namespace: bool,
     /// Absent while the container is being made.
     #[serde(default)]
     pub(crate) init: Option<ProcessId>,
@@ -102,7 +112,7 @@ impl ProcessId {
 
     /// A pidfd of exactly this process; `None` if it has ended.
     pub(crate) fn open(self) -> Option<OwnedFd> {
-        let pid = rustix::process::Pid::from_raw(self.pid)?;
+        let pid = sys::pid(self.pid)?;
         let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;
         // Asked after the pidfd was opened: whoever has the number now is who the pidfd stands for.
         self.is_alive().then_some(pidfd)
@@ -201,7 +211,15 @@ impl Store {
     pub(crate) fn make_folder(&self, id: &str) -> Result<Folder> {
         check_id(id)?;
         let path = self.root.join(id);
-        let fail = |errno| Error::system("make the container's folder", format!("mkdir({})", path.display()), errno);
+        let fail = |errno| {
+            let error = Error::system("make the container's folder", format!("mkdir({})", path.display()), errno);
+            // What an ordinary user without a login session runs into first.
+            if errno == Errno::ACCESS {
+                error.detail("hint: XDG_RUNTIME_DIR or --root names a store of your own")
+            } else {
+                error
+            }
+        };
         let mode = Mode::from_raw_mode(0o700);
         let made = match rustix::fs::mkdir(&path, mode) {
             Err(Errno::NOENT) => {
@@ -261,6 +279,10 @@ pub(crate) struct Folder {
 impl Folder {
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Waits until nobody else makes or unmakes this container. Released when the folder is dropped.

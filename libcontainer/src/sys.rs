@@ -3,6 +3,7 @@
 
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::process::Pid;
 use std::ffi::{CStr, CString};
 use std::os::raw::{c_int, c_long};
 
@@ -49,6 +50,9 @@ struct Entry {
     errno: i32,
 }
 
+/// The `errno` of a child that has not come to life.
+const UNBORN: i32 = -1;
+
 /// How init is started.
 #[derive(Debug)]
 pub(crate) struct Spawn<'a> {
@@ -80,7 +84,7 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Errno> {
         first: c_int::try_from(3 + spawn.preserve).map_err(|_| Errno::INVAL)?,
         argv: [c"init".as_ptr().cast(), number.as_ptr().cast(), std::ptr::null()],
         envp: [std::ptr::null()],
-        errno: 0,
+        errno: UNBORN,
     };
     let mut stack = [0u128; 1024];
     let mut pidfd: c_int = -1;
@@ -118,12 +122,15 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Errno> {
     let (pidfd, errno) = unsafe { ((&raw const pidfd).read_volatile(), (&raw const entry.errno).read_volatile()) };
     // SAFETY: clone3 succeeded and made it for us.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    if errno != 0 {
+    // KERNEL(6.14): who is born into a group of which somebody has once written to `cgroup.kill` is killed at birth, because the kernel
+    // compares with what the parent's group has seen of that. It may come in later.
+    let killed = errno == UNBORN && spawn.cgroup.is_some();
+    if errno > 0 || killed {
         let _ = rustix::process::waitid(
             rustix::process::WaitId::PidFd(rustix::fd::AsFd::as_fd(&pidfd)),
             rustix::process::WaitIdOptions::EXITED,
         );
-        return Err(Errno::from_raw_os_error(errno));
+        return Err(if killed { Errno::BUSY } else { Errno::from_raw_os_error(errno) });
     }
     Ok((pid, pidfd))
 }
@@ -159,6 +166,7 @@ unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
     // SAFETY: raw system calls only (a libc function could touch the parent's thread-local errno or take a lock);
     // the descriptor table is the child's own copy.
     unsafe {
+        (&raw mut (*entry).errno).write_volatile(0);
         let fail = |result: i64| -> ! {
             (&raw mut (*entry).errno).write_volatile(i32::try_from(-result).unwrap_or(libc::EIO));
             raw(libc::SYS_exit_group, 127, 0, 0, 0, 0);
@@ -258,6 +266,11 @@ pub(crate) fn is_inheritable(number: u32) -> Result<(), Errno> {
     if flags & c_long::from(libc::FD_CLOEXEC) == 0 { Ok(()) } else { Err(Errno::BADF) }
 }
 
+/// A number that somebody has told or written down, if it can be a process's. To rustix a negative one is a mistake of ours.
+pub(crate) fn pid(number: i32) -> Option<Pid> {
+    Pid::from_raw(number.max(0))
+}
+
 /// `pidfd_send_signal(2)`.
 pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
     // SAFETY: no siginfo is given.
@@ -272,4 +285,51 @@ pub(crate) fn set_extended_ack(socket: BorrowedFd<'_>) {
         // SAFETY: the kernel reads one int, which has four bytes.
         unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_NETLINK, option, (&raw const on).cast(), 4) };
     }
+}
+
+/// How a helper program is to begin.
+#[derive(Debug, Default)]
+pub(crate) struct Helper {
+    /// Descriptors that it keeps, under the numbers that they have here. Nothing else above the standard streams is left open.
+    pub(crate) keep: Vec<OwnedFd>,
+    /// Files of cgroups into which it writes `0`, to join them: `tasks` (v1), `cgroup.procs` (v2).
+    pub(crate) join: Vec<OwnedFd>,
+}
+
+/// Makes `command` begin as `helper` says.
+pub(crate) fn prepare(command: &mut std::process::Command, helper: Helper) {
+    use std::os::unix::process::CommandExt;
+    let begin = move || {
+        let check = |result: c_long| match result {
+            0.. => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        };
+        // SAFETY: for all these calls: numbers of descriptors, strings with a NUL and a buffer of one byte, all owned by `helper`.
+        unsafe {
+            check(libc::syscall(libc::SYS_close_range, 3, c_int::MAX, libc::CLOSE_RANGE_CLOEXEC))?;
+            for kept in &helper.keep {
+                check(libc::fcntl(kept.as_raw_fd(), libc::F_SETFD, 0).into())?;
+            }
+            for group in &helper.join {
+                check(libc::write(group.as_raw_fd(), c"0".as_ptr().cast(), 1) as c_long)?;
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it makes system calls only: it allocates nothing and takes no lock.
+    unsafe { command.pre_exec(begin) };
+}
+
+/// Gives this thread, and whom it starts, a mount namespace of its own: not the rest of the process.
+pub(crate) fn unshare_mounts() -> Result<(), Errno> {
+    // SAFETY: CLONE_NEWNS implies CLONE_FS, of which the other threads keep theirs; descriptors stay shared.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS | libc::CLONE_FS) }.into()).map(drop)
+}
+
+/// A second descriptor for one that the caller's caller has opened, close-on-exec.
+pub(crate) fn duplicate(number: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: numbers only; a closed descriptor is EBADF.
+    let copy = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) }.into())?;
+    // SAFETY: just made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(c_int::try_from(copy).unwrap_or(-1)) })
 }

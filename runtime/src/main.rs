@@ -18,7 +18,6 @@ mod log;
 mod man;
 mod mounts;
 mod pause;
-mod pending;
 mod plan;
 mod ps;
 mod regex;

@@ -49,12 +49,27 @@ fn supervise(foreground: &mut Foreground, container: &mut Container, trace: Opti
         // Ends with the container, or with us.
         std::thread::spawn(|| notifications.relay().inspect_err(|error| ::log::warn!("{error}")));
     }
-    let child = container.child().ok_or_else(|| Failure::new("the container's process is not our child"))?;
+    let child = container.child().ok_or_else(not_our_child)?;
     Trace::time(trace, "(the program runs)", || foreground.wait(child))
 }
 
+/// Stays with a container that runs already.
+pub(crate) fn wait(foreground: &mut Foreground, container: &mut Container) -> Result<u8, Failure> {
+    let child = container.child().ok_or_else(not_our_child)?;
+    foreground.attach(child.take_console())?;
+    foreground.wait(child)
+}
+
+fn not_our_child() -> Failure {
+    Failure::new("the container's process is not our child")
+}
+
 /// What `run` made, `run` removes, unless the caller keeps it.
-fn finish(invocation: &Invocation, container: Container, status: Result<u8, Failure>) -> Result<u8, Failure> {
+pub(crate) fn finish(
+    invocation: &Invocation,
+    container: Container,
+    status: Result<u8, Failure>,
+) -> Result<u8, Failure> {
     if invocation.is_set("keep") {
         return status;
     }

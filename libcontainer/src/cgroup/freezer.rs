@@ -40,6 +40,11 @@ pub(super) fn freezer(groups: &[Group]) -> Option<(&Group, Version)> {
     v1.map(|group| (group, Version::V1)).or_else(|| v2().map(|group| (group, Version::V2)))
 }
 
+/// The directory of that group.
+pub(crate) fn freezer_directory(groups: &[Group]) -> Option<&std::path::Path> {
+    freezer(groups).map(|(group, _)| group.directory.as_path())
+}
+
 fn open(groups: &[Group], doing: &str) -> Result<(Directory, Version)> {
     let Some((group, version)) = freezer(groups) else {
         return Err(Error::new(ErrorKind::Unsupported, format!("{doing}: the container has no cgroup with a freezer")));
@@ -142,7 +147,7 @@ pub(super) fn thaw_group(group: &Directory, version: Version) -> std::result::Re
 }
 
 /// Thaws every group of the container, nested ones too: on cgroup v1 a frozen process does not even die.
-pub(super) fn thaw_everything(groups: &[Group]) {
+pub(crate) fn thaw_everything(groups: &[Group]) {
     let v1 = holder(groups, "freezer", "").filter(|group| !group.unified);
     let Some(group) = v1.and_then(|group| Directory::open(&group.directory).ok()) else {
         return;

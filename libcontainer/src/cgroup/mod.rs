@@ -19,10 +19,10 @@ mod update;
 
 pub(crate) use create::{chown, create, refuse_busy};
 pub(crate) use device_program::attach_device_program;
-pub(crate) use freezer::{freeze, is_frozen, thaw};
+pub(crate) use freezer::{freeze, freezer_directory, is_frozen, thaw, thaw_everything};
 pub(crate) use kill::kill_all;
 pub(crate) use oom::{OomEvent, OomWatch, oom_report};
-pub(crate) use remove::{remove, remove_empty};
+pub(crate) use remove::{existing, remove, remove_empty};
 pub(crate) use scope::settle_in_scope;
 pub(crate) use stats::{Stats, stats};
 pub(crate) use update::update;

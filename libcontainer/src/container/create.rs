@@ -1,5 +1,6 @@
 //! `create`: from a bundle to a container whose init waits for `start`.
 use super::{Child, Container, CreateOptions, time};
+use crate::criu::streams;
 use crate::launch::{self, Host};
 use crate::plan::line::HookKind;
 use crate::plan::{self, PlanOptions, hooks_of};
@@ -36,27 +37,7 @@ impl Store {
             folder.remove()?;
             return Err(busy);
         }
-        let has_hooks = |kind| !hooks_of(spec, kind).is_empty();
-        let mut record = Record {
-            id: id.to_owned(),
-            oci_version: OCI_VERSION.to_owned(),
-            bundle: bundle.path().to_owned(),
-            rootfs: spec.root().as_ref().map(|root| bundle.path().join(root.path())).unwrap_or_default(),
-            created: time::now(),
-            owner: facts.euid,
-            annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
-            cgroup_manager: options.cgroup_manager,
-            cgroups: plan.cgroups.clone(),
-            unit: plan.unit.clone(),
-            intel_rdt: plan.intel_rdt.clone(),
-            private_pid_namespace: has_private_pid_namespace(spec),
-            has_process: spec.process().is_some(),
-            has_poststart: has_hooks(HookKind::Poststart),
-            has_poststop: has_hooks(HookKind::Poststop),
-            planned,
-            plan_lines: plan.lines.len(),
-            init: None,
-        };
+        let mut record = intent(id, bundle, options, &facts, planned, &plan);
         let write = || {
             folder.write_new(CONFIG, bundle.config_bytes())?;
             folder.write_record(&record)?;
@@ -78,6 +59,42 @@ impl Store {
                 Err(error)
             }
         }
+    }
+}
+
+/// What is about to be made, for whoever has to clean up.
+pub(super) fn intent(
+    id: &str,
+    bundle: &Bundle,
+    options: &CreateOptions,
+    facts: &HostFacts,
+    planned: PlanOptions,
+    plan: &plan::Plan,
+) -> Record {
+    let spec = bundle.spec();
+    let has_hooks = |kind| !hooks_of(spec, kind).is_empty();
+    Record {
+        id: id.to_owned(),
+        oci_version: OCI_VERSION.to_owned(),
+        bundle: bundle.path().to_owned(),
+        rootfs: spec.root().as_ref().map(|root| bundle.path().join(root.path())).unwrap_or_default(),
+        created: time::now(),
+        owner: facts.euid,
+        annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        cgroup_manager: options.cgroup_manager,
+        cgroups: plan.cgroups.clone(),
+        kept_cgroups: cgroup::existing(&plan.cgroups),
+        unit: plan.unit.clone(),
+        intel_rdt: plan.intel_rdt.clone(),
+        private_pid_namespace: has_private_pid_namespace(spec),
+        has_process: spec.process().is_some(),
+        has_poststart: has_hooks(HookKind::Poststart),
+        has_poststop: has_hooks(HookKind::Poststop),
+        planned,
+        plan_lines: plan.lines.len(),
+        streams: if has_terminal(spec) { Vec::new() } else { streams::names(options.stdio) },
+        time_namespace: false,
+        init: None,
     }
 }
 
@@ -136,9 +153,12 @@ fn blame_memory(error: Error, record: &Record) -> Error {
 }
 
 /// A terminal needs somebody who takes it, and only a terminal does.
-fn check_console(spec: &Spec, options: &CreateOptions) -> Result<()> {
-    let terminal = spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
-    super::check_console(terminal, options.console_socket.is_some(), options.own_console)
+pub(super) fn check_console(spec: &Spec, options: &CreateOptions) -> Result<()> {
+    super::check_console(has_terminal(spec), options.console_socket.is_some(), options.own_console)
+}
+
+pub(super) fn has_terminal(spec: &Spec) -> bool {
+    spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false)
 }
 
 fn has_private_pid_namespace(spec: &Spec) -> bool {

@@ -45,7 +45,8 @@ impl Container {
     /// Whether there is nothing to end: with its pid 1 a namespace ends, and groups that can be removed hold nobody.
     fn has_ended(&self) -> bool {
         let dead = self.record.init.is_some_and(|init| !init.is_alive());
-        dead && self.record.private_pid_namespace && cgroup::remove_empty(&self.record.cgroups)
+        let kept = !self.record.kept_cgroups.is_empty();
+        dead && self.record.private_pid_namespace && !kept && cgroup::remove_empty(&self.record.cgroups)
     }
 
     /// Ends every process and waits for it.
@@ -67,7 +68,7 @@ impl Container {
 
     /// Removes the cgroups and resctrl groups, then the record, then runs the poststop hooks, whose failures are only warned of.
     pub(super) fn destroy(&self, spec: Option<&Spec>) -> Result<()> {
-        cgroup::remove(&self.record.cgroups)?;
+        cgroup::remove(&self.record.cgroups, &self.record.kept_cgroups)?;
         // Without groups the scope ends by itself; this waits for it, so that its name is free. And it is all there is of one
         // whose groups are gone already.
         if let Some(unit) = &self.record.unit

@@ -23,7 +23,11 @@ impl Container {
         super::check_console(terminal, options.console_socket.is_some(), options.own_console)?;
         launch::descriptors::check_preserved(options.preserve_fds)?;
         let bundle = self.bundle()?;
-        let mut planned = ExecPlanOptions { preserve_fds: options.preserve_fds, ..ExecPlanOptions::default() };
+        let mut planned = ExecPlanOptions {
+            preserve_fds: options.preserve_fds,
+            time_namespace: self.record.time_namespace,
+            ..ExecPlanOptions::default()
+        };
         (planned.tasks, planned.into_cgroup) = self.exec_cgroup(&options.cgroups)?;
         let facts = HostFacts::probe_for(self.record.cgroup_manager)?;
         planned.go_through(self.record.unit.as_ref(), &self.record.cgroups, &facts);

@@ -1,4 +1,5 @@
 //! The lifecycle: a file per operation.
+mod checkpoint;
 mod create;
 mod delete;
 mod events;
@@ -7,6 +8,7 @@ mod kill;
 mod mounts;
 mod notify;
 mod pause;
+mod restore;
 mod start;
 mod state;
 mod time;

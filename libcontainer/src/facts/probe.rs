@@ -150,6 +150,14 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
         let writable = rustix::fs::access(&group, rustix::fs::Access::WRITE_OK).is_ok();
         found.push(Hierarchy { controllers, mount, own: own.to_owned(), unified, writable });
     }
+    if found.iter().all(|hierarchy| hierarchy.unified) {
+        // Beside our own group, which holds processes and so cannot be divided (`plan::cgroup`).
+        for hierarchy in &mut found {
+            let parent = Path::new(&hierarchy.own).parent().unwrap_or(Path::new("/"));
+            let parent = hierarchy.mount.join(parent.strip_prefix("/").unwrap_or(parent));
+            hierarchy.writable = rustix::fs::access(&parent, rustix::fs::Access::WRITE_OK).is_ok();
+        }
+    }
     Ok(found)
 }
 

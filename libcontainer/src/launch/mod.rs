@@ -6,7 +6,7 @@ mod failure;
 pub(crate) mod hooks;
 mod id_mappings;
 pub(crate) mod intel_rdt;
-mod net_devices;
+pub(crate) mod net_devices;
 mod note_mount;
 mod open_mount;
 mod seccomp_listener;
@@ -14,6 +14,7 @@ mod seccomp_listener;
 pub(crate) use channel::{Channel, Heard};
 pub(crate) use entry::{fd_path, write_all};
 pub(crate) use failure::explain;
+pub(crate) use id_mappings::helper as id_map_helper;
 pub(crate) use note_mount::{Note, notes};
 
 use crate::cgroup;
@@ -25,7 +26,7 @@ use crate::{Error, ErrorKind, Result, sys};
 use entry::Entry;
 use oci_spec::runtime::Spec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
+use rustix::process::{PidfdFlags, WaitId, WaitIdOptions};
 use std::path::{Path, PathBuf};
 use step::{DESCRIPTORS, Step};
 
@@ -105,7 +106,7 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
 }
 
 /// Lines that come before there is an init.
-fn before_clone(line: &Line, files: &mut cgroup::Writer) -> Result<()> {
+pub(crate) fn before_clone(line: &Line, files: &mut cgroup::Writer) -> Result<()> {
     let Action::Host(step) = &line.action else {
         return Err(Error::new(ErrorKind::System, "a line of init's before the clone"));
     };
@@ -368,7 +369,7 @@ impl Launch<'_, '_, '_> {
     fn adopt(&mut self, pid: i32) -> Result<()> {
         reap(self.pidfd.as_fd());
         let fail = |errno| Error::system("hold on to init", format!("pidfd_open({pid})"), errno);
-        let number = Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH).map_err(fail)?;
+        let number = sys::pid(pid).ok_or(rustix::io::Errno::SRCH).map_err(fail)?;
         // It is our child and nobody has waited for it: the number cannot be another's.
         self.pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty()).map_err(fail)?;
         self.pid = pid;

@@ -40,7 +40,7 @@ const ADDRESS: usize = 8;
 
 /// Moves the device `name` of our network namespace into that of `pid`, under `new_name`, with its permanent global
 /// addresses, and sets it up. It is never moved back: the kernel does that with what is real when the namespace ends.
-pub(super) fn move_into(pid: i32, name: &str, new_name: &str) -> Result<()> {
+pub(crate) fn move_into(pid: i32, name: &str, new_name: &str) -> Result<()> {
     let path = format!("/proc/{pid}/ns/net");
     let namespace = rustix::fs::openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| Error::system("find the container's network", format!("open({path})"), errno))?;

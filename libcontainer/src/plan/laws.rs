@@ -178,7 +178,8 @@ fn nothing_depends_on_a_scope_before_it_is_there(plan: &Plan) {
 fn origins_are_places_in_the_configuration(plan: &Plan, config: &Value) {
     for line in &plan.lines {
         let origin = line.origin();
-        let known = matches!(origin, "(default)" | "(lifecycle)") || config.pointer(origin).is_some();
+        // A user is root if it is not said who it is.
+        let known = matches!(origin, "(default)" | "(lifecycle)" | "/process/user") || config.pointer(origin).is_some();
         assert!(known, "{line} because of {origin}");
     }
 }

@@ -9,6 +9,7 @@ mod capabilities;
 pub(crate) mod cgroup;
 mod cpu_affinity;
 mod devices;
+mod external;
 mod hooks;
 mod hostname;
 mod id_mappings;
@@ -43,8 +44,12 @@ mod user;
 mod io_priority;
 
 pub(crate) use capabilities::{ALL as ALL_CAPABILITIES, NAMES as CAPABILITY_NAMES};
+pub(crate) use external::ExternalMount;
 pub(crate) use hooks::of as hooks_of;
+pub(crate) use id_mappings::of as id_mappings_of;
+pub(crate) use intel_rdt::class as rdt_class;
 pub use line::{Line, Origin};
+pub(crate) use namespaces::asked as asked_namespace;
 pub(crate) use notify::SOCKET as NOTIFY_SOCKET;
 pub(crate) use sysctl::path_of as sysctl_path;
 
@@ -117,6 +122,8 @@ pub(crate) struct ExecPlanOptions {
     pub(crate) scope: Option<(cgroup::Unit, String)>,
     /// So many descriptors from 3 on stay open in the process.
     pub(crate) preserve_fds: u32,
+    /// The container is in a time namespace that config.json does not ask for: that of CRIU, which has restored it.
+    pub(crate) time_namespace: bool,
 }
 
 impl ExecPlanOptions {
@@ -147,7 +154,13 @@ impl Plan {
     pub fn exec(bundle: &Bundle, process: &Process, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
         let cgroup = cgroup::plan(bundle.spec(), &options.cgroup_facts(facts), &options.id, options.cgroup_manager)?;
         let (into_cgroup, tasks) = cgroup::entry(&cgroup.groups);
-        let mut planned = ExecPlanOptions { tasks, into_cgroup, scope: None, preserve_fds: options.preserve_fds };
+        let mut planned = ExecPlanOptions {
+            tasks,
+            into_cgroup,
+            scope: None,
+            preserve_fds: options.preserve_fds,
+            time_namespace: false,
+        };
         planned.go_through(cgroup.scope.as_ref().map(|scope| &scope.unit), &cgroup.groups, facts);
         exec(bundle.spec(), process, facts, &planned)
     }
@@ -271,6 +284,21 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     Ok(Plan { lines, cgroups: cgroup.groups, unit, intel_rdt: rdt.own })
 }
 
+/// The plan that makes in the root filesystem what the mounts of `create` need, and mounts them for nobody: CRIU, which restores
+/// a container's mounts, wants their targets to be there. The process ends with the last line.
+pub(crate) fn mount_targets(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
+    let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
+    let cgroup = cgroup::plan(spec, &options.cgroup_facts(facts), &options.id, options.cgroup_manager)?;
+    let mut slots = Slots::after(&[])?;
+    let mounts = mounts::plan(&context, &cgroup, &mut slots)?;
+    let mut lines = vec![context.namespaces.clone_line(None, &[])];
+    lines.extend(context.namespaces.enter(&context)?);
+    lines.extend(root::prepare(&context)?);
+    lines.extend(mounts.lines);
+    lines.extend(devices::lines(&context)?);
+    Ok(Plan { lines, cgroups: Vec::new(), unit: None, intel_rdt: Vec::new() })
+}
+
 /// A group may have a single process.
 fn is_one_process(line: &Line) -> bool {
     matches!(&line.action, Action::Host(HostStep::WriteCgroup { file, value, .. }) if file.ends_with("pids.max") && value == "1")
@@ -280,7 +308,10 @@ fn is_one_process(line: &Line) -> bool {
 pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &ExecPlanOptions) -> Result<Plan> {
     let process = &process::inherit(process, spec);
     validate::process(process)?;
-    let namespaces = Namespaces::of(spec);
+    let mut namespaces = Namespaces::of(spec);
+    if options.time_namespace {
+        namespaces.add(namespaces::TIME);
+    }
     let mut slots = Slots::after(&options.tasks)?;
     let (into_cgroup, tasks) = (options.into_cgroup.clone(), options.tasks.clone());
     let mut lines = vec![host(HostStep::Clone { namespaces: 0, into_cgroup, tasks }, Origin::LIFECYCLE)];

@@ -49,6 +49,11 @@ impl<'a> Namespaces<'a> {
         namespaces
     }
 
+    /// One that config.json does not know of.
+    pub(super) fn add(&mut self, namespace: u32) {
+        self.new |= namespace;
+    }
+
     /// The container has one that is new.
     pub(super) fn is_new(&self, namespace: u32) -> bool {
         self.new & namespace != 0
@@ -213,6 +218,13 @@ impl<'a> Namespaces<'a> {
             if namespaces.count_ones() == 1 { self.origin(namespaces) } else { "/linux/namespaces".to_owned() };
         init(InitStep::Unshare { namespaces }, origin)
     }
+}
+
+/// Whether config.json asks for this namespace, and for which: a new one (`Some(None)`), or the one at a path.
+pub(crate) fn asked(spec: &Spec, namespace: LinuxNamespaceType) -> Option<Option<&Path>> {
+    let namespaces = Namespaces::of(spec);
+    let namespace = namespace as u32;
+    namespaces.has(namespace).then(|| namespaces.joined(namespace))
 }
 
 fn undumpable() -> Line {

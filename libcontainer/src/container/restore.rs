@@ -1,0 +1,390 @@
+//! `restore`: a container from a checkpoint's images and a bundle. What the images cannot know, or should not decide, comes from
+//! config.json: the cgroup and its limits, what the mounts are of, which namespaces are joined.
+use super::create::{check_console, has_terminal, intent, write_pid_file};
+use super::{Child, Container, CreateOptions, state};
+use crate::criu::images::Directory;
+use crate::criu::{Criu, Event, Kind, Message, Start, external, option, streams};
+use crate::launch::{self, Host, hooks, intel_rdt, net_devices};
+use crate::plan::line::{Action, HookKind, HostStep};
+use crate::plan::{self, Line, Plan, PlanOptions, asked_namespace, hooks_of};
+use crate::store::{CONFIG, Folder, ProcessId, Record, Store};
+use crate::sys::Helper;
+use crate::{Bundle, CriuOptions, Error, ErrorKind, HostFacts, Result, cgroup, sys};
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::process::{Pid, PidfdFlags};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+const LOG: &str = "restore.log";
+
+/// Those that CRIU leaves to others if they are joined, and what runc and crun call them in the images.
+pub(super) const EXTERNAL_NAMESPACES: [(LinuxNamespaceType, &str, &str); 2] =
+    [(LinuxNamespaceType::Network, "net", "extRootNetNS"), (LinuxNamespaceType::Pid, "pid", "extRootPidNS")];
+
+/// Those that CRIU joins by itself (criu(8), `--join-ns`).
+const JOINED_NAMESPACES: [(LinuxNamespaceType, &str); 5] = [
+    (LinuxNamespaceType::Ipc, "ipc"),
+    (LinuxNamespaceType::Uts, "uts"),
+    (LinuxNamespaceType::Mount, "mnt"),
+    (LinuxNamespaceType::User, "user"),
+    (LinuxNamespaceType::Time, "time"),
+];
+
+impl Store {
+    /// Restores a container from the images of a checkpoint. Its first process is a child of the caller. After a failure nothing
+    /// of it is left.
+    pub fn restore(&self, id: &str, bundle: &Bundle, options: &CreateOptions, criu: &CriuOptions) -> Result<Container> {
+        crate::store::check_id(id)?;
+        let spec = bundle.spec();
+        check_console(spec, options)?;
+        let facts = HostFacts::probe()?;
+        let planned = PlanOptions {
+            id: id.to_owned(),
+            no_pivot: options.no_pivot,
+            cgroup_manager: options.cgroup_manager,
+            rootless: options.rootless,
+            ..PlanOptions::default()
+        };
+        let plan = plan::create(bundle.path(), spec, &facts, &planned)?;
+        let targets = plan::mount_targets(bundle.path(), spec, &facts, &planned)?;
+        let images = Images::open(criu)?;
+        let folder = self.make_folder(id)?;
+        if let Err(busy) = cgroup::refuse_busy(&plan.cgroups) {
+            folder.remove()?;
+            return Err(busy);
+        }
+        let mut record = intent(id, bundle, options, &facts, planned, &plan);
+        let written = folder.write_new(CONFIG, bundle.config_bytes()).and_then(|()| folder.write_record(&record));
+        let mut restore =
+            Restore { bundle, options, criu, images, folder: &folder, record: &mut record, init: None, console: None };
+        let made = written.and_then(|()| restore.play(&plan, &targets));
+        let child = restore.init.take();
+        match made {
+            Ok(child) => {
+                folder.unlock();
+                Ok(Container { folder, record, child: Some(child) })
+            }
+            Err(error) => {
+                let container = Container { folder, record, child: None };
+                let ended = container.end();
+                if let Some(Child { pidfd, .. }) = &child {
+                    let _ = sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
+                    launch::reap(pidfd.as_fd());
+                }
+                if let Err(remains) = ended.and_then(|()| container.destroy(Some(spec))) {
+                    log::warn!("clean up after a failed restore: {remains}");
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What is read of a checkpoint.
+struct Images {
+    images: Directory,
+    streams: Vec<String>,
+}
+
+impl Images {
+    fn open(options: &CriuOptions) -> Result<Images> {
+        let images = Directory::open(&options.image_path)?;
+        images.check(options.lazy_pages)?;
+        if let Some(parent) = &options.parent_path {
+            images.check_parent(parent)?;
+        }
+        let streams = images.read_descriptors()?;
+        if let Some(work) = &options.work_path {
+            Directory::make(work)?;
+        }
+        Ok(Images { images, streams })
+    }
+}
+
+/// A restore that is under way.
+struct Restore<'a> {
+    bundle: &'a Bundle,
+    options: &'a CreateOptions,
+    criu: &'a CriuOptions,
+    images: Images,
+    folder: &'a Folder,
+    record: &'a mut Record,
+    /// The first process, as soon as there is one: our child.
+    init: Option<Child>,
+    console: Option<OwnedFd>,
+}
+
+impl Restore<'_> {
+    fn play(&mut self, plan: &Plan, targets: &Plan) -> Result<Child> {
+        let spec = self.bundle.spec();
+        let mounts = plan.external_mounts()?;
+        // A limit of few processes would leave CRIU no room.
+        let (late, early): (Vec<_>, Vec<_>) = cgroup_lines(plan).partition(|line| is_limit_of_processes(line));
+        play_lines(early)?;
+        self.make_mount_targets(targets)?;
+
+        let mut helper = Helper { join: open_groups(&self.record.cgroups)?, ..Helper::default() };
+        let namespaces = namespaces(spec, &mut helper)?;
+        // A terminal of the container's own comes from elsewhere.
+        let streams = if has_terminal(spec) && !self.criu.shell_job { None } else { Some(self.streams()?) };
+        // CRIU wants the root to be a mount point that nothing above is mounted over: in its own mount namespace our folder is a
+        // place for it.
+        let mount = Some((&*self.record.rootfs, self.folder.path()));
+        let mut criu = Criu::start(Start { helper, streams, work: self.criu.work(), log: LOG, mount })?;
+        let mut message = self
+            .criu
+            .message(&self.images.images, &criu)
+            .text(option::ROOT, self.folder.path().as_os_str().as_bytes())
+            .number(option::EVASIVE_DEVICES, true)
+            .number(option::RST_SIBLING, true)
+            .number(option::TCP_CLOSE, self.criu.tcp_close)
+            .and(&namespaces);
+        for (field, text) in
+            [(option::LSM_PROFILE, &self.criu.lsm_profile), (option::LSM_MOUNT_CONTEXT, &self.criu.lsm_mount_context)]
+        {
+            message = text.iter().fold(message, |message, text| message.text(field, text));
+        }
+        message = config_file(message, spec);
+        message = external::for_restore(message, &mounts)?;
+        for (number, stream) in (0..).zip(&self.images.streams) {
+            if streams::is_given(stream) {
+                message = message.message(option::INHERIT_FD, &inherited(stream, number));
+            }
+        }
+        self.join_rdt(plan, criu.pid())?;
+        for (controller, path) in groups_of(criu.pid())? {
+            message = message.message(option::CG_ROOT, &Message::default().text(1, controller).text(2, path));
+        }
+        criu.check_version()?;
+        criu.finish(Kind::RESTORE, &message, &mut |event| self.act(event))?;
+        play_lines(late)?;
+        let Child { pid, pidfd, .. } =
+            self.init.take().ok_or_else(|| Error::new(ErrorKind::System, "criu has not said what it restored"))?;
+        let child = Child { pid, pidfd, console: self.console.take() };
+        let written = self.options.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, pid));
+        if let Err(error) = written {
+            self.init = Some(child);
+            return Err(error);
+        }
+        Ok(child)
+    }
+
+    /// As `create` does it, in a process that is gone afterwards with the mounts it has made.
+    fn make_mount_targets(&self, targets: &Plan) -> Result<()> {
+        let describe = |_: &str, _: i32| Vec::new();
+        let mut host = Host {
+            spec: self.bundle.spec(),
+            bundle: self.bundle.path(),
+            state: self.folder.fd(),
+            init: None,
+            stdio: self.options.stdio,
+            preserve: 0,
+            made_cgroups: false,
+            console_socket: None,
+            describe: &describe,
+            trace: None,
+            save: &mut |_, _| Ok(()),
+        };
+        let launched = launch::play(&targets.lines, &mut host)?;
+        launch::reap(launched.pidfd.as_fd());
+        Ok(())
+    }
+
+    fn streams(&self) -> Result<[OwnedFd; 3]> {
+        let duplicate = |number| {
+            let call = format!("fcntl({number})");
+            sys::duplicate(number).map_err(|errno| Error::system("hand on the standard streams", call, errno))
+        };
+        let [stdin, stdout, stderr] = self.options.stdio.unwrap_or([0, 1, 2]);
+        Ok([duplicate(stdin)?, duplicate(stdout)?, duplicate(stderr)?])
+    }
+
+    /// CRIU stands at a point where it is our turn.
+    fn act(&mut self, event: Event) -> Result<()> {
+        match (&*event.script, event.pid) {
+            ("setup-namespaces", Some(pid)) => {
+                self.adopt(pid)?;
+                self.set_up_network(pid)?;
+                self.run_hooks(pid)
+            }
+            ("post-restore", Some(pid)) => {
+                self.adopt(pid)?;
+                self.record.init = ProcessId::of(pid);
+                let time = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/time")).ok();
+                let asked = asked_namespace(self.bundle.spec(), LinuxNamespaceType::Time);
+                self.record.time_namespace = asked.is_none() && time(&pid.to_string()) != time("self");
+                self.folder.write_record(self.record)
+            }
+            ("orphan-pts-master", _) => {
+                let lost = || Error::new(ErrorKind::System, "criu sent no console");
+                let master = event.rider.ok_or_else(lost)?;
+                match &self.options.console_socket {
+                    Some(path) => launch::descriptors::send(path, master.as_fd(), b"/dev/ptmx", "send the console"),
+                    None => {
+                        self.console = Some(master);
+                        Ok(())
+                    }
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// It is our child, and nobody else waits for it: the number is not another's.
+    fn adopt(&mut self, pid: i32) -> Result<()> {
+        if self.init.is_none() {
+            let fail = |errno| Error::system("hold on to the container", format!("pidfd_open({pid})"), errno);
+            let number = Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH).map_err(fail)?;
+            let pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty()).map_err(fail)?;
+            self.init = Some(Child { pid, pidfd, console: None });
+        }
+        Ok(())
+    }
+
+    /// A network namespace that is joined still has its devices.
+    fn set_up_network(&self, pid: i32) -> Result<()> {
+        let spec = self.bundle.spec();
+        if asked_namespace(spec, LinuxNamespaceType::Network) != Some(None) {
+            return Ok(());
+        }
+        let devices = spec.linux().as_ref().and_then(|linux| linux.net_devices().as_ref());
+        devices.into_iter().flatten().try_for_each(|(name, device)| {
+            let new_name = device.name().as_deref().filter(|name| !name.is_empty()).unwrap_or(name);
+            net_devices::move_into(pid, name, new_name).map_err(|error| error.at(format!("/linux/netDevices/{name}")))
+        })
+    }
+
+    fn run_hooks(&self, pid: i32) -> Result<()> {
+        let state = state::for_hooks(self.record, "creating", pid);
+        let init = self.init.as_ref().map(|init| init.pidfd.as_fd());
+        for kind in [HookKind::Prestart, HookKind::CreateRuntime] {
+            for (index, hook) in hooks_of(self.bundle.spec(), kind).iter().enumerate() {
+                hooks::run(hook, kind, index, self.bundle.path(), &state, init)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever CRIU starts is in its groups.
+    fn join_rdt(&mut self, plan: &Plan, pid: i32) -> Result<()> {
+        let mut made = Vec::new();
+        let joined = plan.lines.iter().try_for_each(|line| {
+            let Action::Host(step) = &line.action else { return Ok(()) };
+            let done = match step {
+                HostStep::MakeRdtClass { directory, schemata, shared } => {
+                    intel_rdt::make_class(directory, *shared, schemata).and_then(|new| {
+                        made.extend(new.then(|| directory.clone()));
+                        if new { intel_rdt::write_schemata(directory, schemata) } else { Ok(()) }
+                    })
+                }
+                HostStep::MakeRdtMonitor { directory } => {
+                    intel_rdt::make_monitor(directory).map(|()| made.push(directory.clone()))
+                }
+                HostStep::JoinRdtGroup { directory } => intel_rdt::join(directory, pid),
+                _ => Ok(()),
+            };
+            done.map_err(|error| error.at(line.origin.0.clone()))
+        });
+        if joined.is_err() {
+            made.reverse();
+            let _ = intel_rdt::remove(&made);
+            // What was there before is somebody else's.
+            self.record.intel_rdt.clear();
+        }
+        joined
+    }
+}
+
+fn cgroup_lines(plan: &Plan) -> impl Iterator<Item = &Line> {
+    plan.lines.iter().filter(|line| {
+        matches!(
+            line.action,
+            Action::Host(
+                HostStep::CreateCgroup { .. }
+                    | HostStep::WriteCgroup { .. }
+                    | HostStep::AttachDeviceProgram { .. }
+                    | HostStep::ChownCgroup { .. }
+            )
+        )
+    })
+}
+
+fn is_limit_of_processes(line: &Line) -> bool {
+    matches!(&line.action, Action::Host(HostStep::WriteCgroup { file, .. }) if file.ends_with("pids.max"))
+}
+
+fn play_lines(lines: Vec<&Line>) -> Result<()> {
+    let mut files = cgroup::Writer::default();
+    lines.into_iter().try_for_each(|line| {
+        log::debug!("host {line}");
+        launch::before_clone(line, &mut files).map_err(|error| error.at(line.origin.0.clone()))
+    })
+}
+
+/// The files that CRIU joins the container's groups by.
+fn open_groups(groups: &[plan::cgroup::Group]) -> Result<Vec<OwnedFd>> {
+    let (unified, tasks) = plan::cgroup::entry(groups);
+    let files = unified.map(|directory| directory.join("cgroup.procs")).into_iter().chain(tasks);
+    let open = |file: std::path::PathBuf| {
+        rustix::fs::openat(CWD, &file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| Error::system("join the cgroup", format!("open({})", file.display()), errno))
+    };
+    files.map(open).collect()
+}
+
+/// The groups of a process: controller and path, one by one, as CRIU wants them.
+fn groups_of(pid: i32) -> Result<Vec<(String, String)>> {
+    let path = format!("/proc/{pid}/cgroup");
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| Error::io("look at the container's cgroups", format!("open({path})"), &error))?;
+    let lines = text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+    let each = |(controllers, path): (&str, &str)| {
+        controllers.split(',').map(|controller| (controller.to_owned(), path.to_owned())).collect::<Vec<_>>()
+    };
+    Ok(lines.flat_map(each).collect())
+}
+
+/// Settings for CRIU from a file, which come after all others: the annotation names one, or says that there is none.
+pub(super) fn config_file(message: Message, spec: &Spec) -> Message {
+    let annotation = spec.annotations().as_ref().and_then(|annotations| annotations.get("org.criu.config"));
+    match annotation.map_or("/etc/criu/runc.conf", String::as_str) {
+        "" => message,
+        path => message.text(option::CONFIG_FILE, path),
+    }
+}
+
+/// Which namespaces are not to be made anew.
+fn namespaces(spec: &Spec, helper: &mut Helper) -> Result<Message> {
+    let mut message = Message::default();
+    if let Some(Some(_)) = asked_namespace(spec, LinuxNamespaceType::Cgroup) {
+        let message = "CRIU cannot restore into a cgroup namespace that is there already";
+        return Err(Error::new(ErrorKind::Unsupported, message).at("/linux/namespaces"));
+    }
+    for (kind, _, key) in EXTERNAL_NAMESPACES {
+        if let Some(Some(path)) = asked_namespace(spec, kind) {
+            let namespace = open_namespace(path)?;
+            message = message.message(option::INHERIT_FD, &inherited(key, namespace.as_raw_fd()));
+            helper.keep.push(namespace);
+        }
+    }
+    for (kind, name) in JOINED_NAMESPACES {
+        if let Some(Some(path)) = asked_namespace(spec, kind) {
+            let joined = Message::default().text(1, name).text(2, path.as_os_str().as_bytes());
+            message = message.message(option::JOIN_NS, &joined);
+        }
+    }
+    Ok(message)
+}
+
+fn open_namespace(path: &Path) -> Result<OwnedFd> {
+    rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| {
+        Error::system("open a namespace", format!("open({})", path.display()), errno).at("/linux/namespaces")
+    })
+}
+
+/// What CRIU opens anew in the images' place of `key`.
+fn inherited(key: &str, descriptor: i32) -> Message {
+    Message::default().text(1, key).number(2, descriptor)
+}

@@ -1,0 +1,114 @@
+//! Mounts that CRIU saves by a name only (`--external mnt[…]`).
+//!
+//! CRIU reads `mnt[KEY]:VALUE` back with nothing escaped, so neither may hold a `]`. At the checkpoint the key is where the mount
+//! is, which the container has a say in, and the value is a name; at the restore the key is that name, and the value a path of
+//! the host's that config.json gives.
+#![forbid(unsafe_code)]
+use super::mountinfo::{self, Mount};
+use super::{Message, option};
+use crate::plan::ExternalMount;
+use crate::{Error, ErrorKind, Result};
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// What of `mounts` is mounted in the container of `init`, by where it is.
+pub(crate) fn for_dump(mut options: Message, mounts: &[ExternalMount], init: i32) -> Result<Message> {
+    let there = mountinfo::of(Some(init))?;
+    let path = format!("/proc/{init}/root");
+    let root = rustix::fs::openat(CWD, &path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::system("look at the container's mounts", format!("open({path})"), errno))?;
+    for mount in mounts {
+        // The container may have unmounted it.
+        let Some(found) = find(mount, &there, root.as_fd())? else { continue };
+        // The cover of a directory, or what the root filesystem was mounted from.
+        if mount.is_mask && found.root == Path::new("/") || found.point == Path::new("/") {
+            continue;
+        }
+        let key = readable(&found.point, mount)?;
+        options = options.message(option::EXT_MNT, &Message::default().text(1, key).text(2, mount.name()));
+    }
+    Ok(options)
+}
+
+/// What the names in the images stand for.
+pub(crate) fn for_restore(mut options: Message, mounts: &[ExternalMount]) -> Result<Message> {
+    let mut names = Vec::new();
+    // Of two at the same place the later one is seen.
+    for mount in mounts.iter().rev() {
+        let name = mount.name();
+        if !names.contains(&name) {
+            let source = readable(&mount.source, mount)?;
+            options = options.message(option::EXT_MNT, &Message::default().text(1, &name).text(2, source));
+            names.push(name);
+        }
+    }
+    Ok(options)
+}
+
+fn readable<'a>(path: &'a Path, mount: &ExternalMount) -> Result<&'a [u8]> {
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.contains(&b']') {
+        let message = format!("CRIU cannot be told of a path with a ']': {path:?}");
+        return Err(Error::new(ErrorKind::Unsupported, message).at(mount.origin.clone()));
+    }
+    Ok(bytes)
+}
+
+/// The mount that is seen at the target: there literally, or where symbolic links of the image lead.
+fn find<'a>(mount: &ExternalMount, there: &'a [Mount], root: BorrowedFd<'_>) -> Result<Option<&'a Mount>> {
+    if let Some(found) = there.iter().rev().find(|found| found.point == mount.target) {
+        return Ok(Some(found));
+    }
+    let target = match rustix::fs::openat2(
+        root,
+        &mount.target,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+    ) {
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+        opened => opened.map_err(|errno| {
+            Error::system("look at a mount of the container's", format!("openat2({})", mount.target.display()), errno)
+                .at(mount.origin.clone())
+        })?,
+    };
+    let stat = rustix::fs::statx(&target, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_err(|errno| {
+        Error::system("look at a mount of the container's", "statx", errno).at(mount.origin.clone())
+    })?;
+    let is_mount = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+    Ok(there.iter().find(|found| is_mount && found.id == stat.stx_mnt_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Message, for_restore};
+    use crate::plan::ExternalMount;
+
+    fn mount(target: &str, source: &str) -> ExternalMount {
+        ExternalMount {
+            origin: "/mounts/7".to_owned(),
+            target: target.into(),
+            source: source.into(),
+            read_only: false,
+            is_mask: false,
+        }
+    }
+
+    #[test]
+    fn of_two_mounts_at_the_same_place_the_later_one_is_meant() {
+        let expected = Message::default().message(23, &Message::default().text(1, "/a").text(2, "/2"));
+        assert_eq!(for_restore(Message::default(), &[mount("/a", "/1"), mount("/a", "/2")]).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_source_that_criu_would_cut_in_two_is_refused() {
+        let error = for_restore(Message::default(), &[mount("/a", "/srv/]:/etc")]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "config.json: /mounts/7: CRIU cannot be told of a path with a ']': \"/srv/]:/etc\""
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! The mounts of a process ([proc_pid_mountinfo(5)](https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html)).
+#![forbid(unsafe_code)]
+use crate::{Error, Result};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+/// A line of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mount {
+    pub(crate) id: u64,
+    /// `major:minor` of the filesystem.
+    pub(crate) device: String,
+    /// What of the filesystem is mounted.
+    pub(crate) root: PathBuf,
+    /// Where, as the process sees it.
+    pub(crate) point: PathBuf,
+    /// Of the mount, or of the filesystem.
+    pub(crate) read_only: bool,
+}
+
+/// The mounts of `pid`, or of this process, in the order in which they were attached.
+pub(crate) fn of(pid: Option<i32>) -> Result<Vec<Mount>> {
+    let path = pid.map_or("/proc/self/mountinfo".to_owned(), |pid| format!("/proc/{pid}/mountinfo"));
+    let text = std::fs::read(&path)
+        .map_err(|error| Error::io("look at the container's mounts", format!("open({path})"), &error))?;
+    Ok(text.split(|byte| *byte == b'\n').filter_map(parse).collect())
+}
+
+fn parse(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+    let device = String::from_utf8(fields.nth(1)?.to_vec()).ok()?;
+    let (root, point) = (path(fields.next()?), path(fields.next()?));
+    let read_only = |options: &[u8]| options.split(|byte| *byte == b',').any(|option| option == b"ro");
+    let mount = read_only(fields.next()?);
+    // A few optional fields end with a `-`; then come type, source and options of the filesystem.
+    let filesystem = fields.skip_while(|field| *field != b"-").nth(3).is_some_and(read_only);
+    Some(Mount { id, device, root, point, read_only: mount || filesystem })
+}
+
+/// Blanks, line ends and backslashes are in octal.
+fn path(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [first, after @ ..] = rest {
+        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    PathBuf::from(OsString::from_vec(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Mount, parse};
+
+    #[test]
+    fn a_line_with_and_without_optional_fields() {
+        let mount = |line: &str| parse(line.as_bytes()).unwrap();
+        let expected = Mount {
+            id: 36,
+            device: "98:0".to_owned(),
+            root: "/mnt1".into(),
+            point: "/mnt 2\\".into(),
+            read_only: false,
+        };
+        assert_eq!(
+            mount(r"36 35 98:0 /mnt1 /mnt\0402\134 rw,noatime master:1 - ext3 /dev/root rw,errors=continue"),
+            expected
+        );
+        assert!(mount("36 35 98:0 / /a ro,noatime - ext3 /dev/root rw").read_only);
+        assert!(mount("36 35 98:0 / /a rw shared:1 master:2 - ext3 - ro,x").read_only);
+        assert_eq!(parse(b""), None);
+    }
+}
