@@ -453,19 +453,20 @@ fn the_remains_of_a_failed_scope_are_no_obstacle() {
 
 #[test]
 fn somebody_elses_scope_is_not_taken_over() {
-    let Some(container) = scoped() else { return };
-    let mut other = Command::new("systemd-run")
-        .args(["--scope", "--quiet", &format!("--unit={}", container.unit()), "sleep", "300"])
-        .spawn()
-        .expect("systemd-run");
-    wait_until("it runs", || (show(&container.unit(), "ActiveState") == "active").then_some(()));
-    let refused = create(&container);
-    assert_ne!(refused.status, 0, "{refused:?}");
-    container.call(&["delete", "--force", &container.id]);
-    assert_eq!(show(&container.unit(), "ActiveState"), "active");
-    assert!(other.try_wait().expect("our child").is_none(), "it has been killed");
-    other.kill().expect("our child");
-    other.wait().expect("our child");
+    for slice in ["system.slice", "plimsoll-other.slice"] {
+        let Some(container) = scoped() else { return };
+        let (unit, slice) = (format!("--unit={}", container.unit()), format!("--slice={slice}"));
+        let args = ["--scope", "--quiet", &unit, &slice, "sleep", "300"];
+        let mut other = Command::new("systemd-run").args(args).spawn().expect("systemd-run");
+        wait_until("it runs", || (show(&container.unit(), "ActiveState") == "active").then_some(()));
+        let refused = create(&container);
+        assert_ne!(refused.status, 0, "{refused:?}");
+        container.call(&["delete", "--force", &container.id]);
+        assert_eq!(show(&container.unit(), "ActiveState"), "active");
+        assert!(other.try_wait().expect("our child").is_none(), "it has been killed");
+        other.kill().expect("our child");
+        other.wait().expect("our child");
+    }
 }
 
 #[test]

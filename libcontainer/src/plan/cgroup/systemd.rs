@@ -171,7 +171,7 @@ impl Scope {
     fn of(path: Option<&Path>, id: &str, systemd: &Systemd) -> Result<Scope> {
         let default = if systemd.user { "user.slice" } else { "system.slice" };
         let Some(path) = path else {
-            return Ok(Scope { slice: default.to_owned(), name: format!("plimsoll-{}.scope", escape_name(id)) });
+            return Scope::checked(default, format!("plimsoll-{}.scope", escape_name(id)));
         };
         let wrong = |message: String| Err(Error::config(PATH, message));
         let path = path.to_string_lossy();
@@ -188,9 +188,13 @@ impl Scope {
             return wrong(format!("{name:?} is a slice, which holds no processes but in a scope"));
         }
         let name = if prefix.is_empty() { format!("{name}.scope") } else { format!("{prefix}-{name}.scope") };
+        Scope::checked(slice, name)
+    }
+
+    fn checked(slice: &str, name: String) -> Result<Scope> {
         match is_unit_name(&name) {
             true => Ok(Scope { slice: slice.to_owned(), name }),
-            false => wrong(format!("{name:?} is no name of a unit")),
+            false => Err(Error::config(PATH, format!("{name:?} is no name of a unit"))),
         }
     }
 }

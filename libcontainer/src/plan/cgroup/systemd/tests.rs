@@ -90,6 +90,8 @@ fn the_path_names_slice_prefix_and_name() {
 #[test]
 fn an_id_may_have_what_a_unit_may_not() {
     assert_eq!(escape_name("a+b_c.d-1"), "a\\x2bb_c.d-1");
+    let long = super::plan(&spec_of("{}"), &v2(), &"a".repeat(250)).unwrap_err().to_string();
+    assert!(long.ends_with(".scope\" is no name of a unit"), "{long}");
 }
 
 #[test]
