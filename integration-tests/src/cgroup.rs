@@ -16,6 +16,13 @@ pub fn is_v2() -> bool {
     *IS_V2
 }
 
+/// Whether the containers of all tests have their cgroups from systemd: `CGROUP_MANAGER=systemd`.
+pub fn by_systemd() -> bool {
+    static BY_SYSTEMD: LazyLock<bool> =
+        LazyLock::new(|| std::env::var_os("CGROUP_MANAGER").is_some_and(|manager| manager == "systemd"));
+    *BY_SYSTEMD
+}
+
 /// Into a mount namespace of our own, where a tmpfs hides the v2 hierarchy.
 ///
 /// crun 1.8 refuses a hybrid layout while the v2 hierarchy has controllers, and on such build machines it has

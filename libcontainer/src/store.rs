@@ -9,7 +9,7 @@
 use crate::container::{CgroupManager, Container, State};
 use crate::launch::{START_SOCKET, write_all};
 use crate::plan::PlanOptions;
-use crate::plan::cgroup::Group;
+use crate::plan::cgroup::{Group, Unit};
 use crate::{Error, ErrorKind, Result, sys};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
@@ -46,6 +46,9 @@ pub(crate) struct Record {
     /// Those of them that were there before: what is left of them at the end is not ours to remove.
     #[serde(default)]
     pub(crate) kept_cgroups: Vec<PathBuf>,
+    /// The scope that the groups belong to, if systemd makes them.
+    #[serde(default)]
+    pub(crate) unit: Option<Unit>,
     /// Groups of resctrl to remove with the container.
     #[serde(default)]
     pub(crate) intel_rdt: Vec<PathBuf>,

@@ -304,7 +304,7 @@ pub(crate) fn prepare(command: &mut std::process::Command, helper: Helper) {
             0.. => Ok(()),
             _ => Err(std::io::Error::last_os_error()),
         };
-        // SAFETY (all calls): numbers of descriptors, strings with a NUL and a buffer of one byte, all owned by `helper`.
+        // SAFETY: for all these calls: numbers of descriptors, strings with a NUL and a buffer of one byte, all owned by `helper`.
         unsafe {
             check(libc::syscall(libc::SYS_close_range, 3, c_int::MAX, libc::CLOSE_RANGE_CLOEXEC))?;
             for kept in &helper.keep {

@@ -223,15 +223,15 @@ impl Attempt {
         while reap() && started.elapsed() < Duration::from_secs(2) {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let Leftovers { state, cgroups, processes, mounts } = container.left_behind();
+        let Leftovers { state, cgroups, processes, mounts, units } = container.left_behind();
         count.process += usize::from(reap() || !processes.is_empty());
-        count.cgroup += usize::from(!cgroups.is_empty());
+        count.cgroup += usize::from(!cgroups.is_empty() || !units.is_empty());
         count.state += usize::from(!state.is_empty());
         count.mount += usize::from(!mounts.is_empty());
         count.unusable += usize::from(container.create().status != 0);
         if count.bad() > before && !instant.is_empty() {
             let said = complaint.unwrap_or_default();
-            println!("    at {instant}: {said}{state:?} {cgroups:?} {processes:?} {mounts:?}");
+            println!("    at {instant}: {said}{state:?} {cgroups:?} {units:?} {processes:?} {mounts:?}");
         }
         // Not into the next round.
         for pid in processes {
@@ -263,7 +263,7 @@ fn is_frozen(container: &Container) -> bool {
 /// dead but not waited for does not end.
 fn delete(container: &Container) -> Option<String> {
     let errors = container.dir.join("errors");
-    let file = fs::File::create(&errors).expect("our own");
+    let file = fs::File::create_new(&errors).expect("our own");
     let mut command = container.command(&["delete", "--force", &container.id]);
     let mut child = measure::quiet(&mut command).stderr(file).spawn().expect("the runtime starts");
     let own = i32::try_from(child.id()).expect("a pid");

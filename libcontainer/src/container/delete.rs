@@ -3,7 +3,7 @@ use super::{Container, Status, state};
 use crate::launch::{hooks, intel_rdt};
 use crate::plan::hooks_of;
 use crate::plan::line::HookKind;
-use crate::{Error, ErrorKind, Result, cgroup, sys};
+use crate::{Error, ErrorKind, Result, cgroup, sys, systemd};
 use oci_spec::runtime::Spec;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::AsFd;
@@ -68,7 +68,16 @@ impl Container {
 
     /// Removes the cgroups and resctrl groups, then the record, then runs the poststop hooks, whose failures are only warned of.
     pub(super) fn destroy(&self, spec: Option<&Spec>) -> Result<()> {
+        // Without both `create` had not come so far, and a scope of that name would be somebody else's.
+        let had_scope = self.record.init.is_some() || cgroup::exists(&self.record.cgroups);
         cgroup::remove(&self.record.cgroups, &self.record.kept_cgroups)?;
+        // Without groups the scope ends by itself; this waits for it, so that its name is free. And it is all there is of one
+        // whose groups are gone already.
+        if let Some(unit) = self.record.unit.as_ref().filter(|_| had_scope)
+            && let Err(error) = systemd::Manager::of(unit.user).stop(unit)
+        {
+            log::warn!("{error}");
+        }
         intel_rdt::remove(&self.record.intel_rdt)?;
         self.folder.remove()?;
         let Some(spec) = spec else { return Ok(()) };

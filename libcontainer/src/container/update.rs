@@ -2,9 +2,9 @@
 use super::{Container, Status};
 use crate::launch::intel_rdt;
 use crate::plan;
-use crate::plan::cgroup::merge;
+use crate::plan::cgroup::{Write, limits, merge};
 use crate::store::CONFIG;
-use crate::{Bundle, Error, ErrorKind, HostFacts, Result, cgroup};
+use crate::{Bundle, Error, ErrorKind, HostFacts, Result, cgroup, systemd};
 use oci_spec::runtime::LinuxResources;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -34,7 +34,12 @@ impl Container {
         let config = config.to_string().into_bytes();
         let bundle = crate::Bundle::from_parts(self.record.bundle.clone(), config)?;
         let merged = bundle.spec().linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
-        cgroup::update(&self.record.cgroups, &merged)?;
+        let groups = &self.record.cgroups;
+        let told = |writes: &[Write]| match &self.record.unit {
+            Some(unit) => systemd::Manager::of(unit.user).set_properties(unit, &limits(writes, groups)),
+            None => Ok(()),
+        };
+        cgroup::update(groups, &merged, told)?;
         self.folder.write(CONFIG, bundle.config_bytes())
     }
 
