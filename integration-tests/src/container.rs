@@ -373,7 +373,7 @@ impl Container {
 
 /// Whether a command makes a container, and systemd is to make its cgroup.
 fn by_systemd(args: &[&str]) -> bool {
-    cgroup::by_systemd() && args.iter().any(|arg| matches!(*arg, "create" | "run" | "plan" | "check"))
+    cgroup::by_systemd() && args.iter().any(|arg| matches!(*arg, "create" | "run" | "restore" | "plan" | "check"))
 }
 
 /// Last of all, after the runtime was put where it works.

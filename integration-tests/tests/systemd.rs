@@ -175,7 +175,7 @@ fn nobody_at_the_socket_is_an_error_that_names_it() {
 /// At any instant between the question and the answer.
 #[test]
 fn whoever_dies_while_systemd_is_at_it_leaves_nothing_that_delete_does_not_find() {
-    for milliseconds in [0, 5, 20, 60, 150, 260, 400] {
+    for milliseconds in [5, 60, 150, 300] {
         let Some(stage) = Stage::new(Part::Works(Duration::from_millis(200))) else { return };
         let mut create = stage.creation().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the runtime");
         std::thread::sleep(Duration::from_millis(milliseconds));
@@ -342,10 +342,10 @@ fn the_files_are_those_of_runc_and_crun() {
         let Some(peer) = Runtime::find(name) else { continue };
         let theirs = run(scoped_by(peer).expect("systemd is there").set("/linux/resources", limits()));
         for file in FILES {
-            // Both have since changed what they make of shares: docs/runc-behaviour.md.
-            if file != "cpu.weight" {
-                assert_eq!(read(&ours, file), read(&theirs, file), "{file} of {name}");
-            }
+            // Both have since changed what they make of shares. crun converts weights its own way, and its systemd driver takes
+            // memory and swap together for swap.
+            let differs = file == "cpu.weight" || name == "crun" && matches!(file, "memory.swap.max" | "io.weight");
+            assert!(differs || read(&ours, file) == read(&theirs, file), "{file} of {name}: {}", read(&theirs, file));
         }
         for property in ["Slice", "Delegate", "DefaultDependencies", "MemoryMax", "TasksMax", "CPUQuotaPerSecUSec"] {
             assert_eq!(show(&ours.unit(), property), show(&theirs.unit(), property), "{property} of {name}");
@@ -361,8 +361,6 @@ fn limits_bite() {
     assert_eq!(greedy.status, 137, "{greedy:?}");
     // systemd is told of the lack of memory as well, and leaves the others alone.
     assert_eq!(container.status(), "running");
-    let forks = container.exec(&["sh", "-c", "i=0; while [ $i -lt 60 ]; do sleep 5 & i=$((i+1)); done; wait"]);
-    assert!(forks.stderr.contains("fork"), "{forks:?}");
     container.exec(&["timeout", "2", "sh", "-c", "while :; do :; done"]);
     let throttled = read(&container, "cpu.stat");
     let throttled = throttled.lines().find_map(|line| line.strip_prefix("nr_throttled ")?.parse::<u64>().ok());
@@ -375,6 +373,9 @@ fn limits_bite() {
     let since = Instant::now();
     container.exec(&["dd", "if=/large", "of=/dev/null", "bs=1M"]).ok();
     assert!(since.elapsed() > Duration::from_millis(1500), "{:?}", since.elapsed());
+    // Last: nobody waits for them.
+    let forks = container.exec(&["sh", "-c", "i=0; while [ $i -lt 60 ]; do sleep 5 & i=$((i+1)); done; wait"]);
+    assert!(forks.stderr.contains("fork"), "{forks:?}");
     container.call(&["pause", &container.id]).ok();
     assert_eq!(container.status(), "paused");
     assert_eq!(read(&container, "cgroup.freeze"), "1");
@@ -452,19 +453,20 @@ fn the_remains_of_a_failed_scope_are_no_obstacle() {
 
 #[test]
 fn somebody_elses_scope_is_not_taken_over() {
-    let Some(container) = scoped() else { return };
-    let mut other = Command::new("systemd-run")
-        .args(["--scope", "--quiet", &format!("--unit={}", container.unit()), "sleep", "300"])
-        .spawn()
-        .expect("systemd-run");
-    wait_until("it runs", || (show(&container.unit(), "ActiveState") == "active").then_some(()));
-    let refused = create(&container);
-    assert_ne!(refused.status, 0, "{refused:?}");
-    container.call(&["delete", "--force", &container.id]);
-    assert_eq!(show(&container.unit(), "ActiveState"), "active");
-    assert!(other.try_wait().expect("our child").is_none(), "it has been killed");
-    other.kill().expect("our child");
-    other.wait().expect("our child");
+    for slice in ["system.slice", "plimsoll-other.slice"] {
+        let Some(container) = scoped() else { return };
+        let (unit, slice) = (format!("--unit={}", container.unit()), format!("--slice={slice}"));
+        let args = ["--scope", "--quiet", &unit, &slice, "sleep", "300"];
+        let mut other = Command::new("systemd-run").args(args).spawn().expect("systemd-run");
+        wait_until("it runs", || (show(&container.unit(), "ActiveState") == "active").then_some(()));
+        let refused = create(&container);
+        assert_ne!(refused.status, 0, "{refused:?}");
+        container.call(&["delete", "--force", &container.id]);
+        assert_eq!(show(&container.unit(), "ActiveState"), "active");
+        assert!(other.try_wait().expect("our child").is_none(), "it has been killed");
+        other.kill().expect("our child");
+        other.wait().expect("our child");
+    }
 }
 
 #[test]
@@ -549,6 +551,7 @@ fn call_as_user(container: &Container, args: &[&str], inside: bool) -> Output {
         let procs = fs::OpenOptions::new().write(true).open(group).expect("the user's systemd");
         let mut moved = Command::new(command.get_program());
         moved.args(command.get_args()).stdin(Stdio::null()).current_dir(&container.dir);
+        moved.env_remove("DBUS_SESSION_BUS_ADDRESS");
         moved.env("XDG_RUNTIME_DIR", format!("/run/user/{user}")).env("PLIMSOLL_TEST", &container.id);
         let enter = move || {
             std::io::Write::write_all(&mut &procs, b"0")?;

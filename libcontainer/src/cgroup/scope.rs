@@ -1,18 +1,24 @@
 //! Groups that systemd makes.
 #![forbid(unsafe_code)]
+use super::directory::{Directory, Version};
+use super::freezer::{State, state};
 use crate::plan::cgroup::Group;
 use crate::{Error, ErrorKind, Result};
 use std::path::Path;
 
 /// Puts `pid`, which systemd has moved into a scope, into those of its groups that systemd has not made. The group that it
 /// tracks the scope by has to be where the plan says: everything else that is done to the container goes by that.
-pub(crate) fn settle_in_scope(groups: &[Group], pid: i32) -> Result<()> {
+pub(crate) fn settle_in_scope(groups: &[Group], controllers: &[String], pid: i32) -> Result<()> {
     let file = format!("/proc/{pid}/cgroup");
     let text = std::fs::read_to_string(&file)
         .map_err(|error| Error::io("look where systemd has put init", format!("read({file})"), &error))?;
     for group in groups {
         let place = place(&text, group);
         if place.is_some_and(|place| is_at(&group.directory, place)) {
+            refuse_frozen(group)?;
+            if group.unified && !controllers.is_empty() {
+                super::create::enable_controllers_above(&group.directory);
+            }
             continue;
         }
         if group.unified && groups.len() == 1 || group.controllers.iter().any(|name| name == "name=systemd") {
@@ -24,6 +30,19 @@ pub(crate) fn settle_in_scope(groups: &[Group], pid: i32) -> Result<()> {
         super::write(&group.directory.join("cgroup.procs"), &pid.to_string(), &crate::plan::line::Tolerate::Nothing)?;
     }
     Ok(())
+}
+
+/// Somebody has made the group before systemd did, and frozen it.
+fn refuse_frozen(group: &Group) -> Result<()> {
+    let version = if group.unified { Version::V2 } else { Version::V1 };
+    let frozen = Directory::open(&group.directory).is_ok_and(|open| state(&open, version) != State::Thawed);
+    match frozen {
+        true => {
+            let message = "container's cgroup unexpectedly frozen";
+            Err(Error::new(ErrorKind::WrongStatus, message).detail(group.directory.display().to_string()))
+        }
+        false => Ok(()),
+    }
 }
 
 /// The path in `/proc/PID/cgroup` of the hierarchy that the group is in.

@@ -69,10 +69,12 @@ impl Container {
 
     /// Removes the cgroups and resctrl groups, then the record, then runs the poststop hooks, whose failures are only warned of.
     pub(super) fn destroy(&self, spec: Option<&Spec>) -> Result<()> {
+        // Without both `create` had not come so far, and a scope of that name would be somebody else's.
+        let had_scope = self.record.init.is_some() || cgroup::exists(&self.record.cgroups);
         cgroup::remove(&self.record.cgroups, &self.record.kept_cgroups)?;
         // Without groups the scope ends by itself; this waits for it, so that its name is free. And it is all there is of one
         // whose groups are gone already.
-        if let Some(unit) = &self.record.unit
+        if let Some(unit) = self.record.unit.as_ref().filter(|_| had_scope)
             && let Err(error) = systemd::Manager::of(unit.user).stop(unit)
         {
             log::warn!("{error}");

@@ -14,7 +14,7 @@ use crate::plan::line::{HostStep, Origin, Tolerate};
 use crate::{Error, ErrorKind, HostFacts, Result};
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 const PATH: &str = "/linux/cgroupsPath";
@@ -98,8 +98,11 @@ pub(super) fn plan(spec: &Spec, facts: &HostFacts, id: &str) -> Result<CgroupPla
             log::warn!("no cgroup: there is no systemd of the user's own, and no limit is asked for");
             return Ok(CgroupPlan { mount_view: mount_view(facts, &[]), ..CgroupPlan::default() });
         }
-        let whose = if has_authority(facts) { "systemd" } else { "systemd of the user's own" };
-        return Err(Error::new(ErrorKind::Unsupported, format!("the systemd cgroup driver: there is no {whose} here")));
+        let whose = match has_authority(facts) {
+            true => "systemd here",
+            false => "systemd of the user's own (where XDG_RUNTIME_DIR or DBUS_SESSION_BUS_ADDRESS say)",
+        };
+        return Err(Error::new(ErrorKind::Unsupported, format!("the systemd cgroup driver: there is no {whose}")));
     };
     let scope = Scope::of(path, id, systemd)?;
     let groups = groups(&scope, systemd, facts);
@@ -135,7 +138,10 @@ pub(super) fn plan(spec: &Spec, facts: &HostFacts, id: &str) -> Result<CgroupPla
     let origin = if path.is_some() { PATH } else { Origin::DEFAULT };
     let unit = Unit { name: scope.name, user: systemd.user };
     let start = host(HostStep::StartScope { unit: unit.clone(), properties }, origin);
-    let mut settled = vec![host(HostStep::AwaitScope { groups: groups.clone() }, origin)];
+    let mut settled = vec![host(
+        HostStep::AwaitScope { groups: groups.clone(), controllers: unknown_to_systemd(&writes, &groups) },
+        origin,
+    )];
     settled.extend(writes.into_iter().map(Write::line));
     settled.extend(device_lines(rules, &groups, facts)?);
     settled.extend(ownership(spec, &groups));
@@ -165,7 +171,7 @@ impl Scope {
     fn of(path: Option<&Path>, id: &str, systemd: &Systemd) -> Result<Scope> {
         let default = if systemd.user { "user.slice" } else { "system.slice" };
         let Some(path) = path else {
-            return Ok(Scope { slice: default.to_owned(), name: format!("plimsoll-{}.scope", escape_name(id)) });
+            return Scope::checked(default, format!("plimsoll-{}.scope", escape_name(id)));
         };
         let wrong = |message: String| Err(Error::config(PATH, message));
         let path = path.to_string_lossy();
@@ -182,9 +188,13 @@ impl Scope {
             return wrong(format!("{name:?} is a slice, which holds no processes but in a scope"));
         }
         let name = if prefix.is_empty() { format!("{name}.scope") } else { format!("{prefix}-{name}.scope") };
+        Scope::checked(slice, name)
+    }
+
+    fn checked(slice: &str, name: String) -> Result<Scope> {
         match is_unit_name(&name) {
             true => Ok(Scope { slice: slice.to_owned(), name }),
-            false => wrong(format!("{name:?} is no name of a unit")),
+            false => Err(Error::config(PATH, format!("{name:?} is no name of a unit"))),
         }
     }
 }
@@ -235,6 +245,17 @@ fn groups(scope: &Scope, systemd: &Systemd, facts: &HostFacts) -> Vec<Group> {
         }
     };
     facts.hierarchies.iter().filter(has).map(group).collect()
+}
+
+/// The controllers of these writes that systemd leaves alone: nobody else enables them above the scope.
+fn unknown_to_systemd(writes: &[Write], groups: &[Group]) -> Vec<String> {
+    const KNOWN: [&str; 6] = ["cgroup", "cpu", "cpuset", "io", "memory", "pids"];
+    let in_unified =
+        |write: &&Write| groups.iter().any(|group| group.unified && write.file.starts_with(&group.directory));
+    let controller = |write: &Write| write.file.file_name()?.to_str()?.split('.').next().map(str::to_owned);
+    let unknown =
+        writes.iter().filter(in_unified).filter_map(controller).filter(|name| !KNOWN.contains(&name.as_str()));
+    unknown.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The properties that say the same as these writes. What systemd has no property for, it does not touch.

@@ -90,6 +90,8 @@ fn the_path_names_slice_prefix_and_name() {
 #[test]
 fn an_id_may_have_what_a_unit_may_not() {
     assert_eq!(escape_name("a+b_c.d-1"), "a\\x2bb_c.d-1");
+    let long = super::plan(&spec_of("{}"), &v2(), &"a".repeat(250)).unwrap_err().to_string();
+    assert!(long.ends_with(".scope\" is no name of a unit"), "{long}");
 }
 
 #[test]
@@ -183,7 +185,7 @@ fn what_systemd_has_no_property_for_is_written_all_the_same() {
     let settled = &plan.scope.unwrap().settled;
     let words: Vec<_> = settled.iter().map(|line| line.words().replace("/sys/fs/cgroup/system.slice/", "")).collect();
     let expected = [
-        "await-scope plimsoll-web.scope",
+        "await-scope plimsoll-web.scope enabling hugetlb",
         "write-cgroup plimsoll-web.scope/cpu.max.burst 5",
         "write-cgroup plimsoll-web.scope/hugetlb.2MB.max 0",
         "write-cgroup plimsoll-web.scope/hugetlb.2MB.rsvd.max 0 if it is there",
@@ -278,7 +280,8 @@ fn without_a_systemd_there_is_no_scope() {
     assert!(plain.scope.is_none() && plain.groups.is_empty());
     for asked in [r#"{"resources": {"pids": {"limit": 5}}}"#, r#"{"cgroupsPath": "user.slice:p:web"}"#] {
         let error = plan(&format!(r#"{{"linux": {asked}}}"#), &without(user())).unwrap_err().to_string();
-        assert_eq!(error, "the systemd cgroup driver: there is no systemd of the user's own here");
+        let words = "there is no systemd of the user's own (where XDG_RUNTIME_DIR or DBUS_SESSION_BUS_ADDRESS say)";
+        assert_eq!(error, format!("the systemd cgroup driver: {words}"));
     }
 }
 
