@@ -6,6 +6,7 @@ mod apparmor;
 mod capabilities;
 mod cgroup;
 mod check;
+mod checkpoint;
 mod cpu_affinity;
 mod descriptors;
 mod devices;

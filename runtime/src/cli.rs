@@ -354,6 +354,7 @@ pub(crate) const COMMANDS: &[Command] = &[
             value("manage-cgroups-mode", "soft|full|strict|ignore", "how CRIU treats cgroups (default: soft)"),
             value("network-lock", "METHOD", "how CRIU stopped the network: iptables, nftables or skip"),
             BUNDLE,
+            CONFIG,
             DETACH,
             PID_FILE,
             NO_SUBREAPER,

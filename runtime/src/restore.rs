@@ -32,7 +32,7 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let status = crate::run::wait(&mut foreground, &mut container);
     // The terminal is given back before anything is said.
     drop(foreground);
-    crate::run::finish(invocation, container, status)
+    crate::run::delete(container, status)
 }
 
 fn criu_options(invocation: &Invocation) -> Result<CriuOptions, Failure> {

@@ -65,18 +65,15 @@ fn not_our_child() -> Failure {
 }
 
 /// What `run` made, `run` removes, unless the caller keeps it.
-pub(crate) fn finish(
-    invocation: &Invocation,
-    container: Container,
-    status: Result<u8, Failure>,
-) -> Result<u8, Failure> {
-    if invocation.is_set("keep") {
-        return status;
-    }
+fn finish(invocation: &Invocation, container: Container, status: Result<u8, Failure>) -> Result<u8, Failure> {
+    if invocation.is_set("keep") { status } else { delete(container, status) }
+}
+
+/// The container's status, or what made it fail, is worth more than whether it can be deleted.
+pub(crate) fn delete(container: Container, status: Result<u8, Failure>) -> Result<u8, Failure> {
     match container.delete(true) {
         // A hook has failed, and took the container with it.
         Err(error) if error.kind() == ErrorKind::DoesNotExist => {}
-        // The container's status, or what made it fail, is worth more.
         Err(error) => ::log::warn!("{error}"),
         Ok(()) => {}
     }

@@ -41,6 +41,12 @@ pub(crate) struct Words {
 #[derive(Debug)]
 pub(crate) struct Channel(OwnedFd);
 
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl Channel {
     /// Both ends; the second is init's.
     pub(crate) fn pair() -> Result<(Channel, OwnedFd)> {

@@ -158,11 +158,15 @@ impl Launch<'_, '_, '_> {
         let forks = self.lines.iter().position(|line| matches!(line.action, Action::Init(Step::Fork { .. })));
         let mut forked = false;
         let mut waiting = None;
+        let mut played_last = next > last;
         loop {
             let heard = match waiting.take() {
                 // Said by the new process while the old one had not yet said which that is.
                 Some((line, rider)) if forked => Heard::Reached { line, rider },
                 held => {
+                    if held.is_some() {
+                        self.await_fork()?;
+                    }
                     let heard = self.hear()?;
                     if let (Some(_), Heard::Forked { .. }) = (&held, &heard) {
                         waiting = held;
@@ -189,12 +193,14 @@ impl Launch<'_, '_, '_> {
                     }
                     self.since = self.host.trace.map_or(0, |_| trace::now());
                     self.channel.send_go(&descriptors)?;
-                    if waits && next > last {
+                    played_last = next > last;
+                    if waits && played_last {
                         return Ok(());
                     }
                 }
                 Heard::Failed(words) => return Err(explain(self.lines, &words)),
-                Heard::Closed if waits => return Err(self.died()),
+                // Its program it runs after the last of our lines.
+                Heard::Closed if waits || !played_last => return Err(self.died()),
                 Heard::Closed => {
                     self.note_gap(None);
                     return Ok(());
@@ -202,6 +208,19 @@ impl Launch<'_, '_, '_> {
                 // Kept by `hear`.
                 Heard::Passed { .. } => {}
             }
+        }
+    }
+
+    /// Until the process that has forked says so. It may have been killed first (for want of memory, say), and the new one would wait
+    /// for us for ever, as we for it.
+    fn await_fork(&self) -> Result<()> {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let mut either = [PollFd::new(&self.channel, PollFlags::IN), PollFd::new(&self.pidfd, PollFlags::IN)];
+        while let Err(rustix::io::Errno::INTR) = poll(&mut either, None) {}
+        // What it has said before it ended is there by the time it has ended.
+        match either[0].revents().is_empty() {
+            true => Err(self.died()),
+            false => Ok(()),
         }
     }
 

@@ -296,6 +296,8 @@ pub(crate) fn mount_targets(bundle: &Path, spec: &Spec, facts: &HostFacts, optio
     lines.extend(root::prepare(&context)?);
     lines.extend(mounts.lines);
     lines.extend(devices::lines(&context)?);
+    // The host hears that it has come this far.
+    lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
     Ok(Plan { lines, cgroups: Vec::new(), unit: None, intel_rdt: Vec::new() })
 }
 

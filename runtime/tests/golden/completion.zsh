@@ -177,6 +177,8 @@ _plimsoll() {
         '--network-lock[how CRIU stopped the network\: iptables, nftables or skip]:value: ' \
         '-b[the bundle'\''s directory (default\: the current one)]:directory:_files -/' \
         '--bundle[the bundle'\''s directory (default\: the current one)]:directory:_files -/' \
+        '-f[read this file instead of the bundle'\''s config.json]:file:_files' \
+        '--config[read this file instead of the bundle'\''s config.json]:file:_files' \
         '-d[return as soon as the process runs]' \
         '--detach[return as soon as the process runs]' \
         '--pid-file[write the process id to FILE]:file:_files' \

@@ -1,0 +1,662 @@
+//! `checkpoint` and `restore`, with a real CRIU.
+use plimsoll_integration_tests::terminal::ConsoleSocket;
+use plimsoll_integration_tests::{Container, Output, cgroup, known_deviation, output, wait_until};
+use serde_json::json;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write, pipe};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+
+/// A `PATH` with a CRIU that works on this kernel: the host's, if it is new enough.
+fn path_with_criu() -> &'static str {
+    static PATH: LazyLock<String> = LazyLock::new(|| {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let said = Command::new("criu").arg("--version").output().map(|output| output.stdout).unwrap_or_default();
+        if String::from_utf8_lossy(&said).starts_with("Version: 4") {
+            return path;
+        }
+        let made = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/criu")).stderr(Stdio::inherit()).output();
+        let made = made.expect("integration-tests/criu");
+        assert!(made.status.success(), "integration-tests/criu: {made:?}");
+        format!("{}:{path}", String::from_utf8_lossy(&made.stdout).trim())
+    });
+    &PATH
+}
+
+/// What the container's streams lead to.
+struct Streams {
+    stdin: Option<PipeWriter>,
+    stdout: BufReader<PipeReader>,
+}
+
+impl Streams {
+    #[track_caller]
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("a pipe");
+        line.trim_end().to_owned()
+    }
+
+    fn number(&mut self) -> u64 {
+        let line = self.line();
+        line.parse().unwrap_or_else(|_| panic!("{line:?} is no number"))
+    }
+}
+
+struct Saved {
+    container: Container,
+    images: PathBuf,
+}
+
+impl Saved {
+    /// Its bundle, its images and CRIU's work files are in one directory.
+    fn new(container: Container) -> Saved {
+        let images = container.dir.join("images");
+        Saved { container, images }
+    }
+
+    /// Counts, in a variable of its own, as fast as somebody reads.
+    fn counter() -> Saved {
+        Saved::new(Container::new().shell("n=0; while read word; do n=$((n+1)); echo $n; done; exit 7"))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.container.command(args);
+        command.env("PATH", path_with_criu());
+        command
+    }
+
+    /// On new pipes. Not to be read from before the runtime has ended: crun holds on to them.
+    #[track_caller]
+    fn on_pipes(mut command: Command) -> Streams {
+        let ((stdin, writer), (reader, stdout)) = (pipe().expect("a pipe"), pipe().expect("a pipe"));
+        command.stdin(stdin).stdout(stdout.try_clone().expect("dup")).stderr(stdout);
+        let child = command.spawn().expect("the runtime");
+        drop(command);
+        let status = output::wait(child, "on pipes");
+        let mut stdout = BufReader::new(reader);
+        if status != 0 {
+            drop(writer);
+            let mut words = String::new();
+            std::io::Read::read_to_string(&mut stdout, &mut words).expect("a pipe");
+            panic!("status {status}: {words}");
+        }
+        Streams { stdin: Some(writer), stdout }
+    }
+
+    #[track_caller]
+    fn run(&self) -> Streams {
+        self.container.write_config();
+        let bundle = self.container.dir.to_str().expect("UTF-8");
+        let streams = Saved::on_pipes(self.command(&["run", "--detach", "--bundle", bundle, &self.container.id]));
+        self.container.wait_for("running");
+        streams
+    }
+
+    #[track_caller]
+    fn checkpoint(&self, flags: &[&str]) -> Output {
+        let images = self.images.to_str().expect("UTF-8");
+        let all = [&["checkpoint", "--image-path", images], flags, &[&self.container.id]].concat();
+        output::finish(&mut self.command(&all))
+    }
+
+    fn restore_command(&self, flags: &[&str]) -> Command {
+        self.container.write_config();
+        let (images, bundle) = (self.images.to_str().expect("UTF-8"), self.container.dir.to_str().expect("UTF-8"));
+        let all = ["restore", "--image-path", images, "--bundle", bundle];
+        self.command(&[&all, flags, &[&self.container.id]].concat())
+    }
+
+    #[track_caller]
+    fn restore(&self) -> Streams {
+        Saved::on_pipes(self.restore_command(&["--detach"]))
+    }
+
+    /// A restore that fails.
+    #[track_caller]
+    fn restore_fails(&self, words: &str) {
+        output::finish(&mut self.restore_command(&["--detach"])).fails(words);
+        self.container.assert_nothing_left();
+    }
+}
+
+#[track_caller]
+fn count(streams: &mut Streams, times: u64) -> u64 {
+    let mut last = 0;
+    for _ in 0..times {
+        streams.stdin.as_mut().expect("open").write_all(b"go\n").expect("a pipe");
+        last = streams.number();
+    }
+    last
+}
+
+#[test]
+fn a_counter_goes_on_where_it_was() {
+    if known_deviation() {
+        return;
+    }
+    let saved = Saved::counter();
+    let mut streams = saved.run();
+    assert_eq!(count(&mut streams, 3), 3);
+    let before = saved.container.pid();
+    saved.checkpoint(&[]).ok();
+    saved.container.call(&["state", &saved.container.id]).fails("does not exist");
+    saved.container.assert_nothing_left();
+    drop(streams);
+
+    let pid_file = saved.container.dir.join("pid");
+    let mut streams =
+        Saved::on_pipes(saved.restore_command(&["--detach", "--pid-file", pid_file.to_str().expect("UTF-8")]));
+    assert_eq!(saved.container.status(), "running");
+    assert_eq!(count(&mut streams, 2), 5);
+    let pid = saved.container.pid();
+    assert_ne!(pid, before);
+    assert_eq!(fs::read_to_string(&pid_file).expect("a pid file"), pid.to_string());
+    assert_eq!(saved.container.exec(&["sh", "-c", "echo $$ >/dev/shm/x; hostname"]).ok(), "vessel");
+    saved.container.call(&["pause", &saved.container.id]).ok();
+    saved.container.call(&["resume", &saved.container.id]).ok();
+    assert_eq!(count(&mut streams, 1), 6);
+    saved.container.kill("KILL").ok();
+    saved.container.wait_for("stopped");
+    saved.container.delete().ok();
+    saved.container.assert_nothing_left();
+}
+
+#[test]
+fn a_restored_container_can_be_saved_again_with_what_exec_has_started() {
+    if known_deviation() {
+        return;
+    }
+    let saved = Saved::counter();
+    let mut streams = saved.run();
+    for round in 1..=2 {
+        assert_eq!(count(&mut streams, 1), round);
+        let started = saved.container.exec(&["sh", "-c", "sleep 1000 </dev/null >/dev/null 2>&1 & echo $!"]);
+        saved.checkpoint(&[]).ok();
+        streams = saved.restore();
+        let there = format!("/proc/{}", started.ok());
+        assert_eq!(saved.container.exec(&["ls", "-d", &there]).ok(), there);
+    }
+    assert_eq!(count(&mut streams, 1), 3);
+}
+
+#[test]
+fn with_leave_running_it_goes_on_at_once() {
+    if known_deviation() {
+        return;
+    }
+    let saved = Saved::counter();
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    let pid = saved.container.pid();
+    saved.checkpoint(&["--leave-running"]).ok();
+    assert_eq!((saved.container.status().as_str(), saved.container.pid()), ("running", pid));
+    assert_eq!(count(&mut streams, 1), 2);
+    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    assert_eq!(count(&mut saved.restore(), 1), 2);
+}
+
+#[test]
+fn a_paused_container_can_be_saved() {
+    if known_deviation() {
+        return;
+    }
+    let saved = Saved::counter();
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.container.call(&["pause", &saved.container.id]).ok();
+    saved.checkpoint(&["--leave-running"]).ok();
+    assert_eq!(saved.container.status(), "paused");
+    saved.checkpoint(&[]).ok();
+    saved.container.assert_nothing_left();
+    assert_eq!(count(&mut saved.restore(), 1), 2);
+}
+
+#[test]
+fn one_that_does_not_run_cannot_be() {
+    let saved = Saved::new(Container::new().args(&["true"]).created());
+    saved.checkpoint(&[]).fails("Container cannot be checkpointed in created state");
+    saved.container.start().ok();
+    saved.container.wait_for("stopped");
+    saved.checkpoint(&[]).fails("Container cannot be checkpointed in stopped state");
+    assert_eq!(saved.container.status(), "stopped");
+}
+
+#[test]
+fn pre_dump_saves_the_memory_and_the_rest_follows() {
+    if known_deviation() {
+        return;
+    }
+    let mut saved = Saved::counter();
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.images = saved.container.dir.join("before");
+    let mut check = Command::new("criu");
+    check.args(["check", "--feature", "mem_dirty_track"]).env("PATH", path_with_criu());
+    if !check.output().expect("criu").status.success() {
+        saved.checkpoint(&["--pre-dump"]).fails("criu is missing features: [MemTrack]");
+        assert_eq!(count(&mut streams, 1), 2);
+        return;
+    }
+    saved.checkpoint(&["--pre-dump"]).ok();
+    assert_eq!(saved.container.status(), "running");
+    assert_eq!(count(&mut streams, 1), 2);
+    saved.images = saved.container.dir.join("images");
+    saved.checkpoint(&["--parent-path", "../before"]).ok();
+    assert_eq!(fs::read_link(saved.images.join("parent")).expect("a link"), Path::new("../before"));
+    assert_eq!(count(&mut saved.restore(), 1), 3);
+}
+
+#[test]
+fn the_earlier_images_are_beside_these() {
+    if known_deviation() {
+        return;
+    }
+    let saved = Saved::counter();
+    let mut streams = saved.run();
+    for parent in ["/tmp", "nowhere"] {
+        saved.checkpoint(&["--parent-path", parent]).fails("--parent-path");
+    }
+    assert_eq!(count(&mut streams, 1), 1);
+}
+
+#[test]
+fn in_the_foreground_the_exit_status_is_the_containers() {
+    if known_deviation() {
+        return;
+    }
+    let saved = Saved::counter();
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.checkpoint(&[]).ok();
+    // At the end of its input it exits with 7.
+    output::finish(&mut saved.restore_command(&[])).exits(7);
+    saved.container.assert_nothing_left();
+}
+
+#[test]
+fn a_terminal_comes_back_over_the_console_socket() {
+    if known_deviation() {
+        return;
+    }
+    let script = "n=0; while read word; do n=$((n+1)); echo \"$word $n\"; done";
+    let saved = Saved::new(Container::new().set("/process/terminal", json!(true)).shell(script));
+    let path = saved.container.dir.join("console");
+    let console = ConsoleSocket::bind(&path);
+    let flags = ["--detach", "--console-socket", path.to_str().expect("UTF-8")];
+    saved.container.launch(&[&["run"], &flags[..]].concat()).ok();
+    let mut terminal = console.accept();
+    terminal.enter("ahoy\r");
+    terminal.expect("ahoy 1");
+    saved.checkpoint(&[]).ok();
+    output::finish(&mut saved.restore_command(&flags)).ok();
+    let mut terminal = console.accept();
+    terminal.enter("again\r");
+    terminal.expect("again 2");
+    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.assert_nothing_left();
+}
+
+#[test]
+fn a_file_or_dev_null_as_a_stream_is_that_of_the_restore() {
+    if known_deviation() {
+        return;
+    }
+    let saved = Saved::new(Container::new().shell("n=0; while :; do n=$((n+1)); echo $n; sleep 0.05; done"));
+    let file = |name: &str| File::create_new(saved.container.dir.join(name)).expect("a file");
+    let lines = |name: &str| {
+        let text = fs::read_to_string(saved.container.dir.join(name)).unwrap_or_default();
+        text.lines().filter_map(|line| line.parse::<u64>().ok()).collect::<Vec<_>>()
+    };
+    let on_file = |mut command: Command, name: &str| {
+        let child = command.stdout(file(name)).stderr(Stdio::null()).spawn().expect("the runtime");
+        assert_eq!(output::wait(child, name), 0);
+        wait_until(name, || (lines(name).len() > 3).then_some(()));
+    };
+    saved.container.write_config();
+    let bundle = saved.container.dir.to_str().expect("UTF-8");
+    on_file(saved.command(&["run", "--detach", "--bundle", bundle, &saved.container.id]), "first");
+    saved.checkpoint(&[]).ok();
+    on_file(saved.restore_command(&["--detach"]), "second");
+    assert_eq!(lines("second")[0], lines("first").last().expect("lines") + 1);
+}
+
+#[test]
+fn bind_mounts_are_those_of_the_configuration() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().shell("while read word; do cat /conf/name /odd/name; done");
+    let sources = ["link", "odd", "other"].map(|name| {
+        let dir = container.dir.join(name);
+        fs::create_dir(&dir).expect("our own");
+        fs::write(dir.join("name"), format!("{name}\n")).expect("our own");
+        dir
+    });
+    fs::create_dir(container.rootfs().join("real")).expect("our own");
+    symlink("/real/conf", container.rootfs().join("conf")).expect("our own");
+    symlink("/real/o,dd [x", container.rootfs().join("odd")).expect("our own");
+    let bind =
+        |source: &PathBuf, target: &str| json!({"destination": target, "source": source, "options": ["bind", "ro"]});
+    let container = container.mount(bind(&sources[0], "/conf")).mount(bind(&sources[1], "/odd"));
+    let last = container.config["mounts"].as_array().expect("an array").len() - 1;
+    let mut saved = Saved::new(container);
+    let mut streams = saved.run();
+    let ask = |streams: &mut Streams| {
+        streams.stdin.as_mut().expect("open").write_all(b"\n").expect("a pipe");
+        [streams.line(), streams.line()]
+    };
+    assert_eq!(ask(&mut streams), ["link", "odd"]);
+    saved.checkpoint(&[]).ok();
+    saved.container = saved.container.set(&format!("/mounts/{last}/source"), json!(sources[2]));
+    let mut streams = saved.restore();
+    assert_eq!(ask(&mut streams), ["link", "other"]);
+    let written = saved.container.exec(&["sh", "-c", "echo x >/conf/name"]);
+    assert!(written.status != 0 && written.stderr.contains("Read-only"), "{written:?}");
+}
+
+#[test]
+fn its_limits_are_those_of_the_configuration_wherever_its_cgroup_is() {
+    if known_deviation() {
+        return;
+    }
+    let mut saved = Saved::counter();
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.checkpoint(&["--manage-cgroups-mode", "ignore"]).ok();
+    let elsewhere = format!("{}-2", saved.container.cgroup());
+    saved.container = saved
+        .container
+        .set("/linux/cgroupsPath", json!(elsewhere))
+        .set("/linux/resources/pids", json!({"limit": 77}))
+        .set("/linux/resources/memory", json!({"limit": 64 << 20}));
+    let mut streams = Saved::on_pipes(saved.restore_command(&["--detach", "--manage-cgroups-mode", "ignore"]));
+    assert_eq!(count(&mut streams, 1), 2);
+    let groups = fs::read_to_string(format!("/proc/{}/cgroup", saved.container.pid())).expect("procfs");
+    assert!(groups.lines().all(|line| line.ends_with(&elsewhere) || !line.contains(&saved.container.id)), "{groups}");
+    let file = |controller: &str, v1: &str, v2: &str| {
+        let (hierarchy, name) = if cgroup::is_v2() { ("", v2) } else { (controller, v1) };
+        let path = Path::new(cgroup::ROOT).join(hierarchy).join(elsewhere.trim_start_matches('/')).join(name);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}")).trim().to_owned()
+    };
+    assert_eq!(file("pids", "pids.max", "pids.max"), "77");
+    assert_eq!(file("memory", "memory.limit_in_bytes", "memory.max"), (64 << 20).to_string());
+    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.assert_nothing_left();
+}
+
+/// A process that is there to keep a namespace.
+struct Holder(Child);
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_namespace_that_is_joined_is_joined_again() {
+    if known_deviation() {
+        return;
+    }
+    let holder = Holder(Command::new("unshare").args(["--net", "sleep", "1000"]).spawn().expect("unshare"));
+    let path = format!("/proc/{}/ns/net", holder.0.id());
+    let own = fs::read_link("/proc/self/ns/net").expect("procfs");
+    wait_until("a network namespace", || (fs::read_link(&path).ok()? != own).then_some(()));
+    let container = Saved::counter().container.namespace("network", Some(&path));
+    let saved = Saved::new(container);
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.checkpoint(&[]).ok();
+    let mut streams = saved.restore();
+    assert_eq!(count(&mut streams, 1), 2);
+    let joined = fs::read_link(format!("/proc/{}/ns/net", saved.container.pid())).expect("procfs");
+    assert_eq!(joined, fs::read_link(&path).expect("procfs"));
+    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+}
+
+#[test]
+fn hooks_run_when_the_namespaces_are_there_and_when_it_is_gone() {
+    if known_deviation() {
+        return;
+    }
+    let saved = Saved::counter();
+    let journal = saved.container.dir.join("journal");
+    let hook = |kind: &str| {
+        let script =
+            format!("echo {kind} $(tr -d '\\n\\t ' | grep -o '\"status\":\"[a-z]*\"') >>{}", journal.display());
+        json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}])
+    };
+    let kinds = ["prestart", "createRuntime", "poststop"];
+    let container = kinds.iter().fold(saved.container, |container, kind| {
+        let hook = hook(kind);
+        container.set(&format!("/hooks/{kind}"), hook)
+    });
+    let saved = Saved { container, images: saved.images };
+    let journal = || {
+        let text = fs::read_to_string(&journal).unwrap_or_default();
+        let _ = fs::remove_file(&journal);
+        text.lines().map(|line| line.replace("\"status\":", "")).collect::<Vec<_>>()
+    };
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    assert_eq!(journal(), ["prestart \"creating\"", "createRuntime \"creating\""]);
+    saved.checkpoint(&[]).ok();
+    assert_eq!(journal(), ["poststop \"stopped\""]);
+    let _streams = saved.restore();
+    assert_eq!(journal(), ["prestart \"creating\"", "createRuntime \"creating\""]);
+    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    assert_eq!(journal(), ["poststop \"stopped\""]);
+}
+
+#[test]
+fn a_hook_that_fails_ends_the_restore() {
+    if known_deviation() {
+        return;
+    }
+    let mut saved = Saved::counter();
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.checkpoint(&[]).ok();
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo too bad; exit 3"]}]);
+    saved.container = saved.container.set("/hooks/createRuntime", hook);
+    saved.restore_fails("too bad");
+}
+
+// What goes wrong.
+
+/// A `PATH` with this script as `criu`.
+fn with_criu(container: &Container, script: &str) -> String {
+    let dir = container.dir.join("bin");
+    fs::create_dir_all(&dir).expect("our own");
+    let new = dir.join("criu.new");
+    fs::write(&new, format!("#!/bin/sh\n{script}\n")).expect("our own");
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("our own");
+    fs::rename(&new, dir.join("criu")).expect("our own");
+    format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", dir.display())
+}
+
+#[test]
+fn without_criu_there_is_one_clear_error() {
+    let saved = Saved::new(Container::new().running());
+    let images = saved.images.to_str().expect("UTF-8");
+    let mut command = saved.container.command(&["checkpoint", "--image-path", images, &saved.container.id]);
+    // One in the current directory is not meant.
+    with_criu(&saved.container, "exit 0");
+    command.env("PATH", "/nowhere:bin:").current_dir(&saved.container.dir);
+    output::finish(&mut command).fails("executable file not found in $PATH");
+    assert_eq!(saved.container.status(), "running");
+}
+
+#[test]
+fn a_criu_that_dies_leaves_the_container_as_it_was() {
+    if known_deviation() {
+        return;
+    }
+    let saved = Saved::counter();
+    let mut streams = saved.run();
+    // As one does that is killed in the middle of its work.
+    let freeze = match cgroup::is_v2() {
+        true => format!("echo 1 >{}/cgroup.freeze", saved.container.cgroup_dir("").display()),
+        false => format!("echo FROZEN >{}/freezer.state", saved.container.cgroup_dir("freezer").display()),
+    };
+    let path = with_criu(&saved.container, &format!("{freeze}; sleep 0.1; kill -9 $$"));
+    let images = saved.images.to_str().expect("UTF-8");
+    let mut command = saved.container.command(&["checkpoint", "--image-path", images, &saved.container.id]);
+    output::finish(command.env("PATH", path)).fails("criu ended: signal: 9");
+    assert_eq!(saved.container.status(), "running");
+    assert_eq!(count(&mut streams, 1), 1);
+}
+
+#[test]
+fn a_failure_of_criu_says_what_its_log_says() {
+    if known_deviation() {
+        return;
+    }
+    // Somebody outside is at the other end of its input.
+    let saved = Saved::new(Container::new().args(&["sleep", "1000"]));
+    let (socket, _other) = std::os::unix::net::UnixStream::pair().expect("sockets");
+    saved.container.write_config();
+    let bundle = saved.container.dir.to_str().expect("UTF-8");
+    let mut command = saved.command(&["run", "--detach", "--bundle", bundle, &saved.container.id]);
+    output::finish(command.stdin(std::os::fd::OwnedFd::from(socket))).ok();
+    let work = saved.container.dir.join("work");
+    let seen = saved.checkpoint(&["--work-path", work.to_str().expect("UTF-8")]);
+    seen.fails("criu failed: type DUMP errno").says("work/dump.log").says("Error (criu/");
+    assert_eq!(saved.container.status(), "running");
+}
+
+#[test]
+fn a_restore_that_fails_leaves_nothing() {
+    if known_deviation() {
+        return;
+    }
+    let saved = Saved::counter();
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.checkpoint(&[]).ok();
+    fs::write(saved.images.join("inventory.img"), "nonsense").expect("our own");
+    saved.restore_fails("restore.log: ");
+    fs::remove_dir_all(&saved.images).expect("our own");
+    saved.restore_fails("no such file or directory");
+}
+
+#[test]
+fn a_restore_that_is_killed_can_be_cleaned_up() {
+    if known_deviation() {
+        return;
+    }
+    let saved = Saved::counter();
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.checkpoint(&[]).ok();
+    let path = with_criu(&saved.container, "exec sleep 1000");
+    let mut command = saved.restore_command(&["--detach"]);
+    let mut child = command.env("PATH", path).spawn().expect("the runtime");
+    let sleeps = || {
+        let procs = saved.container.cgroup_dir("pids");
+        cgroup::pids(&procs)
+            .iter()
+            .any(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n"))
+    };
+    wait_until("CRIU works", || sleeps().then_some(()));
+    child.kill().expect("our own");
+    child.wait().expect("our own");
+    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.assert_nothing_left();
+}
+
+// Images that a stranger has packed.
+
+/// A container's images, and a file of the host's that is not to be touched.
+fn packed() -> (Saved, PathBuf) {
+    let saved = Saved::counter();
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.checkpoint(&[]).ok();
+    let canary = saved.container.dir.join("canary");
+    fs::write(&canary, "alive").expect("our own");
+    (saved, canary)
+}
+
+#[test]
+fn images_are_plain_files() {
+    if known_deviation() {
+        return;
+    }
+    let (saved, canary) = packed();
+    for name in ["pages-1.img", "restore.log", "descriptors.json", "stats-restore", "new\x1b[31m"] {
+        let file = saved.images.join(name);
+        let before = fs::read(&file);
+        let _ = fs::remove_file(&file);
+        symlink(&canary, &file).expect("our own");
+        saved.restore_fails("refusing a checkpoint with something other than plain files");
+        fs::remove_file(&file).expect("our own");
+        nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRUSR).expect("our own");
+        saved.restore_fails("refusing a checkpoint with something other than plain files");
+        fs::remove_file(&file).expect("our own");
+        if let Ok(before) = before {
+            fs::write(&file, before).expect("our own");
+        }
+    }
+    symlink(saved.container.dir.join("rootfs"), saved.images.join("parent")).expect("our own");
+    saved.restore_fails("refusing a checkpoint");
+    fs::remove_file(saved.images.join("parent")).expect("our own");
+    assert_eq!(fs::read_to_string(&canary).expect("still there"), "alive");
+    assert_eq!(count(&mut saved.restore(), 1), 2);
+}
+
+#[test]
+fn criu_writes_its_log_to_a_file_of_its_own() {
+    if known_deviation() {
+        return;
+    }
+    let (saved, canary) = packed();
+    let work = saved.container.dir.join("work");
+    fs::create_dir(&work).expect("our own");
+    symlink(&canary, work.join("restore.log")).expect("our own");
+    let command = &mut saved.restore_command(&["--detach", "--work-path", work.to_str().expect("UTF-8")]);
+    output::finish(command).fails("refusing a checkpoint with something other than plain files");
+    saved.container.assert_nothing_left();
+    assert_eq!(fs::read_to_string(&canary).expect("still there"), "alive");
+}
+
+#[test]
+fn names_of_streams_are_names_of_streams() {
+    if known_deviation() {
+        return;
+    }
+    let (saved, _) = packed();
+    let file = saved.images.join("descriptors.json");
+    let before = fs::read(&file).expect("runc's file");
+    let long = format!("[{:?}]", "x".repeat(1 << 20));
+    for wrong in ["", "{}", "[1,2,3]", r#"["a","b","c","d"]"#, &"[".repeat(5000), &long] {
+        fs::write(&file, wrong).expect("our own");
+        saved.restore_fails("descriptors.json");
+    }
+    // What is no stream is not asked for: CRIU makes pipes with nobody at the other end.
+    fs::write(&file, r#"["/etc/shadow","pipe:[1]x","extRootNetNS"]"#).expect("our own");
+    output::finish(&mut saved.restore_command(&["--detach"])).ok();
+    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    fs::write(&file, before).expect("our own");
+    assert_eq!(count(&mut saved.restore(), 1), 2);
+}
+
+#[test]
+fn a_place_that_criu_would_misread_is_refused() {
+    if known_deviation() {
+        return;
+    }
+    // CVE-2026-119101: the image leads the mount to where its name says something else to CRIU.
+    let container = Container::new();
+    symlink("/x]:/etc", container.rootfs().join("data")).expect("our own");
+    let source = container.dir.join("source");
+    fs::create_dir(&source).expect("our own");
+    let mount = json!({"destination": "/data", "source": source, "options": ["bind"]});
+    let saved = Saved::new(container.mount(mount).running());
+    saved.checkpoint(&[]).fails("CRIU cannot be told of a path with a ']'");
+    assert_eq!(saved.container.status(), "running");
+}
