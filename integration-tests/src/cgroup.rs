@@ -16,6 +16,13 @@ pub fn is_v2() -> bool {
     *IS_V2
 }
 
+/// Whether the containers of all tests have their cgroups from systemd: `CGROUP_MANAGER=systemd`.
+pub fn by_systemd() -> bool {
+    static BY_SYSTEMD: LazyLock<bool> =
+        LazyLock::new(|| std::env::var_os("CGROUP_MANAGER").is_some_and(|manager| manager == "systemd"));
+    *BY_SYSTEMD
+}
+
 /// Into a mount namespace of our own, where a tmpfs hides the v2 hierarchy.
 ///
 /// crun 1.8 refuses a hybrid layout while the v2 hierarchy has controllers, and on such build machines it has
@@ -86,7 +93,7 @@ pub fn pids(dir: &Path) -> Vec<i32> {
 /// Takes away what a failed test left, by force: thaw, kill, rmdir.
 pub fn remove(path: &str) {
     for dir in directories(path) {
-        let _ = fs::write(dir.join("freezer.state"), "THAWED");
+        thaw(&dir);
         for pid in pids(&dir) {
             let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL);
         }
@@ -98,6 +105,11 @@ pub fn remove(path: &str) {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+fn thaw(dir: &Path) {
+    let _ = fs::write(dir.join("freezer.state"), "THAWED");
+    children(dir).iter().for_each(|child| thaw(child));
 }
 
 fn remove_tree(dir: &Path) {

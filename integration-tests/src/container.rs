@@ -1,5 +1,5 @@
 //! A bundle in a temporary directory, the container that runs from it, and what is left of them.
-use crate::{Output, Runtime, cgroup, output, runtime, wait_until};
+use crate::{Output, Runtime, cgroup, output, runtime, systemd, wait_until};
 use nix::unistd;
 use serde_json::{Value, json};
 use std::fs;
@@ -36,6 +36,8 @@ pub struct Leftovers {
     pub cgroups: Vec<PathBuf>,
     pub processes: Vec<i32>,
     pub mounts: Vec<String>,
+    /// Of systemd.
+    pub units: Vec<String>,
 }
 
 impl Default for Container {
@@ -60,7 +62,7 @@ impl Container {
         make_root(&dir.join("rootfs"));
         let config = serde_json::from_str(DEFAULT).expect("JSON");
         let container = Container { config, runtime, user: None, called_in: None, dir, id };
-        let path = container.cgroup();
+        let path = container.cgroups_path();
         container.set("/linux/cgroupsPath", json!(path))
     }
 
@@ -169,9 +171,20 @@ impl Container {
         self.dir.join("rootfs")
     }
 
-    /// As `linux.cgroupsPath`: a parent of its own, so that nobody else's removal is in the way.
+    /// As `linux.cgroupsPath`.
+    pub fn cgroups_path(&self) -> String {
+        if cgroup::by_systemd() { format!("system.slice:t:{}", self.id) } else { self.cgroup() }
+    }
+
+    /// Where its cgroup is in each hierarchy. Without systemd it has a parent of its own, so that nobody else's removal is in the
+    /// way.
     pub fn cgroup(&self) -> String {
-        format!("/{0}/{0}", self.id)
+        if cgroup::by_systemd() { format!("/system.slice/{}", self.unit()) } else { format!("/{0}/{0}", self.id) }
+    }
+
+    /// Its scope, with systemd.
+    pub fn unit(&self) -> String {
+        format!("t-{}.scope", self.id)
     }
 
     /// The cgroup in the hierarchy that holds `controller`, from the outside: the only one, on cgroup v2.
@@ -207,6 +220,8 @@ impl Container {
         command
             .arg("--root")
             .arg(self.dir.join("state"))
+            // As engines do: those who look after a container later do not know.
+            .args(by_systemd(args).then_some("--systemd-cgroup"))
             .args(args)
             .stdin(Stdio::null())
             .env("PLIMSOLL_TEST", &self.id);
@@ -332,6 +347,7 @@ impl Container {
             cgroups: cgroup::directories(&self.cgroup()),
             processes: self.processes(),
             mounts: mounts.lines().filter(|line| line.contains(&self.id)).map(str::to_owned).collect(),
+            units: if cgroup::by_systemd() { systemd::units(&self.unit()) } else { Vec::new() },
         }
     }
 
@@ -355,6 +371,11 @@ impl Container {
     }
 }
 
+/// Whether a command makes a container, and systemd is to make its cgroup.
+fn by_systemd(args: &[&str]) -> bool {
+    cgroup::by_systemd() && args.iter().any(|arg| matches!(*arg, "create" | "run" | "restore" | "plan" | "check"))
+}
+
 /// Last of all, after the runtime was put where it works.
 fn become_user(command: &mut Command, user: u32) {
     let change = move || {
@@ -370,7 +391,7 @@ impl Drop for Container {
     fn drop(&mut self) {
         // Not a place to panic: a test may be doing so already.
         let _ = catch_unwind(AssertUnwindSafe(|| self.call(&["delete", "--force", &self.id])));
-        cgroup::remove(&format!("/{}", self.id));
+        cgroup::remove(if cgroup::by_systemd() { self.cgroup() } else { format!("/{}", self.id) }.as_str());
         let _ = fs::remove_dir_all(&self.dir);
     }
 }

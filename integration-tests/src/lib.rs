@@ -26,6 +26,7 @@ pub mod measure;
 pub mod output;
 pub mod runtime;
 pub mod see;
+pub mod systemd;
 pub mod terminal;
 
 pub use container::Container;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 fn with(resource: &str, asked: Value) -> Container {
@@ -103,8 +103,23 @@ fn memory_that_is_minus_one_is_not_limited() {
 fn memory_as_only_v1_has_it() {
     let asked = json!({"swappiness": 10, "disableOOMKiller": true});
     check("memory", asked.clone(), &[("memory", "memory.swappiness", "10")], &[]);
+    if !is_v2() {
+        let container = with("memory", asked.clone()).created();
+        assert_eq!(count(&container, "memory", "memory.oom_control", "oom_kill_disable"), 1);
+    }
     if is_v2() && runtime().is("plimsoll") {
         with("memory", asked).create().fails("/linux/resources/memory/swappiness");
+    }
+}
+
+#[test]
+fn memory_of_tcp_is_of_v1() {
+    if known_deviation() {
+        return;
+    }
+    check("memory", json!({"kernelTCP": 8 << 20}), &[("memory", "memory.kmem.tcp.limit_in_bytes", "8388608")], &[]);
+    if is_v2() && runtime().is("plimsoll") {
+        with("memory", json!({"kernelTCP": 8 << 20})).create().fails("/linux/resources/memory/kernelTCP");
     }
 }
 
@@ -170,6 +185,32 @@ fn cpuset() {
     );
     let container = with("cpu", json!({"cpus": "0"})).args(&["grep", "Cpus_allowed_list", "/proc/self/status"]);
     assert_eq!(container.run().ok(), "Cpus_allowed_list:\t0");
+}
+
+/// v1, where the parent has some to give away: a group at the top.
+#[test]
+fn realtime() {
+    let asked = json!({"realtimePeriod": 1_000_000, "realtimeRuntime": 10_000});
+    if is_v2() {
+        if runtime().is("plimsoll") {
+            with("cpu", asked).create().fails("/linux/resources/cpu/realtime");
+        }
+        return;
+    }
+    let container = with("cpu", asked);
+    let path = format!("/{}-rt", container.id);
+    // Somebody else's group may have taken all there is to be had, and the kernel need not have the file.
+    let group = Path::new("/sys/fs/cgroup/cpu").join(&path[1..]);
+    fs::create_dir(&group).expect("a cgroup");
+    let available = fs::write(group.join("cpu.rt_runtime_us"), "10000").is_ok();
+    fs::remove_dir(&group).expect("our own");
+    if !available {
+        return;
+    }
+    let container = container.set("/linux/cgroupsPath", json!(path)).created();
+    assert_eq!(container.status(), "created");
+    let read = |file: &str| fs::read_to_string(format!("/sys/fs/cgroup/cpu{path}/{file}")).expect("a cgroup");
+    assert_eq!((read("cpu.rt_period_us").trim(), read("cpu.rt_runtime_us").trim()), ("1000000", "10000"));
 }
 
 /// v1: an empty cpuset takes no process.
@@ -319,6 +360,50 @@ fn hugepages() {
     check("hugepageLimits", asked, &[], &files);
 }
 
+/// On a hybrid host the controllers that v1 has left to v2 are there.
+#[test]
+fn hugepages_on_a_hybrid_host() {
+    let unified = Path::new("/sys/fs/cgroup/unified");
+    let has = fs::read_to_string(unified.join("cgroup.controllers")).is_ok_and(|list| list.contains("hugetlb"));
+    if !has || known_deviation() {
+        return;
+    }
+    let container = with("hugepageLimits", json!([{"pageSize": "2MB", "limit": 4 << 20}])).created();
+    for file in ["hugetlb.2MB.max", "hugetlb.2MB.rsvd.max"] {
+        let path = unified.join(container.cgroup().trim_start_matches('/')).join(file);
+        assert_eq!(fs::read_to_string(&path).expect("a cgroup").trim(), "4194304", "{file}");
+    }
+}
+
+/// No machine at hand has such a device; what is written where there is one, the tests of the plan say.
+#[test]
+fn an_rdma_device_that_there_is_not_is_an_error() {
+    if !runtime().is("plimsoll") {
+        return;
+    }
+    let container = with("rdma", json!({"mlx5_0": {"hcaHandles": 3, "hcaObjects": 10_000}}));
+    container.create().fails("/linux/resources/rdma");
+    container.assert_nothing_left();
+}
+
+#[test]
+fn a_weight_for_a_device() {
+    let disk = disk();
+    let (major, minor) = numbers(&disk);
+    let group = with("pids", json!({"limit": 9})).created().cgroup_dir("");
+    // v1: gone with CFQ. v2: BFQ's file if it is there.
+    if !is_v2() || !runtime().is("plimsoll") || group.join("io.bfq.weight").exists() {
+        return;
+    }
+    let container = with("blockIO", json!({"weightDevice": [{"major": major, "minor": minor, "weight": 500}]}));
+    match container.create() {
+        // Without a cost model for its queue the kernel takes no weight for it.
+        refused if refused.status != 0 => _ = refused.fails("/linux/resources/blockIO/weightDevice/0/weight"),
+        _ => assert_eq!(container.cgroup_file("", "io.weight"), format!("default 100\n{disk} 4950")),
+    }
+    with("blockIO", json!({"leafWeight": 500})).create().fails("/linux/resources/blockIO/leafWeight");
+}
+
 #[test]
 fn network_classes_are_of_v1() {
     if is_v2() && runtime().is("plimsoll") {
@@ -353,6 +438,9 @@ fn unified_settings_that_cannot_be_are_errors() {
 
 #[test]
 fn a_relative_path_and_none_at_all_are_fine() {
+    if cgroup::by_systemd() {
+        return;
+    }
     let relative = Container::new();
     let path = relative.cgroup();
     let relative = relative.set("/linux/cgroupsPath", json!(path.trim_start_matches('/'))).running();
@@ -377,7 +465,7 @@ fn a_cgroup_that_is_busy_is_not_taken_over() {
         return;
     }
     let one = Container::new().running();
-    let two = Container::new().set("/linux/cgroupsPath", json!(one.cgroup()));
+    let two = Container::new().set("/linux/cgroupsPath", json!(one.cgroups_path()));
     two.create().fails("container's cgroup is not empty");
     assert_eq!(one.status(), "running");
 }
@@ -439,6 +527,21 @@ fn update_writes_what_it_is_told_and_nothing_else() {
     assert_eq!(container.cgroup_file("pids", "pids.max"), "42");
     // The devices are those of the config.
     container.exec(&["sh", "-c", "echo x >/dev/null"]).ok();
+}
+
+/// cgroup v1 refuses it by itself.
+#[test]
+fn a_limit_below_what_is_used_is_refused() {
+    if is_v2() || known_deviation() {
+        return;
+    }
+    let container = with("memory", json!({"limit": 64 << 20})).shell("head -c 20m /dev/zero >/dev/shm/x; sleep 1000");
+    let container = container.capabilities(&[]).created();
+    container.start().ok();
+    let usage = || container.cgroup_file("memory", "memory.usage_in_bytes").parse::<u64>().expect("a number");
+    wait_until("20 MiB are in use", || (usage() > 20 << 20).then_some(()));
+    container.call(&["update", "--memory", "4m", &container.id]).fails("current usage");
+    assert_eq!(container.cgroup_file("memory", "memory.limit_in_bytes"), "67108864");
 }
 
 #[test]
@@ -546,4 +649,134 @@ fn the_settings_are_those_of_runc_and_crun() {
         }
     }
     assert_eq!(differences, "");
+}
+
+/// The group of a container in each hierarchy, made before the container is.
+fn make_groups(container: &Container) -> Vec<PathBuf> {
+    if is_v2() {
+        fs::create_dir_all(container.cgroup_dir("")).expect("a cgroup");
+        return vec![container.cgroup_dir("")];
+    }
+    // The tmpfs that they are in is none of them.
+    let roots = cgroup::directories("/").into_iter().filter(|root| root.join("cgroup.procs").exists());
+    let directories: Vec<_> = roots.map(|root| root.join(container.cgroup().trim_start_matches('/'))).collect();
+    directories.iter().for_each(|directory| fs::create_dir_all(directory).expect("a cgroup"));
+    directories
+}
+
+#[test]
+fn a_group_that_was_there_before_stays() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new();
+    let directories = make_groups(&container);
+    let container = container.set("/linux/resources/pids", json!({"limit": 42})).running();
+    assert_eq!(container.cgroup_file("pids", "pids.max"), "42");
+    fs::create_dir(container.cgroup_dir("freezer").join("below")).expect("a cgroup");
+    container.call(&["delete", "--force", &container.id]).ok();
+    let left: Vec<_> = directories.iter().filter(|directory| !directory.exists()).collect();
+    assert!(left.is_empty(), "removed: {left:?}");
+    assert!(!container.cgroup_dir("freezer").join("below").exists());
+    assert_eq!(directories.iter().flat_map(|directory| cgroup::pids(directory)).count(), 0);
+    // And can be had again.
+    container.create().ok();
+}
+
+/// `limit` is a pointer since 1.3: an empty object asks for nothing.
+#[test]
+fn pids_without_a_limit_asks_for_none() {
+    if known_deviation() {
+        return;
+    }
+    check("pids", json!({}), &[("pids", "pids.max", "max")], &[("pids.max", "max")]);
+    let container = with("pids", json!({"limit": 42})).running();
+    let resources = container.dir.join("resources.json");
+    for nothing in [json!({"pids": {}}), json!({"pids": {"limit": null}})] {
+        fs::write(&resources, nothing.to_string()).expect("our own");
+        container.call(&["update", "--resources", &resources.to_string_lossy(), &container.id]).ok();
+        assert_eq!(container.cgroup_file("pids", "pids.max"), "42");
+    }
+}
+
+/// cgroup v1: what is frozen does not even die, and a pid namespace ends with its last process.
+#[test]
+fn a_kill_reaches_what_the_container_has_frozen_itself() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().running();
+    container.exec_with(&["--detach"], &["sleep", "1234"]).ok();
+    let below = container.cgroup_dir("freezer").join("below");
+    fs::create_dir(&below).expect("a cgroup");
+    let own = container.pid();
+    let other = || cgroup::pids(&container.cgroup_dir("freezer")).into_iter().find(|pid| *pid != own);
+    let other = wait_until("the other runs", other);
+    fs::write(below.join("cgroup.procs"), other.to_string()).expect("a cgroup");
+    let (file, frozen) = if is_v2() { ("cgroup.freeze", "1") } else { ("freezer.state", "FROZEN") };
+    fs::write(below.join(file), frozen).expect("a freezer");
+    container.kill("KILL").ok();
+    wait_until("the group is empty", || cgroup::pids(&container.cgroup_dir("freezer")).is_empty().then_some(()));
+    container.wait_for("stopped");
+}
+
+/// `/sys/kernel/cgroup/delegate` says which files (runtime-spec, "Cgroup ownership").
+#[test]
+fn the_files_that_may_be_delegated_belong_to_the_containers_user() {
+    if !is_v2() || !runtime().is("plimsoll") {
+        return;
+    }
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    let container = Container::new().namespace("user", None).namespace("cgroup", None);
+    let mut container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    let mounts = container.config["mounts"].as_array_mut().expect("an array");
+    let mount = mounts.iter_mut().find(|mount| mount["type"] == "cgroup").expect("a cgroup mount");
+    mount["options"] = json!(["nosuid", "noexec", "nodev"]);
+    let container = container.set("/process/user/uid", json!(5)).created();
+    let directory = container.cgroup_dir("");
+    let owner =
+        |file: &str| std::os::unix::fs::MetadataExt::uid(&fs::metadata(directory.join(file)).expect("a cgroup"));
+    let named = fs::read_to_string("/sys/kernel/cgroup/delegate").expect("a kernel of this century");
+    for file in named.lines().chain(["."]).filter(|file| directory.join(file).exists()) {
+        assert_eq!(owner(file), 100_005, "{file}");
+    }
+    assert_eq!(owner("pids.max"), 0);
+}
+
+#[test]
+fn below_a_frozen_group_is_no_place_to_start() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new();
+    let parent = container.cgroup_dir("freezer");
+    let parent = parent.parent().expect("a group");
+    fs::create_dir_all(parent).expect("a cgroup");
+    let (file, frozen, thawed) =
+        if is_v2() { ("cgroup.freeze", "1", "0") } else { ("freezer.state", "FROZEN", "THAWED") };
+    fs::write(parent.join(file), frozen).expect("a freezer");
+    container.create().fails("frozen");
+    assert!(!container.cgroup_dir("freezer").exists());
+    fs::write(parent.join(file), thawed).expect("a freezer");
+    container.create().ok();
+}
+
+/// It has no controllers but threaded ones there (kernel: `cgroup-v2.rst`, "Threads"), and takes nobody at birth.
+#[test]
+fn below_a_threaded_group_what_can_be_had_is_there() {
+    if !is_v2() || !runtime().is("plimsoll") {
+        return;
+    }
+    let container = with("memory", json!({"limit": 64 << 20}));
+    let parent = container.cgroup_dir("").parent().expect("a group").to_owned();
+    fs::create_dir_all(parent.join("other")).expect("a cgroup");
+    fs::write(parent.join("other/cgroup.type"), "threaded").expect("a threaded group");
+    container.create().fails("threaded");
+    assert!(!container.cgroup_dir("").exists());
+    let plain = container.set("/linux/resources", json!({"pids": {"limit": 42}})).running();
+    assert_eq!(plain.cgroup_file("", "cgroup.type"), "threaded");
+    assert_eq!(plain.cgroup_file("", "pids.max"), "42");
+    plain.call(&["delete", "--force", &plain.id]).ok();
+    assert!(!plain.cgroup_dir("").exists());
+    fs::remove_dir(parent.join("other")).expect("our own");
 }

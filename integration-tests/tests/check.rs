@@ -57,6 +57,34 @@ fn check_tells_every_problem_at_once() {
 }
 
 #[test]
+fn check_knows_the_ids_that_an_ordinary_user_may_map() {
+    if !is_ours() {
+        return;
+    }
+    const NOBODY_S: u32 = 4_294_000;
+    let container = Container::rootless(NOBODY_S);
+    let fits: Value = serde_json::from_str(&check(&container, &["--json"]).stdout).expect("JSON");
+    assert!(!fits.to_string().contains("newuidmap"), "{fits}");
+    let container = container.set("/linux/uidMappings/-", json!({"containerID": 1, "hostID": 5_000_000, "size": 10}));
+    let says = check(&container, &[]).exits(1).stdout.clone();
+    assert!(says.contains("/linux/uidMappings/1") && says.contains("5000000 to 5000009"), "{says}");
+    assert!(says.contains("has none in /etc/subuid"), "{says}");
+}
+
+#[test]
+fn check_knows_what_this_kernel_lacks() {
+    if !is_ours() {
+        return;
+    }
+    let container = Container::new()
+        .mount(json!({"destination": "/x", "type": "nosuchfs"}))
+        .set("/linux/sysctl", json!({"net.no.such": "1"}));
+    let says = check(&container, &[]).exits(1).stdout.clone();
+    assert!(says.contains("this kernel has no filesystem nosuchfs"), "{says}");
+    assert!(says.contains("/linux/sysctl/net.no.such"), "{says}");
+}
+
+#[test]
 fn a_trace_has_the_lines_of_both_sides_on_one_clock() {
     if !is_ours() {
         return;

@@ -351,7 +351,7 @@ fn spec_writes_a_config_once() {
 #[test]
 fn the_config_that_spec_writes_runs() {
     let mut container = Container::new();
-    let cgroup = container.cgroup();
+    let cgroup = container.cgroups_path();
     container.call(&["spec", "--bundle", &container.dir.to_string_lossy()]).ok();
     container.config =
         serde_json::from_str(&fs::read_to_string(container.dir.join("config.json")).expect("written")).expect("JSON");
@@ -382,7 +382,10 @@ fn delete_takes_an_expression_for_many() {
     let names = ["-a1", "-a2", "-b"].map(|end| format!("{}{end}", container.id));
     for name in &names {
         let mut config = container.config.clone();
-        config["linux"]["cgroupsPath"] = json!(format!("{}/{name}", container.cgroup()));
+        config["linux"]["cgroupsPath"] = json!(match cgroup::by_systemd() {
+            true => format!(":t:{name}"),
+            false => format!("{}/{name}", container.cgroup()),
+        });
         fs::write(container.dir.join("config.json"), config.to_string()).expect("our own");
         container.call(&["run", "--detach", "--bundle", &bundle, name]).ok();
     }

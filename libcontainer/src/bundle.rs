@@ -55,7 +55,10 @@ impl Bundle {
 
     /// A bundle from the parts that were kept of one: its directory and the bytes of its config.json.
     pub(crate) fn from_parts(path: PathBuf, config: Vec<u8>) -> Result<Bundle> {
-        let spec = parse(&config, mend).map_err(Problem::in_config)?;
+        let mut spec: Spec = parse(&config, mend).map_err(Problem::in_config)?;
+        if let Some(resources) = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut()) {
+            drop_unasked_pids(resources, &config, "/linux/resources/pids/limit");
+        }
         Ok(Bundle { path, spec, config })
     }
 
@@ -77,10 +80,30 @@ impl Bundle {
 
     /// Reads a `linux.resources` object (`update --resources FILE`).
     pub fn resources_from_slice(json: &[u8]) -> Result<LinuxResources> {
-        parse(json, mend_resources).map_err(|problem| {
+        let mut resources = parse(json, mend_resources).map_err(|problem| {
             let place = problem.pointer.map(|pointer| format!("{pointer}: ")).unwrap_or_default();
             Error::new(ErrorKind::InvalidConfig, format!("resources: {place}{}", problem.message))
-        })
+        })?;
+        drop_unasked_pids(&mut resources, json, "/pids/limit");
+        Ok(resources)
+    }
+}
+
+/// `"pids": {}` asks for nothing (runtime-spec 1.3: `limit` is a pointer), which oci-spec 0.10 takes for a limit of 0.
+fn drop_unasked_pids(resources: &mut LinuxResources, json: &[u8], pointer: &str) {
+    if resources.pids().as_ref().is_some_and(|pids| pids.limit() == 0) {
+        let tree: Value = serde_json::from_slice(json).unwrap_or_default();
+        if tree.pointer(pointer).is_none_or(Value::is_null) {
+            resources.set_pids(None);
+        }
+    }
+}
+
+/// The same for what is spelled out.
+fn drop_null_pids(resources: Option<&mut Value>) {
+    let members = resources.and_then(Value::as_object_mut);
+    if let Some(members) = members.filter(|members| members.get("pids").is_some_and(|pids| pids["limit"].is_null())) {
+        members.remove("pids");
     }
 }
 
@@ -89,6 +112,7 @@ fn mend_resources(resources: &mut Value) -> std::result::Result<(), Problem> {
     if let Some(members) = resources.as_object_mut() {
         members.remove("devices");
     }
+    drop_null_pids(Some(resources));
     if let Some(memory) = resources.get_mut("memory").and_then(Value::as_object_mut) {
         // Docker writes -1 where nothing was asked for.
         memory.retain(|key, value| key != "swappiness" || *value != -1);
@@ -190,6 +214,7 @@ fn mend(tree: &mut Value) -> std::result::Result<(), Problem> {
             ..problem
         })?;
     }
+    drop_null_pids(tree.pointer_mut("/linux/resources"));
     // `"type": ""` in a device rule is how Go writes "all".
     if let Some(rules) = tree.pointer_mut("/linux/resources/devices").and_then(Value::as_array_mut) {
         for rule in rules.iter_mut().filter_map(Value::as_object_mut) {

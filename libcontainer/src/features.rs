@@ -9,10 +9,6 @@ use std::collections::BTreeMap;
 /// The version of the runtime specification that this library implements.
 pub const OCI_VERSION: &str = "1.3.0";
 
-// What is not built yet says so here, once.
-const SYSTEMD: bool = false;
-const CHECKPOINT: bool = true;
-
 /// What `plimsoll features` prints (field order and names are the specification's).
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -107,7 +103,7 @@ impl Features {
             linux: Linux {
                 namespaces: &["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
                 capabilities: &crate::plan::CAPABILITY_NAMES,
-                cgroup: Cgroup { v1: true, v2: true, systemd: SYSTEMD, systemd_user: SYSTEMD, rdma: true },
+                cgroup: Cgroup { v1: true, v2: true, systemd: true, systemd_user: true, rdma: true },
                 seccomp: Seccomp {
                     enabled: true,
                     actions: SECCOMP_ACTIONS,
@@ -126,12 +122,9 @@ impl Features {
             annotations: BTreeMap::from([
                 // The runc whose command line and behaviour this follows.
                 ("org.opencontainers.runc.version", "1.5.0".to_owned()),
-                ("org.opencontainers.runc.checkpoint.enabled", CHECKPOINT.to_string()),
+                ("org.opencontainers.runc.checkpoint.enabled", "true".to_owned()),
             ]),
-            potentially_unsafe_config_annotations: match SYSTEMD {
-                true => &["bundle", "org.systemd.property.", "org.criu.config"],
-                false => &["bundle", "org.criu.config"],
-            },
+            potentially_unsafe_config_annotations: &["bundle", "org.systemd.property.", "org.criu.config"],
         }
     }
 }

@@ -14,6 +14,7 @@ mod plan;
 mod seccomp;
 mod store;
 mod sys;
+mod systemd;
 mod trace;
 mod validate;
 
@@ -24,7 +25,7 @@ pub use container::{
 };
 pub use criu::{CriuOptions, ManageCgroups, NetworkLock};
 pub use error::{Error, ErrorKind, Result};
-pub use facts::{Hierarchy, HostFacts};
+pub use facts::{Hierarchy, HostFacts, Systemd};
 pub use features::{Features, OCI_VERSION};
 pub use oci_spec;
 pub use plan::{Line, Origin, Plan, PlanOptions};

@@ -9,8 +9,8 @@
 use crate::container::{CgroupManager, Container, State};
 use crate::launch::{START_SOCKET, write_all};
 use crate::plan::PlanOptions;
-use crate::plan::cgroup::Group;
-use crate::{Error, ErrorKind, Result};
+use crate::plan::cgroup::{Group, Unit};
+use crate::{Error, ErrorKind, Result, sys};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -43,6 +43,12 @@ pub(crate) struct Record {
     pub(crate) cgroup_manager: CgroupManager,
     #[serde(default)]
     pub(crate) cgroups: Vec<Group>,
+    /// Those of them that were there before: what is left of them at the end is not ours to remove.
+    #[serde(default)]
+    pub(crate) kept_cgroups: Vec<PathBuf>,
+    /// The scope that the groups belong to, if systemd makes them.
+    #[serde(default)]
+    pub(crate) unit: Option<Unit>,
     /// Groups of resctrl to remove with the container.
     #[serde(default)]
     pub(crate) intel_rdt: Vec<PathBuf>,
@@ -106,7 +112,7 @@ impl ProcessId {
 
     /// A pidfd of exactly this process; `None` if it has ended.
     pub(crate) fn open(self) -> Option<OwnedFd> {
-        let pid = rustix::process::Pid::from_raw(self.pid)?;
+        let pid = sys::pid(self.pid)?;
         let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;
         // Asked after the pidfd was opened: whoever has the number now is who the pidfd stands for.
         self.is_alive().then_some(pidfd)

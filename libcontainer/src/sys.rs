@@ -3,6 +3,7 @@
 
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::process::Pid;
 use std::ffi::{CStr, CString};
 use std::os::raw::{c_int, c_long};
 
@@ -49,6 +50,9 @@ struct Entry {
     errno: i32,
 }
 
+/// The `errno` of a child that has not come to life.
+const UNBORN: i32 = -1;
+
 /// How init is started.
 #[derive(Debug)]
 pub(crate) struct Spawn<'a> {
@@ -80,7 +84,7 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Errno> {
         first: c_int::try_from(3 + spawn.preserve).map_err(|_| Errno::INVAL)?,
         argv: [c"init".as_ptr().cast(), number.as_ptr().cast(), std::ptr::null()],
         envp: [std::ptr::null()],
-        errno: 0,
+        errno: UNBORN,
     };
     let mut stack = [0u128; 1024];
     let mut pidfd: c_int = -1;
@@ -118,12 +122,15 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Errno> {
     let (pidfd, errno) = unsafe { ((&raw const pidfd).read_volatile(), (&raw const entry.errno).read_volatile()) };
     // SAFETY: clone3 succeeded and made it for us.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    if errno != 0 {
+    // KERNEL(6.14): who is born into a group of which somebody has once written to `cgroup.kill` is killed at birth, because the kernel
+    // compares with what the parent's group has seen of that. It may come in later.
+    let killed = errno == UNBORN && spawn.cgroup.is_some();
+    if errno > 0 || killed {
         let _ = rustix::process::waitid(
             rustix::process::WaitId::PidFd(rustix::fd::AsFd::as_fd(&pidfd)),
             rustix::process::WaitIdOptions::EXITED,
         );
-        return Err(Errno::from_raw_os_error(errno));
+        return Err(if killed { Errno::BUSY } else { Errno::from_raw_os_error(errno) });
     }
     Ok((pid, pidfd))
 }
@@ -159,6 +166,7 @@ unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
     // SAFETY: raw system calls only (a libc function could touch the parent's thread-local errno or take a lock);
     // the descriptor table is the child's own copy.
     unsafe {
+        (&raw mut (*entry).errno).write_volatile(0);
         let fail = |result: i64| -> ! {
             (&raw mut (*entry).errno).write_volatile(i32::try_from(-result).unwrap_or(libc::EIO));
             raw(libc::SYS_exit_group, 127, 0, 0, 0, 0);
@@ -256,6 +264,11 @@ pub(crate) fn is_inheritable(number: u32) -> Result<(), Errno> {
     // SAFETY: numbers only; asking about a closed descriptor is EBADF.
     let flags = check(unsafe { libc::syscall(libc::SYS_fcntl, number, libc::F_GETFD) })?;
     if flags & c_long::from(libc::FD_CLOEXEC) == 0 { Ok(()) } else { Err(Errno::BADF) }
+}
+
+/// A number that somebody has told or written down, if it can be a process's. To rustix a negative one is a mistake of ours.
+pub(crate) fn pid(number: i32) -> Option<Pid> {
+    Pid::from_raw(number.max(0))
 }
 
 /// `pidfd_send_signal(2)`.

@@ -10,7 +10,7 @@ use std::fmt::Write;
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let facts = match invocation.path("facts") {
         Some(path) => plan::facts(&path)?,
-        None => HostFacts::probe()?,
+        None => HostFacts::probe_for(invocation.cgroup_manager()?)?,
     };
     let options =
         PlanOptions { id: "ID".to_owned(), cgroup_manager: invocation.cgroup_manager()?, ..PlanOptions::default() };

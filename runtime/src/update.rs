@@ -24,8 +24,8 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     if invocation.value("kernel-memory").or(invocation.value("kernel-memory-tcp")).is_some() {
         log::warn!("Kernel memory settings are ignored and will be removed");
     }
-    container.update_intel_rdt(invocation.text("l3-cache-schema")?, invocation.text("mem-bw-schema")?)?;
-    container.update(&resources)?;
+    let schema = |flag| Ok::<_, Failure>(invocation.text(flag)?.filter(|schema| !schema.is_empty()));
+    container.update_with_rdt(&resources, schema("l3-cache-schema")?, schema("mem-bw-schema")?)?;
     Ok(0)
 }
 

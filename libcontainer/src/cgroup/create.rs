@@ -189,6 +189,13 @@ fn enable_controllers(group: &Directory) {
     }
 }
 
+/// The same for a group that is there.
+pub(super) fn enable_controllers_above(directory: &Path) {
+    if let Some(Ok(parent)) = directory.parent().map(Directory::open) {
+        enable_controllers(&parent);
+    }
+}
+
 /// Gives a v2 group to a user: the directory and the files that the kernel names for this purpose.
 pub(crate) fn chown(directory: &Path, uid: u32) -> Result<()> {
     let failed = |what: &str, errno| {

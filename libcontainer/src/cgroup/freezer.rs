@@ -147,7 +147,7 @@ pub(super) fn thaw_group(group: &Directory, version: Version) -> std::result::Re
 }
 
 /// Thaws every group of the container, nested ones too: on cgroup v1 a frozen process does not even die.
-pub(super) fn thaw_everything(groups: &[Group]) {
+pub(crate) fn thaw_everything(groups: &[Group]) {
     let v1 = holder(groups, "freezer", "").filter(|group| !group.unified);
     let Some(group) = v1.and_then(|group| Directory::open(&group.directory).ok()) else {
         return;

@@ -13,15 +13,17 @@ mod freezer;
 mod kill;
 mod oom;
 mod remove;
+mod scope;
 mod stats;
 mod update;
 
 pub(crate) use create::{chown, create, refuse_busy};
 pub(crate) use device_program::attach_device_program;
-pub(crate) use freezer::{freeze, freezer_directory, is_frozen, thaw};
+pub(crate) use freezer::{freeze, freezer_directory, is_frozen, thaw, thaw_everything};
 pub(crate) use kill::kill_all;
 pub(crate) use oom::{OomEvent, OomWatch, oom_report};
-pub(crate) use remove::{remove, remove_empty};
+pub(crate) use remove::{existing, remove, remove_empty};
+pub(crate) use scope::settle_in_scope;
 pub(crate) use stats::{Stats, stats};
 pub(crate) use update::update;
 
@@ -129,6 +131,11 @@ pub(crate) fn pids(groups: &[Group]) -> Result<Vec<i32>> {
             )
         }),
     }
+}
+
+/// Whether one of the groups is there.
+pub(crate) fn exists(groups: &[Group]) -> bool {
+    groups.iter().any(|group| Directory::open(&group.directory).is_ok())
 }
 
 /// The group that tells best which processes belong to the container: a container cannot leave its freezer or

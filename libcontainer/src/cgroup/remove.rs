@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Removes the groups if nobody is in them and nothing below them; `false` if some stay.
@@ -17,20 +17,49 @@ pub(crate) fn remove_empty(groups: &[Group]) -> bool {
     groups.iter().all(|group| matches!(rustix::fs::rmdir(&group.directory), Ok(()) | Err(Errno::NOENT)))
 }
 
-/// Removes the groups with all that the container has made below them. Waits for processes that are about to end;
-/// fails if one does not, and still removes the other groups. A group that is not there is fine.
-pub(crate) fn remove(groups: &[Group]) -> Result<()> {
-    remove_within(groups, PATIENCE)
+/// Those of the groups that are there already: somebody else's, which stay (runtime-spec: what "was not created by this container
+/// MUST NOT be deleted").
+pub(crate) fn existing(groups: &[Group]) -> Vec<PathBuf> {
+    groups.iter().map(|group| &group.directory).filter(|directory| directory.exists()).cloned().collect()
 }
 
-pub(super) fn remove_within(groups: &[Group], patience: Duration) -> Result<()> {
+/// Removes the groups with all that the container has made below them; of those to `keep` only the latter. Waits for processes that
+/// are about to end; fails if one does not, and still removes the other groups. A group that is not there is fine.
+pub(crate) fn remove(groups: &[Group], keep: &[PathBuf]) -> Result<()> {
+    remove_within(groups, keep, PATIENCE)
+}
+
+pub(super) fn remove_within(groups: &[Group], keep: &[PathBuf], patience: Duration) -> Result<()> {
     let deadline = Instant::now() + patience;
     let mut result = Ok(());
     for group in groups {
-        let removed = remove_group(&group.directory, deadline);
+        let removed = match keep.contains(&group.directory) {
+            true => empty_group(&group.directory, deadline),
+            false => remove_group(&group.directory, deadline),
+        };
         result = result.and(removed);
     }
     result
+}
+
+/// Removes what is below the group, and waits for who is in it.
+fn empty_group(directory: &Path, deadline: Instant) -> Result<()> {
+    let failed = |call: &str, errno| Error::system(format!("empty the cgroup {}", directory.display()), call, errno);
+    loop {
+        let opened = gone_is_none(Directory::open(directory)).map_err(|errno| failed("openat", errno))?;
+        let Some(top) = opened else { return Ok(()) };
+        let emptied = remove_nested(&top);
+        if emptied.is_ok() && gone_is_none(top.pids()).is_ok_and(|pids| pids.unwrap_or_default().is_empty()) {
+            return Ok(());
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(failed("unlinkat", emptied.err().unwrap_or(Errno::BUSY)).detail(who(&top)));
+        }
+        if !wait_until_empty(&top, left) {
+            std::thread::sleep(Duration::from_millis(1).min(left));
+        }
+    }
 }
 
 fn remove_group(directory: &Path, deadline: Instant) -> Result<()> {

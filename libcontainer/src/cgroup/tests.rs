@@ -116,12 +116,12 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            _ = kill_all(&self.groups, libc::SIGKILL).and_then(|_| remove(&self.groups));
+            _ = kill_all(&self.groups, libc::SIGKILL).and_then(|_| remove(&self.groups, &[]));
             self.parents.iter().for_each(|parent| _ = rustix::fs::rmdir(parent));
             return;
         }
         kill_all(&self.groups, libc::SIGKILL).unwrap();
-        remove(&self.groups).unwrap();
+        remove(&self.groups, &[]).unwrap();
         for parent in &self.parents {
             // Some tests do not use every hierarchy.
             assert!(matches!(rustix::fs::rmdir(parent), Ok(()) | Err(Errno::NOENT)));
@@ -247,7 +247,7 @@ fn nested_groups_die_and_go_with_their_container() {
         freeze(&below).unwrap();
         assert!(kill_all(&lab.groups, libc::SIGKILL).unwrap());
         // Removal waits for them; nobody has reaped them.
-        remove(&lab.groups).unwrap();
+        remove(&lab.groups, &[]).unwrap();
         assert!(!lab.groups[0].directory.exists());
         children.into_iter().for_each(killed);
         assert!(!kill_all(&lab.groups, libc::SIGKILL).unwrap(), "there is no group any more");
@@ -266,7 +266,7 @@ fn very_deep_groups_are_removed() {
         rustix::fs::mkdirat(&at, "deeper", rustix::fs::Mode::from_raw_mode(0o755)).unwrap();
         at = at.child("deeper").unwrap();
     }
-    remove(&lab.groups).unwrap();
+    remove(&lab.groups, &[]).unwrap();
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn a_process_that_stays_is_named() {
     let Some(lab) = Lab::new("stays", "{}") else { return };
     let lab = lab.play();
     let mut child = lab.shell("", "exec sleep 1000");
-    let error = super::remove::remove_within(&lab.groups, Duration::from_millis(30)).unwrap_err().to_string();
+    let error = super::remove::remove_within(&lab.groups, &[], Duration::from_millis(30)).unwrap_err().to_string();
     assert!(error.contains("resource busy"), "{error}");
     assert!(error.contains(&format!("process {} (sleep, ", pid(&child))), "{error}");
     kill_all(&lab.groups, libc::SIGKILL).unwrap();
@@ -290,7 +290,7 @@ fn a_fork_bomb_is_killed() {
     let child = lab.shell("", "bomb() { bomb & bomb & wait; }; bomb");
     wait_until("it is a crowd", || pids(&lab.groups).unwrap().len() > 50);
     assert!(kill_all(&lab.groups, libc::SIGKILL).unwrap());
-    remove(&lab.groups).unwrap();
+    remove(&lab.groups, &[]).unwrap();
     killed(child);
     lab.groups.extend(unified);
 }
@@ -403,23 +403,23 @@ fn an_update_is_whole_or_nothing() {
         )
     };
     // Up: memory may not pass memory+swap, which has to go first.
-    update(&lab.groups, &resources(r#"{"memory": {"limit": 134217728, "swap": 268435456}}"#)).unwrap();
+    update(&lab.groups, &resources(r#"{"memory": {"limit": 134217728, "swap": 268435456}}"#), |_| Ok(())).unwrap();
     assert_eq!(state(), "134217728 268435456 512 50000 100000 50000 0 20");
     // Down: the other way round. A quota below the burst needs the burst lowered first.
     let down = r#"{"memory": {"limit": 16777216, "swap": 16777216}, "cpu": {"quota": 20000, "burst": 0}, "pids": {"limit": -1}}"#;
-    update(&lab.groups, &resources(down)).unwrap();
+    update(&lab.groups, &resources(down), |_| Ok(())).unwrap();
     assert_eq!(state(), "16777216 16777216 512 20000 100000 0 0 max");
     // Out of range only for the kernel: nothing changes.
     let before = state();
     let half = r#"{"memory": {"limit": 33554432, "swap": 33554432}, "cpu": {"shares": 100, "period": 50000, "quota": 5}, "pids": {"limit": 3}}"#;
-    let error = update(&lab.groups, &resources(half)).unwrap_err().to_string();
+    let error = update(&lab.groups, &resources(half), |_| Ok(())).unwrap_err().to_string();
     assert!(error.contains("cpu.cfs_quota_us"), "{error}");
     assert_eq!(state(), before);
     // An idle group has no shares to set.
-    update(&lab.groups, &resources(r#"{"cpu": {"idle": 1}}"#)).unwrap();
-    update(&lab.groups, &resources(r#"{"cpu": {"shares": 300, "idle": 0}}"#)).unwrap();
+    update(&lab.groups, &resources(r#"{"cpu": {"idle": 1}}"#), |_| Ok(())).unwrap();
+    update(&lab.groups, &resources(r#"{"cpu": {"shares": 300, "idle": 0}}"#), |_| Ok(())).unwrap();
     assert_eq!(state(), "16777216 16777216 300 20000 100000 0 0 max");
-    update(&lab.groups, &resources(r#"{"memory": {"limit": -1}}"#)).unwrap();
+    update(&lab.groups, &resources(r#"{"memory": {"limit": -1}}"#), |_| Ok(())).unwrap();
     assert!(state().starts_with("9223372036854771712 9223372036854771712 "));
 }
 
@@ -449,6 +449,6 @@ fn running_out_of_memory_is_noticed_and_counted() {
     assert!(stats.cpu.usage.total > 0 && stats.cpu.usage.percpu.len() == stats.cpu.usage.percpu_user.len());
     assert!(stats.cpu.throttling.periods > 0);
     assert!(!stats.cpuset.cpus.is_empty() && stats.cpu.psi.is_some());
-    remove(&lab.groups).unwrap();
+    remove(&lab.groups, &[]).unwrap();
     assert_eq!(watch.next().unwrap(), OomEvent::Gone);
 }

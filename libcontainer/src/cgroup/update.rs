@@ -15,12 +15,17 @@ struct Replaced {
     value: String,
 }
 
-/// Writes what `resources` ask for where it differs from what is there; either all of it, or nothing. Device rules
-/// stay as they are.
-pub(crate) fn update(groups: &[Group], resources: &LinuxResources) -> Result<()> {
+/// Writes what `resources` ask for where it differs from what is there; either all of it, or nothing. `agreed` is who else has
+/// to know, and to agree. Device rules stay as they are.
+pub(crate) fn update(
+    groups: &[Group],
+    resources: &LinuxResources,
+    agreed: impl FnOnce(&[Write]) -> Result<()>,
+) -> Result<()> {
     check_usage(groups, resources)?;
     let mut replaced = Vec::new();
-    let result = write_all(writes(resources, groups)?, &mut replaced);
+    let asked = writes(resources, groups)?;
+    let result = write_all(asked.clone(), &mut replaced).and_then(|()| agreed(&asked));
     if result.is_err() {
         restore(replaced);
     }

@@ -34,7 +34,13 @@ pub(super) fn find(bundle: &Bundle) -> Vec<Finding> {
             wrong(format!("/mounts/{index}/source"), message);
         }
     }
-    for kind in [HookKind::Prestart, HookKind::CreateRuntime, HookKind::Poststart, HookKind::Poststop] {
+    for kind in [
+        HookKind::Prestart,
+        HookKind::CreateRuntime,
+        HookKind::CreateContainer,
+        HookKind::Poststart,
+        HookKind::Poststop,
+    ] {
         for (index, hook) in hooks_of(spec, kind).iter().enumerate() {
             if rustix::fs::access(hook.path(), Access::EXEC_OK).is_err() {
                 let message = format!("{} cannot be executed", hook.path().display());

@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 mod host;
 mod ignored;
+mod kernel;
 mod security;
+mod subids;
 
 use crate::plan::{self, PlanOptions};
 use crate::{Bundle, Error, ErrorKind, HostFacts, Result};
@@ -69,7 +71,14 @@ fn check(directory: &Path, config: &[u8], facts: &HostFacts, options: &PlanOptio
     let mut findings = Vec::new();
     let mut taken = Taken::default();
     if let Some(bundle) = without_errors(directory, &mut tree, facts, options, &mut taken, &mut findings) {
-        let rest = [ignored::find(&tree, bundle.spec()), host::find(&bundle), security::find(bundle.spec())];
+        let spec = bundle.spec();
+        let rest = [
+            ignored::find(&tree, spec),
+            host::find(&bundle),
+            kernel::find(spec),
+            subids::find(spec, facts),
+            security::find(spec),
+        ];
         findings.extend(
             rest.into_iter().flatten().map(|finding| Finding { pointer: taken.original(&finding.pointer), ..finding }),
         );

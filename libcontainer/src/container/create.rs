@@ -18,7 +18,8 @@ impl Store {
         check_console(spec, options)?;
         launch::descriptors::check_preserved(options.preserve_fds.saturating_add(options.listen_fds))?;
         let trace = options.trace.as_ref();
-        let facts = Trace::time(trace, "(probe the host)", HostFacts::probe)?;
+        let probe = || HostFacts::probe_for(options.cgroup_manager);
+        let facts = Trace::time(trace, "(probe the host)", probe)?;
         let planned = PlanOptions {
             id: id.to_owned(),
             no_pivot: options.no_pivot,
@@ -82,6 +83,8 @@ pub(super) fn intent(
         annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
         cgroup_manager: options.cgroup_manager,
         cgroups: plan.cgroups.clone(),
+        kept_cgroups: cgroup::existing(&plan.cgroups),
+        unit: plan.unit.clone(),
         intel_rdt: plan.intel_rdt.clone(),
         private_pid_namespace: has_private_pid_namespace(spec),
         has_process: spec.process().is_some(),
@@ -129,6 +132,7 @@ fn launch(
     let launched = launch::play(lines, &mut host);
     if !host.made_cgroups {
         record.cgroups.clear();
+        record.unit = None;
     }
     if launched.is_err() {
         // Undone already, as far as they were made; one that was there before is somebody else's.

@@ -3,7 +3,7 @@ use super::{Container, Status, state};
 use crate::launch::{hooks, intel_rdt};
 use crate::plan::hooks_of;
 use crate::plan::line::HookKind;
-use crate::{Error, ErrorKind, Result, cgroup, sys};
+use crate::{Error, ErrorKind, Result, cgroup, sys, systemd};
 use oci_spec::runtime::Spec;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::AsFd;
@@ -45,7 +45,8 @@ impl Container {
     /// Whether there is nothing to end: with its pid 1 a namespace ends, and groups that can be removed hold nobody.
     fn has_ended(&self) -> bool {
         let dead = self.record.init.is_some_and(|init| !init.is_alive());
-        dead && self.record.private_pid_namespace && cgroup::remove_empty(&self.record.cgroups)
+        let kept = !self.record.kept_cgroups.is_empty();
+        dead && self.record.private_pid_namespace && !kept && cgroup::remove_empty(&self.record.cgroups)
     }
 
     /// Ends every process and waits for it.
@@ -59,7 +60,8 @@ impl Container {
             let limit = Timespec::try_from(PATIENCE).ok();
             let ended = rustix::event::poll(&mut [PollFd::new(pidfd, PollFlags::IN)], limit.as_ref());
             if ended == Ok(0) {
-                return Err(Error::new(ErrorKind::System, "container init still running"));
+                let hint = "hint: the kernel cannot end one of its processes, or one is dead and its parent outside the container has not waited for it";
+                return Err(Error::new(ErrorKind::System, "container init still running").detail(hint));
             }
         }
         Ok(())
@@ -67,7 +69,16 @@ impl Container {
 
     /// Removes the cgroups and resctrl groups, then the record, then runs the poststop hooks, whose failures are only warned of.
     pub(super) fn destroy(&self, spec: Option<&Spec>) -> Result<()> {
-        cgroup::remove(&self.record.cgroups)?;
+        // Without both `create` had not come so far, and a scope of that name would be somebody else's.
+        let had_scope = self.record.init.is_some() || cgroup::exists(&self.record.cgroups);
+        cgroup::remove(&self.record.cgroups, &self.record.kept_cgroups)?;
+        // Without groups the scope ends by itself; this waits for it, so that its name is free. And it is all there is of one
+        // whose groups are gone already.
+        if let Some(unit) = self.record.unit.as_ref().filter(|_| had_scope)
+            && let Err(error) = systemd::Manager::of(unit.user).stop(unit)
+        {
+            log::warn!("{error}");
+        }
         intel_rdt::remove(&self.record.intel_rdt)?;
         self.folder.remove()?;
         let Some(spec) = spec else { return Ok(()) };

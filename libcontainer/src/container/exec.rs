@@ -29,7 +29,9 @@ impl Container {
             ..ExecPlanOptions::default()
         };
         (planned.tasks, planned.into_cgroup) = self.exec_cgroup(&options.cgroups)?;
-        let plan = plan::exec(bundle.spec(), process, &HostFacts::probe()?, &planned)?;
+        let facts = HostFacts::probe_for(self.record.cgroup_manager)?;
+        planned.go_through(self.record.unit.as_ref(), &self.record.cgroups, &facts);
+        let plan = plan::exec(bundle.spec(), process, &facts, &planned)?;
         let mut save = |pid: i32, pidfd: BorrowedFd<'_>| {
             if let Some(path) = &options.pidfd_socket {
                 launch::descriptors::send(path, pidfd, b"setns", "send the pidfd")?;

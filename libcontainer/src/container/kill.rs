@@ -27,7 +27,8 @@ impl Container {
             Err(errno) => return Err(Error::system("kill", format!("pidfd_send_signal({signal})"), errno)),
         }
         if signal == libc::SIGKILL {
-            // On cgroup v1 even SIGKILL waits for the thaw.
+            // On cgroup v1 even SIGKILL waits for the thaw; also in groups that the container has frozen itself, below its own.
+            cgroup::thaw_everything(&self.record.cgroups);
             if cgroup::is_frozen(&self.record.cgroups) {
                 cgroup::thaw(&self.record.cgroups)?;
             }

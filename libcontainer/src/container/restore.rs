@@ -10,7 +10,7 @@ use crate::plan::line::{Action, HookKind, HostStep};
 use crate::plan::{self, ExternalMount, Line, Plan, PlanOptions, asked_namespace, hooks_of};
 use crate::store::{CONFIG, Folder, ProcessId, Record, Store};
 use crate::sys::Helper;
-use crate::{Bundle, CriuOptions, Error, ErrorKind, HostFacts, ManageCgroups, Result, cgroup, sys};
+use crate::{Bundle, CriuOptions, Error, ErrorKind, HostFacts, ManageCgroups, Result, cgroup, sys, systemd};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -40,7 +40,7 @@ impl Store {
         crate::store::check_id(id)?;
         let spec = bundle.spec();
         check_console(spec, options)?;
-        let facts = HostFacts::probe()?;
+        let facts = HostFacts::probe_for(options.cgroup_manager)?;
         let planned = PlanOptions {
             id: id.to_owned(),
             no_pivot: options.no_pivot,
@@ -123,10 +123,13 @@ impl Restore<'_> {
         let mounts = plan.external_mounts()?;
         // A limit of few processes would leave CRIU no room.
         let (late, early): (Vec<_>, Vec<_>) = cgroup_lines(plan).partition(|line| is_limit_of_processes(line));
-        play_lines(early)?;
+        // systemd wants somebody to put into a scope: then it is CRIU that is there first.
+        let (by_us, in_scope) = if plan.unit.is_none() { (early, Vec::new()) } else { (Vec::new(), early) };
+        play_lines(by_us)?;
         self.make_mount_targets(targets)?;
 
-        let mut helper = Helper { join: open_groups(&self.record.cgroups)?, ..Helper::default() };
+        let join = if plan.unit.is_none() { open_groups(&self.record.cgroups)? } else { Vec::new() };
+        let mut helper = Helper { join, ..Helper::default() };
         let namespaces = namespaces(spec, &mut helper)?;
         // A terminal of the container's own comes from elsewhere.
         let streams = if has_terminal(spec) && !self.criu.shell_job { None } else { Some(self.streams()?) };
@@ -134,6 +137,8 @@ impl Restore<'_> {
         // place for it.
         let mount = Some((&*self.record.rootfs, self.folder.path()));
         let mut criu = Criu::start(Start { helper, streams, work: self.criu.work(), log: LOG, mount })?;
+        let late_limit = enter_scope(plan, criu.pid())?;
+        play_lines(in_scope)?;
         let mut message = self
             .criu
             .message(&self.images.images, &criu)
@@ -169,6 +174,9 @@ impl Restore<'_> {
             self.act(event)
         })?;
         play_lines(late)?;
+        if let Some((unit, limit)) = late_limit {
+            systemd::Manager::of(unit.user).set_properties(unit, &[limit])?;
+        }
         let Child { pid, pidfd, .. } =
             self.init.take().ok_or_else(|| Error::new(ErrorKind::System, "criu has not said what it restored"))?;
         let child = Child { pid, pidfd, console: self.console.take() };
@@ -351,6 +359,29 @@ fn play_lines(lines: Vec<&Line>) -> Result<()> {
         log::debug!("host {line}");
         launch::before_clone(line, &mut files).map_err(|error| error.at(line.origin.0.clone()))
     })
+}
+
+/// Makes the container's scope, if systemd is to make one, with `pid` in it. Of the limits one is left for later: its unit and that.
+fn enter_scope(plan: &Plan, pid: i32) -> Result<Option<(&plan::cgroup::Unit, plan::cgroup::Property)>> {
+    let mut starting = None;
+    let mut late = None;
+    for line in &plan.lines {
+        let played = match &line.action {
+            Action::Host(HostStep::StartScope { unit, properties }) => {
+                let mut properties = properties.clone();
+                let limit = properties.iter().position(|property| property.name == "TasksMax");
+                late = limit.map(|at| (unit, properties.remove(at)));
+                systemd::Manager::of(unit.user).start(unit, &properties, pid).map(|asked| starting = Some(asked))
+            }
+            Action::Host(HostStep::AwaitScope { groups, controllers }) => {
+                let started = starting.take().map_or(Ok(()), systemd::Starting::wait);
+                started.and_then(|()| cgroup::settle_in_scope(groups, controllers, pid))
+            }
+            _ => Ok(()),
+        };
+        played.map_err(|error| error.at(line.origin.0.clone()))?;
+    }
+    Ok(late)
 }
 
 /// The files that CRIU joins the container's groups by.

@@ -43,7 +43,8 @@ impl Container {
                 // Only now is the plan needed: to say which line it was, counted from the end, which is the same
                 // whatever has changed on the host since.
                 let bundle = self.bundle()?;
-                let plan = plan::create(bundle.path(), bundle.spec(), &HostFacts::probe()?, &self.record.planned)?;
+                let facts = HostFacts::probe_for(self.record.cgroup_manager)?;
+                let plan = plan::create(bundle.path(), bundle.spec(), &facts, &self.record.planned)?;
                 let line = (usize::from(words.line) + plan.lines.len()).saturating_sub(self.record.plan_lines);
                 words.line = u16::try_from(line).unwrap_or(u16::MAX);
                 let error = explain(&plan.lines, &words);

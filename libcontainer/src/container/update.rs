@@ -1,10 +1,13 @@
 //! `update`: other limits for a container.
 use super::{Container, Status};
-use crate::plan::cgroup::merge;
+use crate::launch::intel_rdt;
+use crate::plan;
+use crate::plan::cgroup::{Write, limits, merge};
 use crate::store::CONFIG;
-use crate::{Error, ErrorKind, Result, cgroup};
+use crate::{Bundle, Error, ErrorKind, HostFacts, Result, cgroup, systemd};
 use oci_spec::runtime::LinuxResources;
 use serde_json::Value;
+use std::path::PathBuf;
 
 impl Container {
     /// Writes what `change` asks for, and keeps it for later updates. What it does not name stays as it is; device rules always
@@ -31,17 +34,64 @@ impl Container {
         let config = config.to_string().into_bytes();
         let bundle = crate::Bundle::from_parts(self.record.bundle.clone(), config)?;
         let merged = bundle.spec().linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
-        cgroup::update(&self.record.cgroups, &merged)?;
+        let groups = &self.record.cgroups;
+        let told = |writes: &[Write]| match &self.record.unit {
+            Some(unit) => systemd::Manager::of(unit.user).set_properties(unit, &limits(writes, groups)),
+            None => Ok(()),
+        };
+        cgroup::update(groups, &merged, told)?;
         self.folder.write(CONFIG, bundle.config_bytes())
     }
 
-    /// Other shares of the processor's cache and of the memory bandwidth (Intel RDT), of a container that has some.
-    pub fn update_intel_rdt(&self, l3_cache_schema: Option<&str>, mem_bw_schema: Option<&str>) -> Result<()> {
-        let message = match (l3_cache_schema, mem_bw_schema) {
-            (Some(_), _) => "Intel RDT/CAT: l3 cache schema is not enabled",
-            (_, Some(_)) => "Intel RDT/MBA: memory bandwidth schema is not enabled",
-            (None, None) => return Ok(()),
+    /// The same with other shares of the processor's cache and of the memory bandwidth (Intel RDT), for a container that has some.
+    pub fn update_with_rdt(
+        &self,
+        change: &LinuxResources,
+        l3_cache_schema: Option<&str>,
+        mem_bw_schema: Option<&str>,
+    ) -> Result<()> {
+        let asked = [("l3CacheSchema", l3_cache_schema), ("memBwSchema", mem_bw_schema)];
+        let asked: Vec<_> = asked.iter().filter_map(|(key, schema)| Some((*key, (*schema)?))).collect();
+        if asked.is_empty() {
+            return self.update(change);
+        }
+        if matches!(self.status()?, Status::Stopped | Status::Creating) {
+            return Err(Error::new(ErrorKind::NotRunning, "container not running"));
+        }
+        self.folder.lock()?;
+        let updated = self.replace_schemata(&asked);
+        self.folder.unlock();
+        let (class, before) = updated?;
+        self.update(change).inspect_err(|_| {
+            // Either all of it, or nothing.
+            if let Err(error) = intel_rdt::write_schemata(&class, &before) {
+                log::warn!("take back the schemata: {error}");
+            }
+        })
+    }
+
+    /// Where they were written, and what was there before.
+    fn replace_schemata(&self, asked: &[(&str, &str)]) -> Result<(PathBuf, Vec<String>)> {
+        let mount = HostFacts::probe()?.resctrl;
+        intel_rdt::check_enabled(mount.as_deref(), asked)?;
+        let bundle = self.bundle()?;
+        let existing = bundle.spec().linux().as_ref().and_then(|linux| linux.intel_rdt().as_ref());
+        let (Some(existing), Some(mount)) = (existing, mount) else {
+            let message = "updating a non-existent Intel RDT configuration is not supported";
+            return Err(Error::new(ErrorKind::Unsupported, message));
         };
-        Err(Error::new(ErrorKind::Unsupported, message))
+        let class = plan::rdt_class(existing, &mount, &self.record.id);
+        let mut config: Value = serde_json::from_slice(bundle.config_bytes())
+            .map_err(|error| Error::new(ErrorKind::System, format!("read the container's config: {error}")))?;
+        for (key, schema) in asked {
+            config["linux"]["intelRdt"][*key] = (*schema).into();
+        }
+        // Read as strictly as at create.
+        let bundle = Bundle::from_parts(self.record.bundle.clone(), config.to_string().into_bytes())?;
+        crate::validate::spec(bundle.spec())?;
+        let lines: Vec<_> = asked.iter().map(|(_, schema)| (*schema).to_owned()).collect();
+        let before = intel_rdt::replace_schemata(&class, &lines)?;
+        self.folder.write(CONFIG, bundle.config_bytes())?;
+        Ok((class, before))
     }
 }

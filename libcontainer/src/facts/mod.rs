@@ -24,8 +24,22 @@ pub struct HostFacts {
     pub setgroups_denied: bool,
     /// The cgroup hierarchies, each with the caller's own place in it.
     pub hierarchies: Vec<Hierarchy>,
+    /// The systemd that makes the caller's scopes; only looked for where one is to be made.
+    pub systemd: Option<Systemd>,
     /// Where resctrl is mounted: the classes and monitors of Intel RDT.
     pub resctrl: Option<PathBuf>,
+}
+
+/// A running systemd.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Systemd {
+    /// The user's own (`systemd --user`), not the system's.
+    pub user: bool,
+    /// The group that its slices are in, relative to the mount of a hierarchy (begins with `/`).
+    pub root: String,
+    /// Of cgroup v2, the controllers that it has to give; `None` for all.
+    pub delegated: Option<Vec<String>>,
 }
 
 /// One mounted cgroup hierarchy.

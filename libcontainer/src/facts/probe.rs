@@ -1,7 +1,8 @@
 //! Finding out what this host can do: a few system calls, none of which changes anything.
 #![forbid(unsafe_code)]
 
-use super::{Hierarchy, HostFacts};
+use super::{Hierarchy, HostFacts, Systemd};
+use crate::container::CgroupManager;
 use crate::{Error, Result};
 use rustix::fs::{CWD, Mode, OFlags};
 use std::path::{Path, PathBuf};
@@ -28,9 +29,68 @@ impl HostFacts {
             // Never in the first one.
             setgroups_denied: in_user_namespace && read("/proc/self/setgroups")?.trim_end() == "deny",
             hierarchies: hierarchies(&read("/proc/self/cgroup")?)?,
+            systemd: None,
             resctrl: Some(PathBuf::from("/sys/fs/resctrl")).filter(|path| is(path, RESCTRL)),
         })
     }
+}
+
+impl HostFacts {
+    /// The same, with what only this way of making cgroups has to know.
+    pub fn probe_for(manager: CgroupManager) -> Result<HostFacts> {
+        let facts = HostFacts::probe()?;
+        let systemd = if manager == CgroupManager::Systemd { facts.find_systemd() } else { None };
+        Ok(HostFacts { systemd, ..facts })
+    }
+
+    /// The system's for root; for everybody else their own.
+    fn find_systemd(&self) -> Option<Systemd> {
+        // Root of a user namespace is a user of the host's, or else root of a whole system with a systemd in it.
+        let user = self.euid != 0 || self.in_user_namespace && !is_own(self.euid, "/run/systemd/private");
+        if !crate::systemd::Manager::of(user).is_there() {
+            return None;
+        }
+        let unified = self.hierarchies.iter().find(|hierarchy| hierarchy.unified);
+        let tracked = |hierarchy: &&Hierarchy| hierarchy.controllers.iter().any(|name| name == "name=systemd");
+        let place = self.hierarchies.iter().find(tracked).or(unified)?;
+        let root = match user {
+            true => user_root(&place.own).unwrap_or_else(|| {
+                let uid = self.euid;
+                format!("/user.slice/user-{uid}.slice/user@{uid}.service")
+            }),
+            false => {
+                let own = read("/proc/1/cgroup").ok()?;
+                let kept =
+                    |(names, _): &(&str, &str)| if place.unified { names.is_empty() } else { *names == "name=systemd" };
+                let (_, path) = parse_own(&own).find(kept)?;
+                path.strip_suffix("/init.scope").unwrap_or(path).to_owned()
+            }
+        };
+        let delegated = unified.filter(|_| user).and_then(|hierarchy| {
+            let file = hierarchy.mount.join(root.trim_start_matches('/')).join("cgroup.controllers");
+            let controllers = read(file).ok()?;
+            Some(controllers.split_ascii_whitespace().map(str::to_owned).collect())
+        });
+        Some(Systemd { user, root, delegated })
+    }
+}
+
+/// Somebody in a user namespace sees what belongs to the host as nobody's.
+fn is_own(euid: u32, path: &str) -> bool {
+    rustix::fs::stat(path).is_ok_and(|stat| stat.st_uid == euid)
+}
+
+/// `/user.slice/user-1000.slice/user@1000.service` of whatever is below it.
+fn user_root(own: &str) -> Option<String> {
+    let mut root = String::new();
+    for component in own.split('/').filter(|component| !component.is_empty()) {
+        root.push('/');
+        root.push_str(component);
+        if component.starts_with("user@") && component.ends_with(".service") {
+            return Some(root);
+        }
+    }
+    None
 }
 
 /// The kernel's small files, in one read each.
@@ -89,6 +149,14 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
         let group = mount.join(own.trim_start_matches('/'));
         let writable = rustix::fs::access(&group, rustix::fs::Access::WRITE_OK).is_ok();
         found.push(Hierarchy { controllers, mount, own: own.to_owned(), unified, writable });
+    }
+    if found.iter().all(|hierarchy| hierarchy.unified) {
+        // Beside our own group, which holds processes and so cannot be divided (`plan::cgroup`).
+        for hierarchy in &mut found {
+            let parent = Path::new(&hierarchy.own).parent().unwrap_or(Path::new("/"));
+            let parent = hierarchy.mount.join(parent.strip_prefix("/").unwrap_or(parent));
+            hierarchy.writable = rustix::fs::access(&parent, rustix::fs::Access::WRITE_OK).is_ok();
+        }
     }
     Ok(found)
 }
@@ -160,6 +228,13 @@ mod tests {
         assert_eq!(mount_of(mountinfo, "name=systemd"), Some("/my/systemd".into()));
         assert_eq!(mount_of(mountinfo, ""), Some("/my/unified".into()));
         assert_eq!(mount_of(mountinfo, "memory"), None);
+    }
+
+    #[test]
+    fn the_group_of_a_users_systemd_is_found_from_below() {
+        let root = "/user.slice/user-1000.slice/user@1000.service";
+        assert_eq!(user_root(&format!("{root}/app.slice/a.scope")).as_deref(), Some(root));
+        assert_eq!(user_root("/user.slice/user-1000.slice/session-3.scope"), None);
     }
 
     #[test]

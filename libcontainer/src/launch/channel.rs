@@ -41,6 +41,12 @@ pub(crate) struct Words {
 #[derive(Debug)]
 pub(crate) struct Channel(OwnedFd);
 
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl Channel {
     /// Both ends; the second is init's.
     pub(crate) fn pair() -> Result<(Channel, OwnedFd)> {
@@ -131,8 +137,25 @@ impl From<&Failure<'_>> for Words {
         Words {
             line: failure.line,
             call: failure.call,
-            errno: Errno::from_raw_os_error(i32::from(failure.errno)),
+            // Numbers that no kernel returns have no meaning to rustix.
+            errno: match failure.errno {
+                errno @ 1..4096 => Errno::from_raw_os_error(i32::from(errno)),
+                _ => Errno::PROTO,
+            },
             detail: String::from_utf8_lossy(failure.detail).into_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_without_an_errno_is_a_failure_still() {
+        for errno in [0, 4096, u16::MAX] {
+            let failure = Failure { line: 0, call: Call::Open, errno, detail: b"" };
+            assert_eq!(Words::from(&failure).errno, Errno::PROTO);
         }
     }
 }

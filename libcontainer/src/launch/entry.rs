@@ -85,7 +85,7 @@ pub(crate) fn start(entry: &Entry<'_>, line: &HostStep) -> Result<(i32, OwnedFd,
         cgroup: cgroup.as_ref().map(AsFd::as_fd),
     };
     let (pid, pidfd) = match sys::spawn(&spawn) {
-        // A threaded or non-leaf group, or a kernel before 5.7: enter it the old way, at the price of a wait.
+        // A threaded or non-leaf group, one that kills at birth, or a kernel before 5.7: enter it the old way, at the price of a wait.
         Err(Errno::BUSY | Errno::OPNOTSUPP | Errno::INVAL | Errno::TOOBIG) if cgroup.is_some() => {
             spawn.cgroup = None;
             let started = sys::spawn(&spawn).map_err(|errno| explain(*namespaces, errno))?;

@@ -45,11 +45,15 @@ fn write_file(pid: i32, name: &str, text: &str) -> rustix::io::Result<()> {
     rustix::io::write(&file, text.as_bytes()).map(drop)
 }
 
+/// Where the helper is.
+pub(crate) fn helper(name: &str) -> Option<String> {
+    HELPERS.iter().map(|folder| format!("{folder}/{name}")).find(|path| std::fs::metadata(path).is_ok())
+}
+
 /// The setuid helper of the `uidmap` package, which knows /etc/subuid and /etc/subgid.
 fn run_helper(name: &str, pid: i32, maps: &[IdMap]) -> Result<()> {
     let fail = |what: String| Error::new(ErrorKind::System, format!("{name}: {what}"));
-    let found = HELPERS.iter().map(|folder| format!("{folder}/{name}")).find(|path| std::fs::metadata(path).is_ok());
-    let path = found.ok_or_else(|| fail("not found; it is in Debian's package uidmap".to_owned()))?;
+    let path = helper(name).ok_or_else(|| fail("not found; it is in Debian's package uidmap".to_owned()))?;
     let numbers = maps.iter().flat_map(|map| [map.container_id, map.host_id, map.size]).map(|n| n.to_string());
     let output = Command::new(path)
         .arg(pid.to_string())

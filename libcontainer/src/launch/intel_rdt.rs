@@ -20,6 +20,33 @@ pub(crate) fn make_class(directory: &Path, shared: bool, schemata: &[String]) ->
     Ok(true)
 }
 
+/// Whether the host has what a schema is about, in runc's words if not.
+pub(crate) fn check_enabled(mount: Option<&Path>, asked: &[(&str, &str)]) -> Result<()> {
+    let has =
+        |names: &[&str]| mount.is_some_and(|mount| names.iter().any(|name| mount.join("info").join(name).is_dir()));
+    for (key, _) in asked {
+        // L3 is two with code and data prioritization (the kernel's `cdp`).
+        let (enabled, message) = match *key {
+            "l3CacheSchema" => (has(&["L3", "L3CODE"]), "Intel RDT/CAT: l3 cache schema is not enabled"),
+            _ => (has(&["MB"]), "Intel RDT/MBA: memory bandwidth schema is not enabled"),
+        };
+        if !enabled {
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+    }
+    Ok(())
+}
+
+/// Writes lines of schemata, and gives those that were there for the same resources.
+pub(crate) fn replace_schemata(directory: &Path, schemata: &[String]) -> Result<Vec<String>> {
+    let path = directory.join("schemata");
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| Error::io("look at the class of service", call("open", &path), &error))?;
+    let concerns = |line: &&str| schemata.iter().any(|schema| parse(schema).0 == parse(line).0);
+    let before = text.lines().filter(concerns).map(|line| line.trim().to_owned()).collect();
+    write_schemata(directory, schemata).map(|()| before)
+}
+
 /// In one write, so that the kernel sees all of them before it says whether they fit.
 pub(crate) fn write_schemata(directory: &Path, schemata: &[String]) -> Result<()> {
     if schemata.is_empty() {
@@ -152,5 +179,25 @@ mod tests {
         make_monitor(&made).unwrap();
         remove(&[made.clone(), made.clone()]).unwrap();
         assert!(!made.exists());
+    }
+
+    #[test]
+    fn an_update_writes_its_lines_and_knows_what_was_there() {
+        let class = class();
+        let before = replace_schemata(&class, &["MB:0=50;1=60".to_owned()]).unwrap();
+        assert_eq!(before, ["MB:0= 20;1=100"]);
+        assert!(fs::read_to_string(class.join("schemata")).unwrap().starts_with("MB:0=50;1=60\n"));
+        fs::remove_dir_all(class).unwrap();
+    }
+
+    #[test]
+    fn what_the_host_does_not_share_out_is_an_error() {
+        let root = class();
+        fs::create_dir_all(root.join("info/L3")).unwrap();
+        let check = |key: &str| check_enabled(Some(&root), &[(key, "")]).map_err(|error| error.to_string());
+        assert_eq!(check("l3CacheSchema"), Ok(()));
+        assert_eq!(check("memBwSchema"), Err("Intel RDT/MBA: memory bandwidth schema is not enabled".to_owned()));
+        assert!(check_enabled(None, &[("l3CacheSchema", "")]).is_err());
+        fs::remove_dir_all(root).unwrap();
     }
 }

@@ -14,17 +14,19 @@ mod seccomp_listener;
 pub(crate) use channel::{Channel, Heard};
 pub(crate) use entry::{fd_path, write_all};
 pub(crate) use failure::explain;
+pub(crate) use id_mappings::helper as id_map_helper;
 pub(crate) use note_mount::{Note, notes};
 
 use crate::cgroup;
 use crate::plan::hooks_of;
 use crate::plan::line::{self, Action, HostStep, Line};
+use crate::systemd::{self, Starting};
 use crate::trace::{self, Trace};
 use crate::{Error, ErrorKind, Result, sys};
 use entry::Entry;
 use oci_spec::runtime::Spec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
+use rustix::process::{PidfdFlags, WaitId, WaitIdOptions};
 use std::path::{Path, PathBuf};
 use step::{DESCRIPTORS, Step};
 
@@ -84,8 +86,18 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
     timed(clone, begin);
     // Init's end must be open nowhere else, or its death would not be heard.
     drop(entry);
-    let mut launch =
-        Launch { lines, host, channel, pid, pidfd, console: None, made_rdt: Vec::new(), settled: false, since: 0 };
+    let mut launch = Launch {
+        lines,
+        host,
+        channel,
+        pid,
+        pidfd,
+        console: None,
+        made_rdt: Vec::new(),
+        starting: None,
+        settled: false,
+        since: 0,
+    };
     launch.run(clone + 1, descriptors)?;
     launch.settled = true;
     let Launch { pid, ref pidfd, ref mut console, .. } = launch;
@@ -117,6 +129,8 @@ struct Launch<'l, 'h, 'a> {
     console: Option<OwnedFd>,
     /// Groups of resctrl, the last first, to be undone if anything fails.
     made_rdt: Vec<PathBuf>,
+    /// The scope that systemd has been asked for.
+    starting: Option<Starting>,
     settled: bool,
     /// When init began what it is at, for a trace.
     since: u64,
@@ -144,11 +158,15 @@ impl Launch<'_, '_, '_> {
         let forks = self.lines.iter().position(|line| matches!(line.action, Action::Init(Step::Fork { .. })));
         let mut forked = false;
         let mut waiting = None;
+        let mut played_last = next > last;
         loop {
             let heard = match waiting.take() {
                 // Said by the new process while the old one had not yet said which that is.
                 Some((line, rider)) if forked => Heard::Reached { line, rider },
                 held => {
+                    if held.is_some() {
+                        self.await_fork()?;
+                    }
                     let heard = self.hear()?;
                     if let (Some(_), Heard::Forked { .. }) = (&held, &heard) {
                         waiting = held;
@@ -175,12 +193,14 @@ impl Launch<'_, '_, '_> {
                     }
                     self.since = self.host.trace.map_or(0, |_| trace::now());
                     self.channel.send_go(&descriptors)?;
-                    if waits && next > last {
+                    played_last = next > last;
+                    if waits && played_last {
                         return Ok(());
                     }
                 }
                 Heard::Failed(words) => return Err(explain(self.lines, &words)),
-                Heard::Closed if waits => return Err(self.died()),
+                // Its program it runs after the last of our lines.
+                Heard::Closed if waits || !played_last => return Err(self.died()),
                 Heard::Closed => {
                     self.note_gap(None);
                     return Ok(());
@@ -188,6 +208,19 @@ impl Launch<'_, '_, '_> {
                 // Kept by `hear`.
                 Heard::Passed { .. } => {}
             }
+        }
+    }
+
+    /// Until the process that has forked says so. It may have been killed first (for want of memory, say), and the new one would wait
+    /// for us for ever, as we for it.
+    fn await_fork(&self) -> Result<()> {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let mut either = [PollFd::new(&self.channel, PollFlags::IN), PollFd::new(&self.pidfd, PollFlags::IN)];
+        while let Err(rustix::io::Errno::INTR) = poll(&mut either, None) {}
+        // What it has said before it ended is there by the time it has ended.
+        match either[0].revents().is_empty() {
+            true => Err(self.died()),
+            false => Ok(()),
         }
     }
 
@@ -312,6 +345,19 @@ impl Launch<'_, '_, '_> {
             | HostStep::WriteCgroup { .. }
             | HostStep::AttachDeviceProgram { .. }
             | HostStep::ChownCgroup { .. } => before_clone(line, &mut cgroup::Writer::default()).map(|()| None),
+            HostStep::StartScope { unit, properties } => {
+                self.starting = Some(systemd::Manager::of(unit.user).start(unit, properties, self.pid)?);
+                Ok(None)
+            }
+            HostStep::AwaitScope { groups, controllers } => {
+                let starting = self.starting.take();
+                starting.ok_or_else(|| Error::new(ErrorKind::System, "no scope has been asked for"))?.wait()?;
+                self.host.made_cgroups = true;
+                cgroup::settle_in_scope(groups, controllers, self.pid).map(|()| None)
+            }
+            HostStep::AttachToScope { unit, below } => {
+                systemd::Manager::of(unit.user).attach(unit, below, self.pid).map(|()| None)
+            }
             HostStep::MakeRdtClass { directory, schemata, shared } => {
                 if intel_rdt::make_class(directory, *shared, schemata)? {
                     self.made_rdt.insert(0, directory.clone());
@@ -342,7 +388,7 @@ impl Launch<'_, '_, '_> {
     fn adopt(&mut self, pid: i32) -> Result<()> {
         reap(self.pidfd.as_fd());
         let fail = |errno| Error::system("hold on to init", format!("pidfd_open({pid})"), errno);
-        let number = Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH).map_err(fail)?;
+        let number = sys::pid(pid).ok_or(rustix::io::Errno::SRCH).map_err(fail)?;
         // It is our child and nobody has waited for it: the number cannot be another's.
         self.pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty()).map_err(fail)?;
         self.pid = pid;
@@ -371,6 +417,10 @@ impl Drop for Launch<'_, '_, '_> {
             let _ = sys::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
             reap(self.pidfd.as_fd());
             let _ = intel_rdt::remove(&self.made_rdt);
+            // It may be there all the same, and only then it is ours to remove.
+            if let Some(starting) = self.starting.take() {
+                self.host.made_cgroups = starting.wait().is_ok();
+            }
         }
     }
 }

@@ -5,7 +5,8 @@
 use super::line::{HostStep, Line};
 use super::{Context, given, host};
 use crate::{Error, ErrorKind, Result};
-use std::path::PathBuf;
+use oci_spec::runtime::LinuxIntelRdt;
+use std::path::{Path, PathBuf};
 
 /// The lines, and what goes with the container: of a class that has a name (`closID`) nothing does.
 #[derive(Default)]
@@ -23,10 +24,7 @@ pub(super) fn plan(context: &Context) -> Result<IntelRdt> {
         Error::config(ORIGIN, "no resctrl filesystem is mounted at /sys/fs/resctrl").kind_of(ErrorKind::Unsupported)
     })?;
     let named = given(rdt.clos_id());
-    let class = match named {
-        Some("/") => mount.clone(),
-        name => mount.join(name.unwrap_or(&context.options.id)),
-    };
+    let class = class(rdt, mount, &context.options.id);
     // "`l3CacheSchema` first and `memBwSchema` last", and `schemata` after both.
     let own = [given(rdt.l3_cache_schema()), given(rdt.mem_bw_schema())].into_iter().flatten();
     let more = rdt.schemata().iter().flatten().map(String::as_str);
@@ -49,6 +47,14 @@ pub(super) fn plan(context: &Context) -> Result<IntelRdt> {
         plan.own.push(class);
     }
     Ok(plan)
+}
+
+/// The directory of the container's class of service.
+pub(crate) fn class(rdt: &LinuxIntelRdt, mount: &Path, id: &str) -> PathBuf {
+    match given(rdt.clos_id()) {
+        Some("/") => mount.to_owned(),
+        name => mount.join(name.unwrap_or(id)),
+    }
 }
 
 #[cfg(test)]

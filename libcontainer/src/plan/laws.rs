@@ -1,5 +1,6 @@
 //! What holds for every plan, whatever the configuration. Tried on random ones by `tests/laws.rs` and by the fuzzer.
 use super::line::{Action, HostStep, InitStep};
+use super::namespaces::CGROUP;
 use super::{ExecPlanOptions, Line, Plan, PlanOptions, create, exec};
 use crate::Bundle;
 use crate::facts::HostFacts;
@@ -18,7 +19,11 @@ pub(crate) fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> c
     a_filter_is_loaded_with_no_new_privs_or_with_capabilities(&plan);
     host_paths_are_opened_before_the_pivot_and_the_containers_after_the_root(&plan);
     slots_are_filled_before_they_are_used_and_none_in_vain(&plan);
-    origins_are_places_in_the_configuration(&plan, &serde_json::from_slice(config).unwrap());
+    nothing_depends_on_a_scope_before_it_is_there(&plan);
+    // In what nobody looks at there may be no Unicode.
+    if let Ok(config) = serde_json::from_slice(config) {
+        origins_are_places_in_the_configuration(&plan, &config);
+    }
     the_process_ends_as_the_program(&plan, spec.process().is_some());
     each_line_is_printed_as_one(&plan);
 
@@ -148,10 +153,36 @@ fn slots_are_filled_before_they_are_used_and_none_in_vain(plan: &Plan) {
     assert_eq!(filled, used, "{plan}");
 }
 
+/// What is done to the group, what shows it and who may look for it comes after it is there, and after init is in it.
+fn nothing_depends_on_a_scope_before_it_is_there(plan: &Plan) {
+    let Some(start) = host_place(plan, |step| matches!(step, HostStep::StartScope { .. })) else { return };
+    let settled = host_place(plan, |step| matches!(step, HostStep::AwaitScope { .. })).unwrap();
+    assert!(start < settled && plan.unit.is_some() && !plan.cgroups.is_empty(), "{plan}");
+    for (number, line) in plan.lines.iter().enumerate() {
+        let depends = match &line.action {
+            Action::Init(Step::MountCgroup2 { .. } | Step::RunHook { .. } | Step::AwaitStart { .. }) => true,
+            Action::Init(Step::Unshare { namespaces }) => namespaces & CGROUP != 0,
+            Action::Host(step) => matches!(
+                step,
+                HostStep::WriteCgroup { .. }
+                    | HostStep::AttachDeviceProgram { .. }
+                    | HostStep::ChownCgroup { .. }
+                    | HostStep::RunHook { .. }
+                    | HostStep::SaveState
+            ),
+            Action::Init(_) => false,
+        };
+        assert!(!depends || number > settled, "{line} before the scope is there:\n{plan}");
+        let forks = matches!(line.action, Action::Init(Step::Fork { .. }));
+        assert!(!forks || number < start, "{line} leaves the scope empty:\n{plan}");
+    }
+}
+
 fn origins_are_places_in_the_configuration(plan: &Plan, config: &Value) {
     for line in &plan.lines {
         let origin = line.origin();
-        let known = matches!(origin, "(default)" | "(lifecycle)") || config.pointer(origin).is_some();
+        // A user is root if it is not said who it is.
+        let known = matches!(origin, "(default)" | "(lifecycle)" | "/process/user") || config.pointer(origin).is_some();
         assert!(known, "{line} because of {origin}");
     }
 }

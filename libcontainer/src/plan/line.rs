@@ -3,7 +3,7 @@
 
 use super::Plan;
 use super::capabilities::names as capability_names;
-use super::cgroup::Group;
+use super::cgroup::{Group, Property, Unit};
 use super::mount_options::{ATTRIBUTES, PRIVATE, REC, SHARED, SLAVE, UNBINDABLE};
 use oci_spec::runtime::LinuxNamespaceType;
 use std::fmt::{self, Write as _};
@@ -56,6 +56,13 @@ pub(crate) enum HostStep {
     AttachDeviceProgram { directory: PathBuf, program: Vec<u8> },
     /// Give the group to a user: the files of `/sys/kernel/cgroup/delegate` (runtime-spec, "cgroup ownership").
     ChownCgroup { directory: PathBuf, uid: u32 },
+    /// Ask systemd for a transient scope with these properties and init in it.
+    StartScope { unit: Unit, properties: Vec<Property> },
+    /// Wait until it is there. Groups that systemd has not made (cgroup v1) are made, and init moved into them.
+    /// Controllers of cgroup v2 that systemd does not hand down are enabled.
+    AwaitScope { groups: Vec<Group>, controllers: Vec<String> },
+    /// Let systemd move the process into a scope, or into the group at this path in it.
+    AttachToScope { unit: Unit, below: String },
     /// clone3(2) of init with these `CLONE_NEW*` flags; into the cgroup v2 directory if there is one. The
     /// `tasks` files of the cgroup v1 directories fill the first slots.
     Clone { namespaces: u32, into_cgroup: Option<PathBuf>, tasks: Vec<PathBuf> },
@@ -288,6 +295,18 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             ("attach-device-program", format!("{} instructions to {}", program.len() / 8, directory.display()))
         }
         HostStep::ChownCgroup { directory, uid } => ("chown-cgroup", format!("{} to {uid}", directory.display())),
+        HostStep::StartScope { unit, properties } => {
+            let whose = if unit.user { " of the user's" } else { "" };
+            ("start-scope", format!("{}{whose} {}", unit.name, joined(properties.iter(), " ")))
+        }
+        HostStep::AwaitScope { groups, controllers } => {
+            let mut detail = joined(groups.iter().map(|group| group.directory.display()), " ");
+            if !controllers.is_empty() {
+                let _ = write!(detail, " enabling {}", controllers.join(","));
+            }
+            ("await-scope", detail)
+        }
+        HostStep::AttachToScope { unit, below } => ("attach-to-scope", format!("{} {below}", unit.name)),
         HostStep::Clone { namespaces, into_cgroup, tasks } => {
             let mut detail = namespace_names(*namespaces);
             if let Some(directory) = into_cgroup {

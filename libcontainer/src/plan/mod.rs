@@ -46,6 +46,8 @@ mod io_priority;
 pub(crate) use capabilities::{ALL as ALL_CAPABILITIES, NAMES as CAPABILITY_NAMES};
 pub(crate) use external::ExternalMount;
 pub(crate) use hooks::of as hooks_of;
+pub(crate) use id_mappings::of as id_mappings_of;
+pub(crate) use intel_rdt::class as rdt_class;
 pub use line::{Line, Origin};
 pub(crate) use namespaces::asked as asked_namespace;
 pub(crate) use notify::SOCKET as NOTIFY_SOCKET;
@@ -55,6 +57,7 @@ use crate::container::CgroupManager;
 use crate::facts::HostFacts;
 use crate::{Bundle, Error, ErrorKind, Result, validate};
 use capabilities::Granted;
+use cgroup::ScopeLines;
 use line::{Action, HostStep, InitStep, ZString};
 use namespaces::Namespaces;
 use oci_spec::runtime::{Linux, Mount, Process, Spec};
@@ -68,6 +71,8 @@ pub struct Plan {
     pub(crate) lines: Vec<Line>,
     /// The container's groups, for the store. None for an `exec`.
     pub(crate) cgroups: Vec<cgroup::Group>,
+    /// The scope that they belong to, if systemd makes them.
+    pub(crate) unit: Option<cgroup::Unit>,
     /// Groups of resctrl that go with the container, for the store.
     pub(crate) intel_rdt: Vec<PathBuf>,
 }
@@ -113,10 +118,30 @@ pub(crate) struct ExecPlanOptions {
     pub(crate) tasks: Vec<PathBuf>,
     /// cgroup v2: the group to be born in.
     pub(crate) into_cgroup: Option<PathBuf>,
+    /// A scope to be moved into instead, and the path of a group in it.
+    pub(crate) scope: Option<(cgroup::Unit, String)>,
     /// So many descriptors from 3 on stay open in the process.
     pub(crate) preserve_fds: u32,
     /// The container is in a time namespace that config.json does not ask for: that of CRIU, which has restored it.
     pub(crate) time_namespace: bool,
+}
+
+impl ExecPlanOptions {
+    /// Takes the way through systemd where there is no other: whoever has not made a scope's group may not move into it from
+    /// outside of what both of them belong to.
+    pub(crate) fn go_through(&mut self, unit: Option<&cgroup::Unit>, groups: &[cgroup::Group], facts: &HostFacts) {
+        let (Some(unit), Some(systemd)) = (unit.filter(|unit| unit.user), &facts.systemd) else { return };
+        let own =
+            facts.hierarchies.iter().find(|hierarchy| hierarchy.unified).map(|hierarchy| Path::new(&hierarchy.own));
+        let scope = groups.iter().find(|group| group.unified);
+        let below =
+            self.into_cgroup.as_ref().zip(scope).and_then(|(into, scope)| into.strip_prefix(&scope.directory).ok());
+        if let Some((_, below)) = own.zip(below).filter(|(own, _)| !own.starts_with(&systemd.root)) {
+            let below = if below.as_os_str().is_empty() { String::new() } else { format!("/{}", below.display()) };
+            self.scope = Some((unit.clone(), below));
+            self.into_cgroup = None;
+        }
+    }
 }
 
 impl Plan {
@@ -128,13 +153,16 @@ impl Plan {
     /// The plan of `exec` for a process in a container of this bundle: what `plimsoll plan --exec` prints.
     pub fn exec(bundle: &Bundle, process: &Process, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
         let cgroup = cgroup::plan(bundle.spec(), &options.cgroup_facts(facts), &options.id, options.cgroup_manager)?;
-        let options = ExecPlanOptions {
-            tasks: cgroup.tasks,
-            into_cgroup: cgroup.into_cgroup,
+        let (into_cgroup, tasks) = cgroup::entry(&cgroup.groups);
+        let mut planned = ExecPlanOptions {
+            tasks,
+            into_cgroup,
+            scope: None,
             preserve_fds: options.preserve_fds,
             time_namespace: false,
         };
-        exec(bundle.spec(), process, facts, &options)
+        planned.go_through(cgroup.scope.as_ref().map(|scope| &scope.unit), &cgroup.groups, facts);
+        exec(bundle.spec(), process, facts, &planned)
     }
 
     /// The lines, in order.
@@ -181,6 +209,14 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     let (tight, limits): (Vec<_>, Vec<_>) = cgroup.lines.into_iter().partition(|line| forks && is_one_process(line));
     lines.extend(limits);
     lines.push(context.namespaces.clone_line(cgroup.into_cgroup, &cgroup.tasks));
+    // At once, as systemd takes its time; but a scope whose only process ends is no more, so not before the last fork.
+    let (unit, start, mut settled) = match cgroup.scope {
+        Some(ScopeLines { unit, start, settled }) => (Some(unit), Some(start), settled),
+        None => (None, None, Vec::new()),
+    };
+    settled.extend(context.namespaces.unshare_cgroup(options.cgroup_manager));
+    let (start, late_start) = if forks { (None, start) } else { (start, None) };
+    lines.extend(start);
 
     // Lowering it takes CAP_SYS_RESOURCE on the host; and whatever is killed from here on is killed as the container.
     lines.extend(oom_score_adj::lines(process));
@@ -190,6 +226,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(cgroup::join(&cgroup.tasks)?);
     lines.extend(entry);
     lines.extend(tight);
+    lines.extend(late_start);
     lines.extend(process::keyring(options)?);
     if context.namespaces.is_new(namespaces::NETWORK) {
         lines.push(init(InitStep::SetLoopbackUp, context.namespaces.origin(namespaces::NETWORK)));
@@ -199,7 +236,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(rdt.lines);
 
     lines.extend(root::prepare(&context)?);
-    lines.extend(mounts.lines);
+    lines.extend(mounts::once_settled(mounts.lines, settled));
     // After the mounts: /dev is usually one of them.
     lines.extend(devices::lines(&context)?);
     // Late: of what has failed before, no device is a victim. Virtual ones end with the namespace.
@@ -244,7 +281,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
         None => lines.extend(hooks),
     }
     notify::disown(&mut lines, spec, &options.notify);
-    Ok(Plan { lines, cgroups: cgroup.groups, intel_rdt: rdt.own })
+    Ok(Plan { lines, cgroups: cgroup.groups, unit, intel_rdt: rdt.own })
 }
 
 /// The plan that makes in the root filesystem what the mounts of `create` need, and mounts them for nobody: CRIU, which restores
@@ -260,8 +297,8 @@ pub(crate) fn mount_targets(bundle: &Path, spec: &Spec, facts: &HostFacts, optio
     lines.extend(mounts.lines);
     lines.extend(devices::lines(&context)?);
     // The host hears that it has come this far.
-    lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
-    Ok(Plan { lines, cgroups: Vec::new(), intel_rdt: Vec::new() })
+    lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
+    Ok(Plan { lines, cgroups: Vec::new(), unit: None, intel_rdt: Vec::new() })
 }
 
 /// A group may have a single process.
@@ -288,6 +325,9 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.extend(cgroup::join(&options.tasks)?);
     lines.extend(cpu_affinity::r#final(process)?);
     lines.extend(entry.lines);
+    if let Some((unit, below)) = options.scope.clone() {
+        lines.push(host(HostStep::AttachToScope { unit, below }, Origin::LIFECYCLE));
+    }
     lines.push(process::new_session());
     lines.extend(terminal::lines(Some(process), false)?);
     let capabilities = Granted::of(spec, process, facts);
@@ -295,7 +335,7 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.extend(identity(spec, process, facts, &capabilities, &mut filter)?);
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);
-    Ok(Plan { lines, cgroups: Vec::new(), intel_rdt: Vec::new() })
+    Ok(Plan { lines, cgroups: Vec::new(), unit: None, intel_rdt: Vec::new() })
 }
 
 /// The plan of `mounts add`: into the container's namespaces, and there the lines that its own mounts have. Of the pid namespace
@@ -312,7 +352,7 @@ pub(crate) fn add_mounts(bundle: &Path, spec: &Spec, mounts: Vec<Mount>, facts: 
     let mut lines = enter_to_mount(&context, not, &mut slots)?;
     lines.extend(mounts::add(&context, &mut slots)?);
     lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
-    Ok(Plan { lines, cgroups: Vec::new(), intel_rdt: Vec::new() })
+    Ok(Plan { lines, cgroups: Vec::new(), unit: None, intel_rdt: Vec::new() })
 }
 
 /// The plan of `mounts remove`: first all of them are looked for, so that a mistake costs nothing.
@@ -330,7 +370,7 @@ pub(crate) fn remove_mounts(bundle: &Path, spec: &Spec, mounts: &[(PathBuf, u64)
         lines.push(init(InitStep::Unmount { target: z(target, &origin)?, mount: *mount }, origin));
     }
     lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
-    Ok(Plan { lines, cgroups: Vec::new(), intel_rdt: Vec::new() })
+    Ok(Plan { lines, cgroups: Vec::new(), unit: None, intel_rdt: Vec::new() })
 }
 
 /// Where in the container a mount goes.

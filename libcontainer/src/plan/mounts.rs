@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::cgroup::CgroupPlan;
-use super::line::{HostStep, IdMappedMount, InitStep, Line, ZString};
+use super::line::{Action, HostStep, IdMappedMount, InitStep, Line, ZString};
 use super::mount_options::{Options, RDONLY, SHARED, parse};
 use super::{Context, Slots, block, given, host, id_mappings, init, namespaces, root, z};
 use crate::facts::Hierarchy;
@@ -35,6 +35,22 @@ pub(super) fn plan(context: &Context, cgroup: &CgroupPlan, slots: &mut Slots) ->
         }
     }
     Ok(mounts)
+}
+
+/// `settled` brings init into the container's group: before the first mount that shows the group, or has its pages charged to
+/// it. The ones before are made while systemd is at it.
+pub(super) fn once_settled(mut mounts: Vec<Line>, settled: Vec<Line>) -> Vec<Line> {
+    let waits = |line: &Line| match &line.action {
+        Action::Init(InitStep::MountCgroup2 { .. }) => true,
+        Action::Init(InitStep::Mount { fstype, copy_up, .. }) => *copy_up || fstype.0.as_bytes() == b"cgroup",
+        Action::Init(InitStep::BindMount { source: Source::Path(path), .. }) => {
+            path.0.as_bytes().starts_with(b"/sys/fs/cgroup/")
+        }
+        _ => false,
+    };
+    let first = mounts.iter().position(waits).unwrap_or(mounts.len());
+    mounts.splice(first..first, settled);
+    mounts
 }
 
 /// The mounts of a container that runs already. Each is made detached, noted by the host, and only then attached. `context` has

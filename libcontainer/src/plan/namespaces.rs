@@ -5,6 +5,7 @@
 use super::line::{HostStep, IdMap, InitStep, Line, Origin};
 use super::{Context, Slots, host, id_mappings, init, time_offsets, z};
 use crate::Result;
+use crate::container::CgroupManager;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use std::path::{Path, PathBuf};
 
@@ -108,6 +109,10 @@ impl<'a> Namespaces<'a> {
         // The offsets' file in procfs belongs to whoever we are while we are dumpable, and to root after that.
         let mut time = time_offsets::line(spec).filter(|_| self.is_new(TIME)).map(|line| [self.unshare(TIME), line]);
         let mut rest = self.new & !(self.by_clone() | USER);
+        if context.options.cgroup_manager == CgroupManager::Systemd {
+            // Later: `unshare_cgroup`.
+            rest &= !CGROUP;
+        }
         if time.is_some() {
             rest &= !TIME;
         }
@@ -157,6 +162,11 @@ impl<'a> Namespaces<'a> {
             lines.push(init(InitStep::Fork { namespaces: forked }, self.origin(PID)));
         }
         Ok(lines)
+    }
+
+    /// A new cgroup namespace begins at the group that init is in: with systemd, which moves it there, that is not on entry.
+    pub(super) fn unshare_cgroup(&self, manager: CgroupManager) -> Option<Line> {
+        (manager == CgroupManager::Systemd && self.is_new(CGROUP)).then(|| self.unshare(CGROUP))
     }
 
     /// The lines that bring an `exec` into the container.

@@ -8,6 +8,7 @@
 //! Rules are never replayed one by one, and never onto what the group had before (GHSA-g54h-m393-cpwq).
 #![forbid(unsafe_code)]
 use super::resources::invalid;
+use super::systemd::{Property, Value};
 use crate::Result;
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 use std::collections::BTreeMap;
@@ -207,6 +208,27 @@ impl Rules {
             self.exceptions().iter().map(|(devices, access)| (exception, format!("{devices} {}", letters(*access)))),
         );
         writes
+    }
+
+    /// The same to systemd, which cannot say everything: with cgroup v2, where our program decides as well, it allows rather
+    /// too much than too little, and with cgroup v1, where it is alone after a daemon-reload, the other way round.
+    pub(super) fn systemd(&self, unified: bool) -> Vec<Property> {
+        if self.allow {
+            return Vec::new();
+        }
+        let said = |(devices, access): (Devices, Access)| {
+            let kind = if devices.kind == Kind::Block { "block" } else { "char" };
+            let name = match (devices.major, devices.minor) {
+                (Some(major), Some(minor)) => format!("/dev/{kind}/{major}:{minor}"),
+                (Some(major), None) => format!("{kind}-{major}"),
+                (None, Some(_)) if !unified => return None,
+                (None, _) => format!("{kind}-*"),
+            };
+            Some((name, letters(access)))
+        };
+        let allowed = self.exceptions().into_iter().filter_map(said).collect();
+        let policy = Property { name: "DevicePolicy", value: Value::Text("strict".to_owned()) };
+        vec![policy, Property { name: "DeviceAllow", value: Value::Pairs(allowed) }]
     }
 
     /// cgroup v2: a program of type `BPF_PROG_TYPE_CGROUP_DEVICE` (instructions of 8 bytes, native order).

@@ -4,11 +4,13 @@
 mod devices;
 mod merge;
 mod resources;
+mod systemd;
 pub(crate) mod v1;
 pub(crate) mod v2;
 
 pub(crate) use merge::merge;
 pub(crate) use resources::{Write, writes};
+pub(crate) use systemd::{Property, Unit, Value, limits};
 
 use super::line::{Action, HostStep, Line, Origin};
 use crate::container::CgroupManager;
@@ -37,19 +39,29 @@ pub(crate) struct CgroupPlan {
     pub into_cgroup: Option<PathBuf>,
     /// cgroup v1: the `tasks` files that init writes `0` to.
     pub tasks: Vec<PathBuf>,
+    /// With the systemd driver: the scope, instead of all of the above.
+    pub scope: Option<ScopeLines>,
     /// One group per hierarchy.
     pub groups: Vec<Group>,
     /// What a mount of type `cgroup` shows: the container's directory in each hierarchy of the facts, in their order.
     pub mount_view: Vec<PathBuf>,
 }
 
+/// How a container gets into a scope of systemd's.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ScopeLines {
+    pub unit: Unit,
+    /// Once init is the process that stays: an empty scope ends.
+    pub start: Line,
+    /// Before anything depends on the group.
+    pub settled: Vec<Line>,
+}
+
 /// Plans the container's groups. `id` is the name of a group that config.json does not name.
 pub(crate) fn plan(spec: &Spec, facts: &HostFacts, id: &str, manager: CgroupManager) -> Result<CgroupPlan> {
     match manager {
         CgroupManager::Cgroupfs => {}
-        CgroupManager::Systemd => {
-            return Err(Error::new(ErrorKind::Unsupported, "the systemd cgroup driver is not supported yet"));
-        }
+        CgroupManager::Systemd => return systemd::plan(spec, facts, id),
         CgroupManager::Disabled => {
             return Ok(CgroupPlan { mount_view: mount_view(facts, &[]), ..CgroupPlan::default() });
         }
@@ -73,7 +85,7 @@ pub(crate) fn plan(spec: &Spec, facts: &HostFacts, id: &str, manager: CgroupMana
     lines.extend(device_lines(resources.and_then(|resources| resources.devices().as_deref()), &groups, facts)?);
     lines.extend(ownership(spec, &groups));
     let mount_view = mount_view(facts, &groups);
-    Ok(CgroupPlan { lines, into_cgroup, tasks, groups, mount_view })
+    Ok(CgroupPlan { lines, into_cgroup, tasks, scope: None, groups, mount_view })
 }
 
 /// The container's own group, or the caller's where it has none.

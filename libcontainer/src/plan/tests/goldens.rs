@@ -1,6 +1,7 @@
 //! `oci-bundles/NAME/plan.txt` is what `plimsoll plan` prints for the bundle beside it, on a host with the facts in
 //! `oci-bundles/NAME/facts.json` or `oci-bundles/facts.json`. `BLESS=1` writes it anew: read the difference.
 use crate::Bundle;
+use crate::container::CgroupManager;
 use crate::facts::HostFacts;
 use crate::plan::{PlanOptions, create};
 use std::fs;
@@ -18,7 +19,9 @@ fn bundles_have_the_plans_beside_them() {
         let facts: HostFacts = serde_json::from_slice(&facts.unwrap()).unwrap();
         // Somewhere that is the same on every machine.
         let bundle = Bundle::from_parts(Path::new("/oci-bundles").join(name), config).unwrap();
-        let options = PlanOptions { id: name.to_owned(), ..PlanOptions::default() };
+        // A host with a systemd is asked for with --systemd-cgroup.
+        let cgroup_manager = if facts.systemd.is_some() { CgroupManager::Systemd } else { CgroupManager::Cgroupfs };
+        let options = PlanOptions { id: name.to_owned(), cgroup_manager, ..PlanOptions::default() };
         let text = create(bundle.path(), bundle.spec(), &facts, &options).unwrap().to_text(false);
         let golden = directory.join("plan.txt");
         if std::env::var_os("BLESS").is_some() {
@@ -28,5 +31,5 @@ fn bundles_have_the_plans_beside_them() {
         assert!(text == expected, "{} differs; BLESS=1 writes it anew. Now it is\n{text}", golden.display());
         seen += 1;
     }
-    assert!(seen >= 6, "only {seen} bundles");
+    assert!(seen >= 7, "only {seen} bundles");
 }

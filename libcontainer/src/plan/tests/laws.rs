@@ -1,7 +1,8 @@
 //! The laws, tried on random configurations.
 use crate::Bundle;
-use crate::facts::{Hierarchy, HostFacts};
-use crate::plan::{create, laws, tests::options};
+use crate::container::CgroupManager;
+use crate::facts::{Hierarchy, HostFacts, Systemd};
+use crate::plan::{PlanOptions, create, laws, tests};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -98,7 +99,7 @@ fn linux() -> impl Strategy<Value = Value> {
         ("timeOffsets", vec![json!({"boottime": {"secs": 5}, "monotonic": {"nanosecs": 5}})]),
         ("netDevices", vec![json!({"eth0": {}, "eth1": {"name": "x"}})]),
         ("seccomp", vec![seccomp("SCMP_ACT_ERRNO"), seccomp("SCMP_ACT_NOTIFY")]),
-        ("cgroupsPath", vec![json!("/a/b"), json!("a")]),
+        ("cgroupsPath", vec![json!("/a/b"), json!("a"), json!("a-b.slice:p:n")]),
         ("resources", vec![json!({"memory": {"limit": 1_000_000}, "pids": {"limit": 5}}), json!({})]),
         (
             "devices",
@@ -186,7 +187,16 @@ fn facts() -> impl Strategy<Value = HostFacts> {
     let root = |hierarchies| HostFacts { privileged: true, hierarchies, ..HostFacts::default() };
     let user = HostFacts { euid: 1000, egid: 1000, hierarchies: v2.clone(), ..HostFacts::default() };
     let nested = HostFacts { in_user_namespace: true, ..root(v2.clone()) };
-    select(vec![root(v2), root(v1), user, nested])
+    let with_systemd = |facts| HostFacts { systemd: Some(Systemd::default()), ..facts };
+    let user_with_systemd = HostFacts { systemd: Some(Systemd { user: true, ..Systemd::default() }), ..user.clone() };
+    let systemd = vec![with_systemd(root(v2.clone())), with_systemd(root(v1.clone())), user_with_systemd];
+    select([vec![root(v2), root(v1), user, nested], systemd].concat())
+}
+
+/// Whoever has a systemd uses it here.
+fn options(facts: &HostFacts) -> PlanOptions {
+    let cgroup_manager = if facts.systemd.is_some() { CgroupManager::Systemd } else { CgroupManager::Cgroupfs };
+    PlanOptions { cgroup_manager, ..tests::options() }
 }
 
 proptest! {
@@ -195,7 +205,7 @@ proptest! {
     #[test]
     fn all_laws_hold_for_every_plan(config in config(), facts in facts()) {
         // That some are refused is right.
-        let _ = laws::hold(config.to_string().as_bytes(), &facts, &options());
+        let _ = laws::hold(config.to_string().as_bytes(), &facts, &options(&facts));
     }
 }
 
@@ -210,7 +220,7 @@ fn random_configurations_are_mostly_valid() {
         let config = config().new_tree(&mut runner).unwrap().current();
         let facts = facts().new_tree(&mut runner).unwrap().current();
         let bundle = Bundle::from_parts("/bundle".into(), serde_json::to_vec(&config).unwrap()).unwrap();
-        match create("/bundle".as_ref(), bundle.spec(), &facts, &options()) {
+        match create("/bundle".as_ref(), bundle.spec(), &facts, &options(&facts)) {
             Ok(_) => valid += 1,
             Err(error) => *errors.entry(error.to_string()).or_default() += 1,
         }

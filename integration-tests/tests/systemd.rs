@@ -1,0 +1,628 @@
+//! `--systemd-cgroup`: <https://systemd.io/CGROUP_DELEGATION>, org.freedesktop.systemd1(5).
+//!
+//! The first half has a systemd that is played, so that it can be late, broken or of another opinion. The second half wants a
+//! real one, says so where there is none, and is run in the machine of `lab`.
+use plimsoll_integration_tests::systemd::{self, Part, Played, show, systemctl, units};
+use plimsoll_integration_tests::{Container, Output, Runtime, cgroup, output, runtime, wait_until};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+// ---- a systemd that is played ---------------------------------------------------------------------------------
+
+/// A container whose scope is asked of a played systemd.
+struct Stage {
+    container: Container,
+    played: Played,
+    slice: String,
+}
+
+impl Stage {
+    /// `None` for a runtime that would look for the real one.
+    fn new(part: Part) -> Option<Stage> {
+        if !runtime().is("plimsoll") {
+            return None;
+        }
+        let container = Container::new();
+        let slice = format!("{}.slice", container.id.replace('-', "_"));
+        let path = format!("{slice}:t:{}", container.id);
+        let played = Played::new(container.dir.join("bus"), part);
+        Some(Stage { container: container.set("/linux/cgroupsPath", json!(path)), played, slice })
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = self.container.command(args);
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", self.played.address());
+        command
+    }
+
+    fn call(&self, args: &[&str]) -> Output {
+        output::finish(&mut self.command(args))
+    }
+
+    fn creation(&self) -> Command {
+        self.container.write_config();
+        let mut command = self.command(&["--systemd-cgroup", "create"]);
+        command.arg("--bundle").arg(&self.container.dir).arg(&self.container.id);
+        command
+    }
+
+    fn create(&self) -> Output {
+        output::finish(&mut self.creation())
+    }
+
+    fn group(&self, hierarchy: &str) -> PathBuf {
+        let hierarchy = if cgroup::is_v2() { "" } else { hierarchy };
+        Path::new(cgroup::ROOT).join(hierarchy).join(&self.slice).join(self.container.unit())
+    }
+
+    #[track_caller]
+    fn assert_nothing_left(&self) {
+        self.container.assert_nothing_left();
+        let place = format!("{}/{}", self.slice, self.container.unit());
+        // It may take a moment until init is no more, and with it the group that a played systemd does not look after.
+        let groups = cgroup::directories(&place);
+        assert!(groups.iter().all(|group| cgroup::pids(group).is_empty()), "{groups:?}");
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _ = self.call(&["delete", "--force", &self.container.id]);
+        cgroup::remove(&self.slice);
+    }
+}
+
+#[test]
+fn a_whole_life_in_a_scope() {
+    let Some(mut stage) = Stage::new(Part::Works(Duration::from_millis(100))) else { return };
+    let config = std::mem::take(&mut stage.container.config);
+    stage.container.config = config;
+    stage.container.config["linux"]["resources"]["pids"] = json!({"limit": 50});
+    stage.container.config["linux"]["resources"]["memory"] = json!({"limit": 64 << 20});
+    stage.container.config["process"]["args"] = json!(["sleep", "1000"]);
+    stage.create().ok();
+    let id = stage.container.id.clone();
+    let place = fs::read_to_string(format!("/proc/{}/cgroup", stage.container.pid())).expect("procfs");
+    let expected = format!("/{}/{}", stage.slice, stage.container.unit());
+    // Those that systemd has made, and those that it has not.
+    let controllers =
+        if cgroup::is_v2() { &[""][..] } else { &["name=systemd", "pids", "memory", "freezer", "cpuset", "cpu"] };
+    for controller in controllers {
+        let line = format!(":{controller}:{expected}");
+        assert!(place.lines().any(|found| found.ends_with(&line)), "{controller}: {place}");
+    }
+    let limit = fs::read_to_string(stage.group("pids").join("pids.max")).expect("a limit");
+    assert_eq!(limit.trim_end(), "50");
+
+    stage.call(&["start", &id]).ok();
+    let seen = stage.call(&["exec", &id, "cat", "/proc/self/cgroup"]);
+    assert!(!seen.ok().is_empty());
+    stage.call(&["update", "--pids-limit", "60", &id]).ok();
+    let limit = fs::read_to_string(stage.group("pids").join("pids.max")).expect("a limit");
+    assert_eq!(limit.trim_end(), "60");
+    stage.call(&["pause", &id]).ok();
+    assert_eq!(stage.container.status(), "paused");
+    stage.call(&["resume", &id]).ok();
+    assert!(stage.call(&["events", "--stats", &id]).ok().contains("\"pids\""));
+    assert!(!stage.call(&["ps", "--format", "json", &id]).ok().contains("null"));
+    stage.call(&["kill", &id, "KILL"]).ok();
+    stage.container.wait_for("stopped");
+    stage.call(&["delete", &id]).ok();
+    stage.assert_nothing_left();
+    assert!(cgroup::directories(&expected).is_empty());
+    assert_eq!(stage.played.heard(), ["StartTransientUnit", "SetUnitProperties", "StopUnit"]);
+}
+
+#[test]
+fn an_answer_may_come_late() {
+    let Some(stage) = Stage::new(Part::Works(Duration::from_secs(3))) else { return };
+    stage.create().ok();
+    assert_eq!(stage.container.status(), "created");
+}
+
+#[test]
+fn what_goes_wrong_with_systemd_is_one_clear_error_and_leaves_nothing() {
+    for (part, words) in [
+        (Part::Drops, "the connection was closed before the answer"),
+        (Part::Babbles, "what came is not D-Bus"),
+        (Part::Fails("failed"), "the job ended as \\\"failed\\\""),
+        (Part::Fails("canceled"), "the job ended as \\\"canceled\\\""),
+        (Part::Misplaces, "systemd has put init into "),
+    ] {
+        let Some(stage) = Stage::new(part) else { return };
+        let failed = stage.create();
+        failed.exits(1);
+        let error = failed.stderr.trim_end();
+        assert!(error.contains(words) && error.lines().count() == 1, "{part:?}: {error}");
+        let call = format!("StartTransientUnit({}) on unix:path=", stage.container.unit());
+        assert!(part == Part::Misplaces || error.contains(&call), "{part:?}: {error}");
+        stage.assert_nothing_left();
+    }
+}
+
+#[test]
+fn who_never_answers_costs_half_a_minute_and_nothing_else() {
+    let Some(stage) = Stage::new(Part::IsSilent) else { return };
+    let since = Instant::now();
+    let failed = stage.creation().stdout(Stdio::null()).stderr(Stdio::piped()).output().expect("the runtime");
+    let words = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert_eq!(failed.status.code(), Some(1), "{words}");
+    let call =
+        format!("StartTransientUnit({}) on {}: no answer within 30 s", stage.container.unit(), stage.played.address());
+    assert!(words.contains(&call) && words.lines().count() == 1, "{words}");
+    let elapsed = since.elapsed();
+    assert!((Duration::from_secs(29)..Duration::from_secs(45)).contains(&elapsed), "{elapsed:?}");
+    stage.assert_nothing_left();
+}
+
+#[test]
+fn nobody_at_the_socket_is_an_error_that_names_it() {
+    let Some(stage) = Stage::new(Part::IsSilent) else { return };
+    fs::remove_file(stage.container.dir.join("bus")).expect("our own");
+    stage.create().fails("there is no systemd here");
+    let mut command = stage.creation();
+    // Somebody was there once.
+    drop(std::os::unix::net::UnixListener::bind(stage.container.dir.join("bus")).expect("our own"));
+    let failed = output::finish(&mut command);
+    failed.fails("connect: connection refused (ECONNREFUSED)").says(&stage.played.address());
+    stage.assert_nothing_left();
+}
+
+/// At any instant between the question and the answer.
+#[test]
+fn whoever_dies_while_systemd_is_at_it_leaves_nothing_that_delete_does_not_find() {
+    for milliseconds in [5, 60, 150, 300] {
+        let Some(stage) = Stage::new(Part::Works(Duration::from_millis(200))) else { return };
+        let mut create = stage.creation().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the runtime");
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        let _ = create.kill();
+        let _ = create.wait();
+        // systemd goes on with what it has been asked for.
+        std::thread::sleep(Duration::from_millis(300));
+        let deleted = stage.call(&["delete", "--force", &stage.container.id]);
+        assert!(deleted.status == 0, "{milliseconds} ms: {deleted:#?}");
+        stage.assert_nothing_left();
+    }
+}
+
+#[test]
+fn delete_does_not_fail_for_want_of_an_answer() {
+    let Some(stage) = Stage::new(Part::Works(Duration::ZERO)) else { return };
+    stage.create().ok();
+    let silent = Played::new(stage.container.dir.join("silent"), Part::IsSilent);
+    let mut delete = stage.container.command(&["delete", "--force", &stage.container.id]);
+    let deleted = output::finish(delete.env("DBUS_SYSTEM_BUS_ADDRESS", silent.address()));
+    deleted.exits(0).says("no answer within 10 s");
+    stage.assert_nothing_left();
+}
+
+// ---- the real one ---------------------------------------------------------------------------------------------
+
+/// A container in a scope of the real systemd's, if there is one.
+fn scoped() -> Option<Container> {
+    scoped_by(runtime().clone())
+}
+
+fn scoped_by(runtime: Runtime) -> Option<Container> {
+    if !systemd::is_there() {
+        return None;
+    }
+    let container = Container::of(runtime);
+    let path = format!("system.slice:t:{}", container.id);
+    Some(container.set("/linux/cgroupsPath", json!(path)))
+}
+
+fn create(container: &Container) -> Output {
+    // Once, where every test has it already.
+    container.launch(if cgroup::by_systemd() { &["create"] } else { &["--systemd-cgroup", "create"] })
+}
+
+#[track_caller]
+fn run(container: Container) -> Container {
+    let container = container.args(&["sleep", "1000"]);
+    create(&container).ok();
+    container.start().ok();
+    container
+}
+
+fn directory(container: &Container) -> PathBuf {
+    Path::new(cgroup::ROOT).join("system.slice").join(container.unit())
+}
+
+fn read(container: &Container, file: &str) -> String {
+    fs::read_to_string(directory(container).join(file)).unwrap_or_else(|error| error.to_string()).trim_end().to_owned()
+}
+
+#[track_caller]
+fn assert_gone(container: &Container) {
+    assert!(!directory(container).exists());
+    assert_eq!(units(&container.unit()), [""; 0]);
+    container.assert_nothing_left();
+}
+
+const FILES: [&str; 11] = [
+    "memory.max",
+    "memory.low",
+    "memory.swap.max",
+    "cpu.weight",
+    "cpu.max",
+    "cpuset.cpus",
+    "cpuset.mems",
+    "pids.max",
+    "io.weight",
+    "io.max",
+    "hugetlb.2MB.max",
+];
+
+/// One of each, on the disk of the machine.
+fn limits() -> Value {
+    let disk = fs::metadata("/").map(|root| std::os::unix::fs::MetadataExt::dev(&root)).expect("a root");
+    let (major, minor) = (nix::sys::stat::major(disk), nix::sys::stat::minor(disk));
+    json!({
+        "memory": {"limit": 64 << 20, "swap": 96 << 20, "reservation": 32 << 20},
+        "cpu": {"shares": 2048, "quota": 20_000, "period": 100_000, "cpus": "0", "mems": "0"},
+        "pids": {"limit": 40},
+        "blockIO": {"weight": 500, "throttleReadBpsDevice": [{"major": major, "minor": minor, "rate": 1 << 20}]},
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 4 << 20}],
+        "devices": [{"allow": false, "access": "rwm"}],
+    })
+}
+
+fn state_of(container: &Container) -> Vec<String> {
+    FILES.iter().map(|file| format!("{file}: {}", read(container, file))).collect()
+}
+
+#[test]
+fn the_scope_has_the_name_and_the_slice_that_are_asked_for() {
+    let Some(container) = scoped() else { return };
+    let slice = "plimsoll-test.slice";
+    let path = format!("{slice}:t:{}", container.id);
+    let container = container.set("/linux/cgroupsPath", json!(path));
+    create(&container).ok();
+    let place = format!("/plimsoll.slice/{slice}/{}", container.unit());
+    assert_eq!(show(&container.unit(), "ControlGroup"), place);
+    let own = fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).expect("procfs");
+    assert_eq!(own.trim_end(), format!("0::{place}"));
+    assert_eq!(show(&container.unit(), "Delegate"), "yes");
+    container.call(&["delete", "--force", &container.id]).ok();
+    assert_eq!(units(&container.unit()), [""; 0]);
+    container.assert_nothing_left();
+}
+
+#[test]
+fn the_program_sees_the_scope_as_its_root() {
+    let Some(container) = scoped() else { return };
+    let container = container.namespace("cgroup", None).set("/linux/resources", json!({"pids": {"limit": 33}}));
+    let container = container.shell("cat /proc/self/cgroup /sys/fs/cgroup/pids.max");
+    let seen = container.launch(if cgroup::by_systemd() { &["run"] } else { &["--systemd-cgroup", "run"] });
+    assert_eq!(seen.ok(), "0::/\n33");
+    assert_gone(&container);
+}
+
+#[test]
+fn every_limit_is_in_the_kernels_own_file_and_stays_there_when_systemd_reads_its_units_again() {
+    let Some(container) = scoped() else { return };
+    let container = run(container.set("/linux/resources", limits()));
+    let before = state_of(&container);
+    let expected = |file: &str, value: &str| {
+        assert!(before.contains(&format!("{file}: {value}")), "{file} is not {value}: {before:#?}");
+    };
+    expected("memory.max", "67108864");
+    expected("memory.low", "33554432");
+    expected("memory.swap.max", "33554432");
+    expected("cpu.max", "20000 100000");
+    expected("cpuset.cpus", "0");
+    expected("cpuset.mems", "0");
+    expected("pids.max", "40");
+    expected("hugetlb.2MB.max", "4194304");
+    assert!(before.iter().any(|line| line.starts_with("io.max: ") && line.contains("rbps=1048576")), "{before:#?}");
+    systemctl(&["daemon-reload"]);
+    assert_eq!(state_of(&container), before);
+    // A change of anything makes systemd write all it knows once more.
+    systemctl(&["set-property", "--runtime", &container.unit(), "CPUWeight=77"]);
+    let mut after = state_of(&container);
+    after[3].clone_from(&before[3]);
+    assert_eq!(after, before);
+    assert!(container.exec(&["dd", "if=/dev/kmsg", "of=/dev/null", "count=0"]).status != 0, "a device that is denied");
+    container.exec(&["dd", "if=/dev/zero", "of=/dev/null", "count=1"]).ok();
+}
+
+/// What each field becomes with runc and with crun, as far as they are here.
+#[test]
+fn the_files_are_those_of_runc_and_crun() {
+    if !runtime().is("plimsoll") || !systemd::is_there() {
+        return;
+    }
+    let ours = run(scoped().expect("systemd is there").set("/linux/resources", limits()));
+    for name in ["runc", "crun"] {
+        let Some(peer) = Runtime::find(name) else { continue };
+        let theirs = run(scoped_by(peer).expect("systemd is there").set("/linux/resources", limits()));
+        for file in FILES {
+            // Both have since changed what they make of shares. crun converts weights its own way, and its systemd driver takes
+            // memory and swap together for swap.
+            let differs = file == "cpu.weight" || name == "crun" && matches!(file, "memory.swap.max" | "io.weight");
+            assert!(differs || read(&ours, file) == read(&theirs, file), "{file} of {name}: {}", read(&theirs, file));
+        }
+        for property in ["Slice", "Delegate", "DefaultDependencies", "MemoryMax", "TasksMax", "CPUQuotaPerSecUSec"] {
+            assert_eq!(show(&ours.unit(), property), show(&theirs.unit(), property), "{property} of {name}");
+        }
+    }
+}
+
+#[test]
+fn limits_bite() {
+    let Some(container) = scoped() else { return };
+    let container = run(container.set("/linux/resources", limits()));
+    let greedy = container.exec(&["dd", "if=/dev/zero", "of=/dev/null", "bs=128M", "count=1"]);
+    assert_eq!(greedy.status, 137, "{greedy:?}");
+    // systemd is told of the lack of memory as well, and leaves the others alone.
+    assert_eq!(container.status(), "running");
+    container.exec(&["timeout", "2", "sh", "-c", "while :; do :; done"]);
+    let throttled = read(&container, "cpu.stat");
+    let throttled = throttled.lines().find_map(|line| line.strip_prefix("nr_throttled ")?.parse::<u64>().ok());
+    assert!(throttled > Some(0), "{throttled:?}");
+    // 3 MiB at one a second.
+    let file = container.rootfs().join("large");
+    fs::write(&file, vec![1; 3 << 20]).expect("our own");
+    Command::new("sync").status().expect("sync");
+    fs::write("/proc/sys/vm/drop_caches", "1").expect("root");
+    let since = Instant::now();
+    container.exec(&["dd", "if=/large", "of=/dev/null", "bs=1M"]).ok();
+    assert!(since.elapsed() > Duration::from_millis(1500), "{:?}", since.elapsed());
+    // Last: nobody waits for them.
+    let forks = container.exec(&["sh", "-c", "i=0; while [ $i -lt 60 ]; do sleep 5 & i=$((i+1)); done; wait"]);
+    assert!(forks.stderr.contains("fork"), "{forks:?}");
+    container.call(&["pause", &container.id]).ok();
+    assert_eq!(container.status(), "paused");
+    assert_eq!(read(&container, "cgroup.freeze"), "1");
+    systemctl(&["daemon-reload"]);
+    assert_eq!(container.status(), "paused");
+    container.call(&["resume", &container.id]).ok();
+    container.call(&["pause", &container.id]).ok();
+    container.call(&["delete", "--force", &container.id]).ok();
+    assert_gone(&container);
+}
+
+#[test]
+fn an_update_is_told_to_systemd_and_so_survives_it() {
+    let Some(container) = scoped() else { return };
+    let container = run(container.set("/linux/resources", limits()));
+    // No flag: the driver is known from the store.
+    let change = container.dir.join("change.json");
+    fs::write(
+        &change,
+        r#"{"memory": {"limit": 50331648, "swap": 67108864}, "pids": {"limit": 30}, "cpu": {"quota": 50000}}"#,
+    )
+    .expect("our own");
+    container.call(&["update", "--resources", &change.to_string_lossy(), &container.id]).ok();
+    let check = || {
+        assert_eq!(read(&container, "memory.max"), "50331648");
+        assert_eq!(read(&container, "pids.max"), "30");
+        assert_eq!(read(&container, "cpu.max"), "50000 100000");
+        assert_eq!(read(&container, "memory.low"), "33554432");
+    };
+    check();
+    systemctl(&["set-property", "--runtime", &container.unit(), "CPUWeight=77"]);
+    systemctl(&["daemon-reload"]);
+    check();
+    assert_eq!(show(&container.unit(), "MemoryMax"), "50331648");
+    assert_eq!(show(&container.unit(), "CPUQuotaPerSecUSec"), "500ms");
+}
+
+#[test]
+fn exec_is_in_the_scope_and_in_groups_below_it() {
+    let Some(container) = scoped() else { return };
+    let container = run(container.without_namespace("cgroup"));
+    let place = format!("0::/system.slice/{}", container.unit());
+    assert_eq!(container.exec(&["cat", "/proc/self/cgroup"]).ok(), place);
+    assert_eq!(fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).expect("procfs").trim_end(), place);
+}
+
+#[test]
+fn a_name_is_free_as_soon_as_its_container_is_deleted() {
+    let Some(container) = scoped() else { return };
+    let container = container.args(&["true"]);
+    for _ in 0..5 {
+        create(&container).ok();
+        container.start().ok();
+        container.wait_for("stopped");
+        container.delete().ok();
+        assert_gone(&container);
+    }
+    for _ in 0..5 {
+        create(&container).ok();
+        container.call(&["delete", "--force", &container.id]).ok();
+        assert_gone(&container);
+    }
+}
+
+#[test]
+fn the_remains_of_a_failed_scope_are_no_obstacle() {
+    let Some(container) = scoped() else { return };
+    let name = format!("--unit={}", container.unit());
+    let args = ["--scope", "--quiet", "--property=RuntimeMaxSec=1", &name, "sleep", "30"];
+    let _ = Command::new("systemd-run").args(args).status().expect("systemd-run");
+    wait_until("it has failed", || (show(&container.unit(), "ActiveState") == "failed").then_some(()));
+    create(&container).ok();
+    assert_eq!(show(&container.unit(), "ActiveState"), "active");
+}
+
+#[test]
+fn somebody_elses_scope_is_not_taken_over() {
+    for slice in ["system.slice", "plimsoll-other.slice"] {
+        let Some(container) = scoped() else { return };
+        let (unit, slice) = (format!("--unit={}", container.unit()), format!("--slice={slice}"));
+        let args = ["--scope", "--quiet", &unit, &slice, "sleep", "300"];
+        let mut other = Command::new("systemd-run").args(args).spawn().expect("systemd-run");
+        wait_until("it runs", || (show(&container.unit(), "ActiveState") == "active").then_some(()));
+        let refused = create(&container);
+        assert_ne!(refused.status, 0, "{refused:?}");
+        container.call(&["delete", "--force", &container.id]);
+        assert_eq!(show(&container.unit(), "ActiveState"), "active");
+        assert!(other.try_wait().expect("our child").is_none(), "it has been killed");
+        other.kill().expect("our child");
+        other.wait().expect("our child");
+    }
+}
+
+#[test]
+fn whoever_stops_the_scope_stops_the_container() {
+    let Some(container) = scoped() else { return };
+    let container =
+        run(container.set("/annotations", json!({"org.systemd.property.TimeoutStopUSec": "uint64 2000000"})));
+    assert_eq!(show(&container.unit(), "TimeoutStopUSec"), "2s");
+    systemctl(&["stop", &container.unit()]);
+    container.wait_for("stopped");
+    container.delete().ok();
+    assert_gone(&container);
+}
+
+#[test]
+fn an_annotation_for_a_dangerous_property_is_refused() {
+    if !runtime().is("plimsoll") {
+        return;
+    }
+    let Some(container) = scoped() else { return };
+    let container = container.set("/annotations", json!({"org.systemd.property.SuccessAction": "'reboot-force'"}));
+    create(&container).fails("cannot be set by an annotation");
+    assert_gone(&container);
+}
+
+#[test]
+fn it_starts_and_ends_while_systemd_is_busy_with_itself() {
+    let Some(container) = scoped() else { return };
+    let container = container.args(&["true"]);
+    let mut noise = Command::new("sh").args(["-c", "while :; do systemctl daemon-reload; done"]).spawn().expect("sh");
+    for _ in 0..5 {
+        create(&container).ok();
+        container.start().ok();
+        container.wait_for("stopped");
+        container.delete().ok();
+    }
+    noise.kill().expect("our child");
+    noise.wait().expect("our child");
+    assert_gone(&container);
+}
+
+#[test]
+fn on_a_bus_it_is_the_same() {
+    let bus = Path::new("/run/dbus/system_bus_socket");
+    let Some(container) = scoped().filter(|_| runtime().is("plimsoll") && bus.exists()) else { return };
+    let container = container.args(&["true"]);
+    let address = format!("unix:path={}", bus.display());
+    let call = |args: &[&str]| {
+        output::finish(container.command(args).env("DBUS_SYSTEM_BUS_ADDRESS", &address)).ok().to_owned()
+    };
+    container.write_config();
+    let bundle = container.dir.to_string_lossy().into_owned();
+    let flag = if cgroup::by_systemd() { &[][..] } else { &["--systemd-cgroup"] };
+    call(&[flag, &["run", "--bundle", &bundle, &container.id]].concat());
+    assert_gone(&container);
+    call(&[flag, &["create", "--bundle", &bundle, &container.id]].concat());
+    call(&["update", "--pids-limit", "20", &container.id]);
+    assert_eq!(show(&container.unit(), "TasksMax"), "20");
+    call(&["delete", "--force", &container.id]);
+    assert_gone(&container);
+}
+
+// ---- a user's own ---------------------------------------------------------------------------------------------
+
+/// A container of a user who has a systemd, and where its scope is.
+fn scoped_by_user() -> Option<(Container, PathBuf)> {
+    let user = systemd::user()?;
+    let container = Container::rootless(user);
+    let path = format!("user.slice:t:{}", container.id);
+    let manager = format!("user.slice/user-{user}.slice/user@{user}.service/user.slice");
+    let group = Path::new(cgroup::ROOT).join(manager).join(container.unit());
+    Some((container.set("/linux/cgroupsPath", json!(path)), group))
+}
+
+/// As podman calls it: nothing but the directory. `inside`: from a group of the user's own.
+fn call_as_user(container: &Container, args: &[&str], inside: bool) -> Output {
+    let user = container.user.expect("a user");
+    let mut command = container.command(args);
+    command.env_remove("DBUS_SESSION_BUS_ADDRESS").env("XDG_RUNTIME_DIR", format!("/run/user/{user}"));
+    if inside {
+        let group = format!("/sys/fs/cgroup/user.slice/user-{user}.slice/user@{user}.service/init.scope/cgroup.procs");
+        let procs = fs::OpenOptions::new().write(true).open(group).expect("the user's systemd");
+        let mut moved = Command::new(command.get_program());
+        moved.args(command.get_args()).stdin(Stdio::null()).current_dir(&container.dir);
+        moved.env_remove("DBUS_SESSION_BUS_ADDRESS");
+        moved.env("XDG_RUNTIME_DIR", format!("/run/user/{user}")).env("PLIMSOLL_TEST", &container.id);
+        let enter = move || {
+            std::io::Write::write_all(&mut &procs, b"0")?;
+            nix::unistd::setgroups(&[])?;
+            nix::unistd::setgid(user.into())?;
+            Ok(nix::unistd::setuid(user.into())?)
+        };
+        // SAFETY: only system calls between fork and exec, in a process of one thread.
+        unsafe { moved.pre_exec(enter) };
+        command = moved;
+    }
+    output::finish(&mut command)
+}
+
+#[test]
+fn a_users_own_systemd_makes_the_scope_wherever_he_calls_from() {
+    for inside in [true, false] {
+        let Some((container, group)) = scoped_by_user() else { return };
+        let resources = json!({"memory": {"limit": 64 << 20}, "pids": {"limit": 30}, "cpu": {"quota": 20_000}});
+        let container = container.set("/linux/resources", resources).args(&["sleep", "1000"]);
+        container.write_config();
+        let bundle = container.dir.to_string_lossy().into_owned();
+        let flag = if cgroup::by_systemd() { &[][..] } else { &["--systemd-cgroup"] };
+        let call = |args: &[&str]| call_as_user(&container, args, inside);
+        call(&[flag, &["create", "--bundle", &bundle, &container.id]].concat()).ok();
+        let read = |file: &str| fs::read_to_string(group.join(file)).expect(file).trim_end().to_owned();
+        assert_eq!(read("memory.max"), "67108864");
+        assert_eq!(read("pids.max"), "30");
+        assert_eq!(read("cpu.max"), "20000 100000");
+        call(&["start", &container.id]).ok();
+        let seen = call(&["exec", &container.id, "cat", "/proc/self/cgroup"]);
+        assert!(seen.ok().contains("0::"), "{seen:?}");
+        let greedy = call(&["exec", &container.id, "dd", "if=/dev/zero", "of=/dev/null", "bs=128M", "count=1"]);
+        assert_eq!(greedy.status, 137, "{greedy:?}");
+        call(&["update", "--pids-limit", "20", &container.id]).ok();
+        assert_eq!(read("pids.max"), "20");
+        call(&["pause", &container.id]).ok();
+        assert_eq!(read("cgroup.freeze"), "1");
+        call(&["resume", &container.id]).ok();
+        call(&["kill", &container.id, "KILL"]).ok();
+        wait_until("it has stopped", || call(&["state", &container.id]).stdout.contains("stopped").then_some(()));
+        call(&["delete", &container.id]).ok();
+        assert!(!group.exists());
+        container.assert_nothing_left();
+    }
+}
+
+#[test]
+fn a_controller_that_a_user_was_not_given_is_an_error_that_says_so() {
+    let Some((container, group)) = scoped_by_user().filter(|_| runtime().is("plimsoll")) else { return };
+    let limit = json!([{"pageSize": "2MB", "limit": 0}]);
+    let container = container.set("/linux/resources", json!({"hugepageLimits": limit}));
+    container.write_config();
+    let bundle = container.dir.to_string_lossy().into_owned();
+    let args = ["--systemd-cgroup", "create", "--bundle", &bundle, &container.id];
+    let args = if cgroup::by_systemd() { &args[1..] } else { &args[..] };
+    call_as_user(&container, args, false).fails("to the user's systemd are delegated cpuset, cpu, io, memory, pids");
+    assert!(!group.exists());
+}
+
+#[test]
+fn without_a_systemd_a_user_who_asks_for_no_limit_goes_without_a_cgroup() {
+    if !runtime().is("plimsoll") {
+        return;
+    }
+    let container = Container::rootless(65_534).args(&["echo", "afloat"]);
+    let flag = if cgroup::by_systemd() { &["run"][..] } else { &["--systemd-cgroup", "run"] };
+    let seen = output::finish(container.launcher(flag).env_remove("DBUS_SESSION_BUS_ADDRESS"));
+    assert_eq!(seen.ok(), "afloat");
+    assert!(
+        seen.stderr.contains("there is no systemd of the user's own") && seen.stderr.lines().count() == 1,
+        "{seen:?}"
+    );
+}

@@ -1,0 +1,154 @@
+//! What config.json asks of this kernel and it does not have, as far as it says so without being tried.
+#![forbid(unsafe_code)]
+use super::{Concern, Finding};
+use crate::plan::sysctl_path;
+use oci_spec::runtime::{LinuxNamespaceType, LinuxSeccompAction, Mount, Spec};
+use std::fs;
+use std::path::Path;
+
+pub(super) fn find(spec: &Spec) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut wrong = |pointer: String, message: String| findings.push(Finding::new(Concern::Host, pointer, message));
+    for (index, mount) in spec.mounts().iter().flatten().enumerate() {
+        if let Some(kind) = unknown_filesystem(mount) {
+            wrong(format!("/mounts/{index}/type"), format!("this kernel has no filesystem {kind}"));
+        }
+    }
+    let Some(linux) = spec.linux() else { return findings };
+    for (index, namespace) in linux.namespaces().iter().flatten().enumerate() {
+        let file = match namespace.typ() {
+            LinuxNamespaceType::Mount => "mnt".to_owned(),
+            LinuxNamespaceType::Network => "net".to_owned(),
+            kind => kind.to_string(),
+        };
+        if !Path::new("/proc/self/ns").join(&file).exists() {
+            wrong(format!("/linux/namespaces/{index}"), format!("this kernel has no {} namespaces", namespace.typ()));
+        } else if namespace.path().is_none() && reads(&format!("/proc/sys/user/max_{file}_namespaces"), "0") {
+            wrong(format!("/linux/namespaces/{index}"), format!("/proc/sys/user/max_{file}_namespaces is 0"));
+        }
+    }
+    for key in linux.sysctl().iter().flatten().map(|(key, _)| key) {
+        // Those of a network namespace are the same in all of them.
+        if !Path::new("/proc/sys").join(sysctl_path(key)).exists() {
+            wrong(
+                format!("/linux/sysctl/{}", crate::bundle::escape_key(key)),
+                "this kernel has no such setting".into(),
+            );
+        }
+    }
+    for name in linux.net_devices().iter().flatten().map(|(name, _)| name) {
+        if !Path::new("/sys/class/net").join(name).exists() {
+            wrong(format!("/linux/netDevices/{}", crate::bundle::escape_key(name)), "there is no such device".into());
+        }
+    }
+    let resources = linux.resources().as_ref();
+    for (index, limit) in
+        resources.and_then(|resources| resources.hugepage_limits().as_ref()).into_iter().flatten().enumerate()
+    {
+        if kilobytes(limit.page_size()).is_some_and(|size| !has_page_size(size)) {
+            let message = format!("this machine has no pages of {}", limit.page_size());
+            wrong(format!("/linux/resources/hugepageLimits/{index}/pageSize"), message);
+        }
+    }
+    if let Some(seccomp) = linux.seccomp() {
+        let available = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+        let mut check = |action: LinuxSeccompAction, pointer: String| {
+            if !available.split_whitespace().any(|name| name == kernel_name(action)) {
+                wrong(pointer, format!("this kernel has no {action}"));
+            }
+        };
+        check(seccomp.default_action(), "/linux/seccomp/defaultAction".into());
+        for (index, rule) in seccomp.syscalls().iter().flatten().enumerate() {
+            check(rule.action(), format!("/linux/seccomp/syscalls/{index}/action"));
+        }
+        if let Some(path) =
+            seccomp.listener_path().as_ref().filter(|path| !path.as_os_str().is_empty() && !path.exists())
+        {
+            wrong("/linux/seccomp/listenerPath".into(), format!("{}: nobody listens there", path.display()));
+        }
+    }
+    let profile = spec.process().as_ref().and_then(|process| process.apparmor_profile().as_deref()).unwrap_or_default();
+    // Only root may read it.
+    if let Ok(loaded) = fs::read_to_string("/sys/kernel/security/apparmor/profiles")
+        && !matches!(profile, "" | "unconfined")
+        && !loaded.lines().any(|line| line.rsplit_once(" (").is_some_and(|(name, _)| name == profile))
+    {
+        wrong("/process/apparmorProfile".into(), format!("the profile {profile} is not loaded"));
+    }
+    findings
+}
+
+/// A type that the kernel neither has nor could load a module for.
+fn unknown_filesystem(mount: &Mount) -> Option<&str> {
+    let mut options = mount.options().iter().flatten();
+    let kind = mount.typ().as_deref().filter(|kind| !matches!(*kind, "" | "bind" | "none" | "cgroup"))?;
+    if options.any(|option| matches!(option.as_str(), "bind" | "rbind" | "remount")) {
+        return None;
+    }
+    let known = fs::read_to_string("/proc/filesystems").ok()?;
+    if known.lines().any(|line| line.split_whitespace().next_back() == Some(kind)) {
+        return None;
+    }
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let modules = fs::read_to_string(format!("/lib/modules/{release}/modules.alias")).unwrap_or_default();
+    let alias = format!("alias fs-{kind} ");
+    (!modules.lines().any(|line| line.starts_with(&alias))).then_some(kind)
+}
+
+fn reads(path: &str, value: &str) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| text.trim() == value)
+}
+
+/// `2MB`, as the specification spells it.
+fn kilobytes(size: &str) -> Option<u64> {
+    let unit =
+        |name, factor| size.strip_suffix(name).and_then(|digits| digits.parse::<u64>().ok()?.checked_mul(factor));
+    unit("KB", 1).or_else(|| unit("MB", 1 << 10)).or_else(|| unit("GB", 1 << 20))
+}
+
+fn has_page_size(kilobytes: u64) -> bool {
+    Path::new(&format!("/sys/kernel/mm/hugepages/hugepages-{kilobytes}kB")).exists()
+}
+
+/// As `actions_avail` spells it (seccomp(2)).
+fn kernel_name(action: LinuxSeccompAction) -> &'static str {
+    match action {
+        LinuxSeccompAction::ScmpActKill | LinuxSeccompAction::ScmpActKillThread => "kill_thread",
+        LinuxSeccompAction::ScmpActKillProcess => "kill_process",
+        LinuxSeccompAction::ScmpActTrap => "trap",
+        LinuxSeccompAction::ScmpActErrno => "errno",
+        LinuxSeccompAction::ScmpActNotify => "user_notif",
+        LinuxSeccompAction::ScmpActTrace => "trace",
+        LinuxSeccompAction::ScmpActLog => "log",
+        LinuxSeccompAction::ScmpActAllow => "allow",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find;
+
+    #[test]
+    fn what_no_kernel_has_is_told_by_its_place() {
+        let config = r#"{"ociVersion": "1.3.0", "root": {"path": "r"},
+            "mounts": [{"destination": "/a", "type": "tmpfs"}, {"destination": "/b", "type": "nosuchfs"},
+                {"destination": "/c", "type": "nosuchfs", "source": "/", "options": ["bind"]}],
+            "linux": {"namespaces": [{"type": "mount"}, {"type": "network"}, {"type": "ipc"}],
+                "sysctl": {"kernel.no.such": "1", "kernel.shmmax": "1"}, "netDevices": {"lo": {}, "nosuch0": {}},
+                "resources": {"hugepageLimits": [{"pageSize": "3MB", "limit": 1}]},
+                "seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/no/such/socket"}}}"#;
+        let bundle = crate::Bundle::from_parts("/bundle".into(), config.into()).unwrap();
+        let mut told: Vec<_> = find(bundle.spec()).into_iter().map(|finding| finding.pointer).collect();
+        told.sort();
+        assert_eq!(
+            told,
+            [
+                "/linux/netDevices/nosuch0",
+                "/linux/resources/hugepageLimits/0/pageSize",
+                "/linux/seccomp/listenerPath",
+                "/linux/sysctl/kernel.no.such",
+                "/mounts/1/type"
+            ]
+        );
+    }
+}

@@ -1,0 +1,244 @@
+//! Talking to systemd (org.freedesktop.systemd1(5)): a scope for a container, its limits, its end.
+//!
+//! Every errand has a connection and a deadline of its own: a manager that is busy, stopped or gone costs a container, not the
+//! engine that waits for us.
+#![forbid(unsafe_code)]
+mod bus;
+mod message;
+
+use crate::Result;
+use crate::plan::cgroup::{Property, Unit};
+use bus::{Address, Bus, Errand, SYSTEMD};
+use message::{Body, Message};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long systemd may take for a scope, or other limits for it. It reads all its units at a daemon-reload.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// To forget a scope that holds nobody any more, which it also does by itself.
+const FORGETTING: Duration = Duration::from_secs(10);
+
+const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
+const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
+const READ_ONLY: &str = "org.freedesktop.DBus.Error.PropertyReadOnly";
+
+/// The system's systemd, or a user's own.
+#[derive(Debug, Clone)]
+pub(crate) struct Manager {
+    addresses: Vec<Address>,
+    patience: Duration,
+    forgetting: Duration,
+}
+
+impl Manager {
+    pub(crate) fn of(user: bool) -> Manager {
+        Manager {
+            addresses: if user { user_addresses() } else { system_addresses() },
+            patience: PATIENCE,
+            forgetting: FORGETTING,
+        }
+    }
+
+    /// Somebody listens, or might.
+    pub(crate) fn is_there(&self) -> bool {
+        self.addresses.iter().any(|address| address.is_abstract || rustix::fs::stat(&address.path).is_ok())
+    }
+
+    /// Asks for a scope with `pid` in it, and does not wait for it.
+    pub(crate) fn start(&self, unit: &Unit, properties: &[Property], pid: i32) -> Result<Starting> {
+        let errand = Errand::new("StartTransientUnit", &unit.name, self.patience);
+        let mut bus = Bus::connect(&self.addresses, errand)?;
+        bus.listen(&unit.name);
+        let pid = pid.unsigned_abs();
+        let mut starting =
+            Starting { bus, unit: unit.name.clone(), pid, properties: properties.to_vec(), call: 0, has_reset: false };
+        starting.ask()?;
+        Ok(starting)
+    }
+
+    /// Ends a unit that nobody is left in, and forgets how it ended: its name is free afterwards.
+    pub(crate) fn stop(&self, unit: &Unit) -> Result<()> {
+        let mut bus = Bus::connect(&self.addresses, Errand::new("StopUnit", &unit.name, self.forgetting))?;
+        bus.listen(&unit.name);
+        let stop = bus.call(SYSTEMD, "StopUnit", &Body::default().text(&unit.name).text("replace"));
+        bus.send()?;
+        match wait_for_job(&mut bus, stop)? {
+            Answer::Done => {}
+            Answer::Refused { name, .. } if name == NO_SUCH_UNIT => return Ok(()),
+            Answer::Refused { name, words } => return Err(bus.error(refusal(&name, &words))),
+            Answer::NotDone(result) => return Err(bus.error(format!("the job ended as {result:?}"))),
+        }
+        let reset = bus.call(SYSTEMD, "ResetFailedUnit", &Body::default().text(&unit.name));
+        bus.send()?;
+        match wait_for_reply(&mut bus, reset)? {
+            Answer::Refused { name, words } if name != NO_SUCH_UNIT => Err(bus.error(refusal(&name, &words))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves `pid` into a scope, or into the group at `below` in it. Unlike its user, a user's systemd may move what is outside of
+    /// its own groups: it asks the system's.
+    pub(crate) fn attach(&self, unit: &Unit, below: &str, pid: i32) -> Result<()> {
+        let errand = Errand::new("AttachProcessesToUnit", &unit.name, self.patience);
+        let mut bus = Bus::connect(&self.addresses, errand)?;
+        let body = Body::default().text(&unit.name).text(below).pids(pid.unsigned_abs());
+        let attach = bus.call(SYSTEMD, "AttachProcessesToUnit", &body);
+        bus.send()?;
+        match wait_for_reply(&mut bus, attach)? {
+            Answer::Refused { name, words } => Err(bus.error(refusal(&name, &words))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Other limits, until the next boot.
+    pub(crate) fn set_properties(&self, unit: &Unit, properties: &[Property]) -> Result<()> {
+        let mut properties = properties.to_vec();
+        if properties.is_empty() {
+            return Ok(());
+        }
+        let mut bus = Bus::connect(&self.addresses, Errand::new("SetUnitProperties", &unit.name, self.patience))?;
+        loop {
+            let body = Body::default().text(&unit.name).bool(true).properties(&properties, None);
+            let set = bus.call(SYSTEMD, "SetUnitProperties", &body);
+            bus.send()?;
+            match wait_for_reply(&mut bus, set)? {
+                Answer::Refused { name, words } if name == READ_ONLY && drop_unknown(&mut properties, &words) => {}
+                Answer::Refused { name, words } => return Err(bus.error(refusal(&name, &words))),
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+/// A scope that has been asked for.
+#[derive(Debug)]
+pub(crate) struct Starting {
+    bus: Bus,
+    unit: String,
+    pid: u32,
+    properties: Vec<Property>,
+    /// The serial of the call.
+    call: u32,
+    has_reset: bool,
+}
+
+impl Starting {
+    fn ask(&mut self) -> Result<()> {
+        let body = Body::default().text(&self.unit).text("fail");
+        let body = body.properties(&self.properties, Some(self.pid)).no_units();
+        self.call = self.bus.call(SYSTEMD, "StartTransientUnit", &body);
+        self.bus.send()
+    }
+
+    /// Waits until the process is in the scope, and the scope has what was asked for.
+    pub(crate) fn wait(mut self) -> Result<()> {
+        loop {
+            match wait_for_job(&mut self.bus, self.call)? {
+                Answer::Done => return Ok(()),
+                Answer::NotDone(result) => {
+                    let words = format!("the job ended as {result:?}");
+                    return Err(self.bus.error(words).detail(format!("see systemctl status {}", self.unit)));
+                }
+                // One that has failed and was not forgotten keeps its name. One that is active does so too, rightly.
+                Answer::Refused { name, .. } if name == UNIT_EXISTS && !self.has_reset => {
+                    self.has_reset = true;
+                    self.bus.call(SYSTEMD, "ResetFailedUnit", &Body::default().text(&self.unit));
+                }
+                Answer::Refused { name, words } if name == READ_ONLY && drop_unknown(&mut self.properties, &words) => {}
+                Answer::Refused { name, words } => return Err(self.bus.error(refusal(&name, &words))),
+            }
+            self.ask()?;
+        }
+    }
+}
+
+/// What became of a call.
+enum Answer {
+    Done,
+    Refused {
+        name: String,
+        words: String,
+    },
+    /// Its job had another result.
+    NotDone(String),
+}
+
+fn refusal(name: &str, words: &str) -> String {
+    format!("{words} ({name})")
+}
+
+/// The answer to a call.
+fn wait_for_reply(bus: &mut Bus, call: u32) -> Result<Answer> {
+    loop {
+        match bus.receive()? {
+            Message::Reply { to, .. } if to == call => return Ok(Answer::Done),
+            Message::Failure { to, name, words } if to == call => return Ok(Answer::Refused { name, words }),
+            _ => {}
+        }
+    }
+}
+
+/// The answer to a call that makes a job, and the end of that job.
+fn wait_for_job(bus: &mut Bus, call: u32) -> Result<Answer> {
+    let mut wanted = None;
+    let mut ended = Vec::new();
+    loop {
+        match bus.receive()? {
+            Message::Reply { to, value } if to == call => wanted = Some(value),
+            Message::Failure { to, name, words } if to == call => return Ok(Answer::Refused { name, words }),
+            Message::JobRemoved { job, result } => ended.push((job, result)),
+            _ => {}
+        }
+        if let Some((_, result)) = ended.iter().find(|(job, _)| Some(job) == wanted.as_ref()) {
+            return Ok(if result == "done" { Answer::Done } else { Answer::NotDone(result.clone()) });
+        }
+    }
+}
+
+/// A systemd that is older than a property names it in its refusal. A limit is written to the group as well, so that it holds
+/// nevertheless, until systemd writes its own. `false` if it is none that can be done without.
+fn drop_unknown(properties: &mut Vec<Property>, words: &str) -> bool {
+    const NEEDED: [&str; 3] = ["PIDs", "Slice", "Delegate"];
+    let named = |property: &Property| {
+        words.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == property.name)
+    };
+    let before = properties.len();
+    properties.retain(|property| {
+        let drop = !NEEDED.contains(&property.name) && named(property);
+        if drop {
+            log::warn!("this systemd does not know {property}");
+        }
+        !drop
+    });
+    properties.len() < before
+}
+
+/// As libsystemd has it, and before a bus systemd's own socket: nobody in between who could be slow, full or stopped.
+fn system_addresses() -> Vec<Address> {
+    if let Some(given) = given("DBUS_SYSTEM_BUS_ADDRESS") {
+        return given;
+    }
+    vec![Address::of("/run/systemd/private", true), Address::of("/run/dbus/system_bus_socket", false)]
+}
+
+fn user_addresses() -> Vec<Address> {
+    if let Some(given) = given("DBUS_SESSION_BUS_ADDRESS") {
+        return given;
+    }
+    let uid = rustix::process::geteuid().as_raw();
+    let runtime = variable("XDG_RUNTIME_DIR").map_or_else(|| PathBuf::from(format!("/run/user/{uid}")), PathBuf::from);
+    vec![Address::of(runtime.join("systemd/private"), true), Address::of(runtime.join("bus"), false)]
+}
+
+/// The Unix sockets among the addresses that a variable holds.
+fn given(name: &str) -> Option<Vec<Address>> {
+    variable(name).map(|text| Address::list(&text)).filter(|addresses| !addresses.is_empty())
+}
+
+/// Engines set one empty that they would rather unset.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests;
