@@ -396,7 +396,7 @@ fn its_limits_are_those_of_the_configuration_wherever_its_cgroup_is() {
     saved.container.assert_nothing_left();
 }
 
-/// A process that is there to keep a namespace.
+/// A process that does not outlive the test.
 struct Holder(Child);
 
 impl Drop for Holder {
@@ -567,7 +567,7 @@ fn a_restore_that_is_killed_can_be_cleaned_up() {
     saved.checkpoint(&[]).ok();
     let path = with_criu(&saved.container, "exec sleep 1000");
     let mut command = saved.restore_command(&["--detach"]);
-    let mut child = command.env("PATH", path).spawn().expect("the runtime");
+    let mut child = Holder(command.env("PATH", path).spawn().expect("the runtime"));
     let sleeps = || {
         let procs = saved.container.cgroup_dir("pids");
         cgroup::pids(&procs)
@@ -575,8 +575,8 @@ fn a_restore_that_is_killed_can_be_cleaned_up() {
             .any(|pid| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "sleep\n"))
     };
     wait_until("CRIU works", || sleeps().then_some(()));
-    child.kill().expect("our own");
-    child.wait().expect("our own");
+    child.0.kill().expect("our own");
+    child.0.wait().expect("our own");
     saved.container.call(&["delete", "--force", &saved.container.id]).ok();
     saved.container.assert_nothing_left();
 }
