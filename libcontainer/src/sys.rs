@@ -326,6 +326,12 @@ pub(crate) fn unshare_mounts() -> Result<(), Errno> {
     check(unsafe { libc::unshare(libc::CLONE_NEWNS | libc::CLONE_FS) }.into()).map(drop)
 }
 
+/// Gives this thread a root and a working directory of its own, as setns(2) asks of who enters a mount namespace.
+pub(crate) fn unshare_fs() -> Result<(), Errno> {
+    // SAFETY: the other threads keep theirs.
+    check(unsafe { libc::unshare(libc::CLONE_FS) }.into()).map(drop)
+}
+
 /// A second descriptor for one that the caller's caller has opened, close-on-exec.
 pub(crate) fn duplicate(number: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: numbers only; a closed descriptor is EBADF.

@@ -1,15 +1,16 @@
 //! `restore`: a container from a checkpoint's images and a bundle. What the images cannot know, or should not decide, comes from
 //! config.json: the cgroup and its limits, what the mounts are of, which namespaces are joined.
 use super::create::{check_console, has_terminal, intent, write_pid_file};
+use super::restored::Restored;
 use super::{Child, Container, CreateOptions, state};
 use crate::criu::images::Directory;
 use crate::criu::{Criu, Event, Kind, Message, Start, external, option, streams};
 use crate::launch::{self, Host, hooks, intel_rdt, net_devices};
 use crate::plan::line::{Action, HookKind, HostStep};
-use crate::plan::{self, Line, Plan, PlanOptions, asked_namespace, hooks_of};
+use crate::plan::{self, ExternalMount, Line, Plan, PlanOptions, asked_namespace, hooks_of};
 use crate::store::{CONFIG, Folder, ProcessId, Record, Store};
 use crate::sys::Helper;
-use crate::{Bundle, CriuOptions, Error, ErrorKind, HostFacts, Result, cgroup, sys, systemd};
+use crate::{Bundle, CriuOptions, Error, ErrorKind, HostFacts, ManageCgroups, Result, cgroup, sys, systemd};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -163,7 +164,15 @@ impl Restore<'_> {
             message = message.message(option::CG_ROOT, &Message::default().text(1, controller).text(2, path));
         }
         criu.check_version()?;
-        criu.finish(Kind::RESTORE, &message, &mut |event| self.act(event))?;
+        let criu_pid = criu.pid();
+        criu.finish(Kind::RESTORE, &message, &mut |event| {
+            // From here on processes go on, whatever we say (they have had other capabilities until now).
+            if event.script == "pre-resume" {
+                let restored = self.restored(plan, &mounts, criu_pid);
+                return restored.protect_root().and_then(|()| restored.check()).inspect_err(|_| self.kill());
+            }
+            self.act(event)
+        })?;
         play_lines(late)?;
         if let Some((unit, limit)) = late_limit {
             systemd::Manager::of(unit.user).set_properties(unit, &[limit])?;
@@ -177,6 +186,27 @@ impl Restore<'_> {
             return Err(error);
         }
         Ok(child)
+    }
+
+    fn restored<'a>(&'a self, plan: &'a Plan, external: &'a [ExternalMount], criu: i32) -> Restored<'a> {
+        Restored {
+            spec: self.bundle.spec(),
+            plan,
+            external,
+            groups: &self.record.cgroups,
+            init: self.init.as_ref().map_or(0, |init| init.pid),
+            criu,
+            ignores_cgroups: self.criu.manage_cgroups == ManageCgroups::Ignore,
+            lsm_profile: self.criu.lsm_profile.as_deref(),
+        }
+    }
+
+    /// Every process, and with them CRIU.
+    fn kill(&self) {
+        if let Some(init) = &self.init {
+            let _ = sys::pidfd_send_signal(init.pidfd.as_fd(), libc::SIGKILL);
+        }
+        let _ = cgroup::kill_all(&self.record.cgroups, libc::SIGKILL);
     }
 
     /// As `create` does it, in a process that is gone afterwards with the mounts it has made.

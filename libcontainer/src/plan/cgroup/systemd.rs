@@ -94,7 +94,8 @@ pub(super) fn plan(spec: &Spec, facts: &HostFacts, id: &str) -> Result<CgroupPla
     let resources = linux.and_then(|linux| linux.resources().as_ref());
     let Some(systemd) = &facts.systemd else {
         // As with directories: who may make none, and was asked for none, goes without.
-        if path.is_none() && resources.is_none() && !has_authority(facts) {
+        let limits = |resources| writes(resources, &[]).map_or(true, |writes| !writes.is_empty());
+        if path.is_none() && !resources.is_some_and(limits) && !has_authority(facts) {
             log::warn!("no cgroup: there is no systemd of the user's own, and no limit is asked for");
             return Ok(CgroupPlan { mount_view: mount_view(facts, &[]), ..CgroupPlan::default() });
         }

@@ -276,8 +276,12 @@ fn without_a_systemd_there_is_no_scope() {
     let error = plan("{}", &without(v2())).unwrap_err().to_string();
     assert_eq!(error, "the systemd cgroup driver: there is no systemd here");
     // As with directories: a user who asks for nothing needs nothing.
-    let plain = plan("{}", &without(user())).unwrap();
-    assert!(plain.scope.is_none() && plain.groups.is_empty());
+    for nothing in
+        ["{}", r#"{"resources": {}}"#, r#"{"resources": {"devices": [{"allow": false}], "memory": {"limit": 0}}}"#]
+    {
+        let plain = plan(&format!(r#"{{"linux": {nothing}}}"#), &without(user())).unwrap();
+        assert!(plain.scope.is_none() && plain.groups.is_empty());
+    }
     for asked in [r#"{"resources": {"pids": {"limit": 5}}}"#, r#"{"cgroupsPath": "user.slice:p:web"}"#] {
         let error = plan(&format!(r#"{{"linux": {asked}}}"#), &without(user())).unwrap_err().to_string();
         let words = "there is no systemd of the user's own (where XDG_RUNTIME_DIR or DBUS_SESSION_BUS_ADDRESS say)";
