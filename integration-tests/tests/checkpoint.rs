@@ -528,8 +528,8 @@ fn a_failure_of_criu_says_what_its_log_says() {
     if known_deviation() {
         return;
     }
-    // Somebody outside is at the other end of its input.
-    let saved = Saved::new(Container::new().args(&["sleep", "1000"]));
+    // Somebody outside is at the other end of its input. (A program may take notice of having been stopped: not this one.)
+    let saved = Saved::new(Container::new().shell("while :; do sleep 1; done"));
     let (socket, _other) = std::os::unix::net::UnixStream::pair().expect("sockets");
     saved.container.write_config();
     let bundle = saved.container.dir.to_str().expect("UTF-8");

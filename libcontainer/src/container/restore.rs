@@ -58,10 +58,24 @@ impl Store {
         }
         let mut record = intent(id, bundle, options, &facts, planned, &plan);
         let written = folder.write_new(CONFIG, bundle.config_bytes()).and_then(|()| folder.write_record(&record));
-        let mut restore =
-            Restore { bundle, options, criu, images, folder: &folder, record: &mut record, init: None, console: None };
+        let mut restore = Restore {
+            bundle,
+            options,
+            criu,
+            images,
+            folder: &folder,
+            record: &mut record,
+            init: None,
+            console: None,
+            made_cgroups: false,
+        };
         let made = written.and_then(|()| restore.play(&plan, &targets));
         let child = restore.init.take();
+        if !restore.made_cgroups {
+            // Somebody else's.
+            record.cgroups.clear();
+            record.unit = None;
+        }
         match made {
             Ok(child) => {
                 folder.unlock();
@@ -115,6 +129,8 @@ struct Restore<'a> {
     /// The first process, as soon as there is one: our child.
     init: Option<Child>,
     console: Option<OwnedFd>,
+    /// Whether the groups of the record are ours by now (see `Host`).
+    made_cgroups: bool,
 }
 
 impl Restore<'_> {
@@ -125,7 +141,7 @@ impl Restore<'_> {
         let (late, early): (Vec<_>, Vec<_>) = cgroup_lines(plan).partition(|line| is_limit_of_processes(line));
         // systemd wants somebody to put into a scope: then it is CRIU that is there first.
         let (by_us, in_scope) = if plan.unit.is_none() { (early, Vec::new()) } else { (Vec::new(), early) };
-        play_lines(by_us)?;
+        self.make_cgroups(by_us)?;
         self.make_mount_targets(targets)?;
 
         let join = if plan.unit.is_none() { open_groups(&self.record.cgroups)? } else { Vec::new() };
@@ -138,6 +154,7 @@ impl Restore<'_> {
         let mount = Some((&*self.record.rootfs, self.folder.path()));
         let mut criu = Criu::start(Start { helper, streams, work: self.criu.work(), log: LOG, mount })?;
         let late_limit = enter_scope(plan, criu.pid())?;
+        self.made_cgroups |= plan.unit.is_some();
         play_lines(in_scope)?;
         let mut message = self
             .criu
@@ -186,6 +203,14 @@ impl Restore<'_> {
             return Err(error);
         }
         Ok(child)
+    }
+
+    fn make_cgroups(&mut self, lines: Vec<&Line>) -> Result<()> {
+        lines.into_iter().try_for_each(|line| {
+            play_lines(vec![line])?;
+            self.made_cgroups |= matches!(line.action, Action::Host(HostStep::CreateCgroup { .. }));
+            Ok(())
+        })
     }
 
     fn restored<'a>(&'a self, plan: &'a Plan, external: &'a [ExternalMount], criu: i32) -> Restored<'a> {
