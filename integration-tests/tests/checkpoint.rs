@@ -1,7 +1,7 @@
 //! `checkpoint` and `restore`, with a real CRIU.
 use plimsoll_integration_tests::terminal::ConsoleSocket;
 use plimsoll_integration_tests::{Container, Output, cgroup, known_deviation, output, wait_until};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write, pipe};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -216,6 +216,9 @@ fn a_paused_container_can_be_saved() {
 
 #[test]
 fn one_that_does_not_run_cannot_be() {
+    if known_deviation() {
+        return;
+    }
     let saved = Saved::new(Container::new().args(&["true"]).created());
     saved.checkpoint(&[]).fails("Container cannot be checkpointed in created state");
     saved.container.start().ok();
@@ -236,7 +239,7 @@ fn pre_dump_saves_the_memory_and_the_rest_follows() {
     let mut check = Command::new("criu");
     check.args(["check", "--feature", "mem_dirty_track"]).env("PATH", path_with_criu());
     if !check.output().expect("criu").status.success() {
-        saved.checkpoint(&["--pre-dump"]).fails("criu is missing features: [MemTrack]");
+        saved.checkpoint(&["--pre-dump"]).fails("missing features");
         assert_eq!(count(&mut streams, 1), 2);
         return;
     }
@@ -305,14 +308,20 @@ fn a_file_or_dev_null_as_a_stream_is_that_of_the_restore() {
         return;
     }
     let saved = Saved::new(Container::new().shell("n=0; while :; do n=$((n+1)); echo $n; sleep 0.05; done"));
-    let file = |name: &str| File::create_new(saved.container.dir.join(name)).expect("a file");
+    // CRIU wants a file as long as the old one was, unless it is only appended to.
+    let file = |name: &str| {
+        let path = saved.container.dir.join(name);
+        File::options().append(true).create_new(true).open(path).expect("a file")
+    };
     let lines = |name: &str| {
         let text = fs::read_to_string(saved.container.dir.join(name)).unwrap_or_default();
         text.lines().filter_map(|line| line.parse::<u64>().ok()).collect::<Vec<_>>()
     };
     let on_file = |mut command: Command, name: &str| {
-        let child = command.stdout(file(name)).stderr(Stdio::null()).spawn().expect("the runtime");
-        assert_eq!(output::wait(child, name), 0);
+        let said = file(&format!("{name}.err"));
+        let child = command.stdout(file(name)).stderr(said).spawn().expect("the runtime");
+        let status = output::wait(child, name);
+        assert_eq!(status, 0, "{:?}", fs::read_to_string(saved.container.dir.join(format!("{name}.err"))));
         wait_until(name, || (lines(name).len() > 3).then_some(()));
     };
     saved.container.write_config();
@@ -481,6 +490,9 @@ fn with_criu(container: &Container, script: &str) -> String {
 
 #[test]
 fn without_criu_there_is_one_clear_error() {
+    if known_deviation() {
+        return;
+    }
     let saved = Saved::new(Container::new().running());
     let images = saved.images.to_str().expect("UTF-8");
     let mut command = saved.container.command(&["checkpoint", "--image-path", images, &saved.container.id]);
@@ -516,8 +528,8 @@ fn a_failure_of_criu_says_what_its_log_says() {
     if known_deviation() {
         return;
     }
-    // Somebody outside is at the other end of its input.
-    let saved = Saved::new(Container::new().args(&["sleep", "1000"]));
+    // Somebody outside is at the other end of its input. (A program may take notice of having been stopped: not this one.)
+    let saved = Saved::new(Container::new().shell("while :; do sleep 1; done"));
     let (socket, _other) = std::os::unix::net::UnixStream::pair().expect("sockets");
     saved.container.write_config();
     let bundle = saved.container.dir.to_str().expect("UTF-8");
@@ -659,4 +671,58 @@ fn a_place_that_criu_would_misread_is_refused() {
     let saved = Saved::new(container.mount(mount).running());
     saved.checkpoint(&[]).fails("CRIU cannot be told of a path with a ']'");
     assert_eq!(saved.container.status(), "running");
+}
+
+#[test]
+fn the_root_filesystem_stays_read_only() {
+    if known_deviation() {
+        return;
+    }
+    let (saved, _) = packed();
+    let _streams = saved.restore();
+    let written = saved.container.exec(&["touch", "/etc/new"]);
+    assert!(written.status != 0 && written.stderr.contains("Read-only"), "{written:?}");
+}
+
+#[test]
+fn images_do_not_decide_what_processes_may_do_and_see() {
+    if known_deviation() {
+        return;
+    }
+    let (mut saved, _) = packed();
+    let fine = saved.container.config.clone();
+    let shm = |mounts: &[Value]| mounts.iter().position(|mount| mount["destination"] == "/dev/shm").expect("a mount");
+    let filter =
+        json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["reboot"], "action": "SCMP_ACT_ERRNO"}]});
+    let without_shm = {
+        let mut mounts = fine["mounts"].as_array().expect("an array").clone();
+        mounts.remove(shm(&mounts));
+        json!(mounts)
+    };
+    for (place, value, words) in [
+        ("/process/capabilities", json!({"bounding": ["CAP_KILL"]}), " has Cap"),
+        ("/linux/seccomp", filter, "/linux/seccomp: refusing"),
+        ("/linux/maskedPaths/-", json!("/proc/version"), "/linux/maskedPaths/10: refusing"),
+        ("/linux/readonlyPaths/-", json!("/dev"), "is not protected"),
+        ("/mounts", without_shm, "where nothing is to be"),
+    ] {
+        saved.container = saved.container.set(place, value);
+        saved.restore_fails(words);
+        saved.container.config = fine.clone();
+    }
+    assert_eq!(count(&mut saved.restore(), 1), 2);
+}
+
+#[test]
+fn nor_in_which_namespaces_they_are() {
+    if known_deviation() {
+        return;
+    }
+    let container = Saved::counter().container.without_namespace("uts").remove("/hostname");
+    let mut saved = Saved::new(container);
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.checkpoint(&[]).ok();
+    saved.container = saved.container.namespace("uts", None);
+    saved.restore_fails("its uts namespace is another");
 }

@@ -20,6 +20,7 @@ mod hostname;
 mod id_mappings;
 mod intel_rdt;
 mod io_priority;
+mod kernel_features;
 mod lifecycle;
 mod masked_paths;
 mod memory_policy;

@@ -144,6 +144,22 @@ impl fmt::Display for Error {
     }
 }
 
+/// Calls that there is no way without.
+const REQUIRED: &[&str] = &[
+    "clone3",
+    "close_range",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "fspick",
+    "mount_setattr",
+    "move_mount",
+    "open_tree",
+    "openat2",
+    "pidfd_open",
+    "pidfd_send_signal",
+];
+
 impl Inner {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = self;
@@ -154,10 +170,15 @@ impl Inner {
         if let Some(errno) = inner.errno {
             write!(f, ": {}", describe(errno))?;
         }
-        match &inner.detail {
-            Some(detail) => write!(f, ": {detail}"),
-            None => Ok(()),
+        if let Some(detail) = &inner.detail {
+            write!(f, ": {detail}")?;
         }
+        // docs/kernel-features.md: the last of these, mount_setattr, came with 5.12.
+        let call = inner.call.as_deref().map(|call| call.split('(').next().unwrap_or_default());
+        if inner.errno == Some(rustix::io::Errno::NOSYS) && call.is_some_and(|call| REQUIRED.contains(&call)) {
+            f.write_str(": hint: Linux 5.12 or later has it, unless a seccomp filter hides it")?;
+        }
+        Ok(())
     }
 }
 

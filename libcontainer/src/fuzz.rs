@@ -1,6 +1,6 @@
 //! What the fuzz targets in `../fuzz` do with their input. Each panics if something does not hold. The ordinary tests
 //! do the same with the seeds.
-use crate::facts::{Hierarchy, HostFacts};
+use crate::facts::{Hierarchy, HostFacts, Systemd};
 use crate::launch::{Channel, Heard, explain};
 use crate::plan::line::InitStep;
 use crate::plan::{PlanOptions, create, laws, mount_options};
@@ -28,8 +28,8 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |number: u64, byte| number.wrapping_mul(31).wrapping_add(u64::from(*byte)))
 }
 
-/// Root with cgroup v2; root with cgroup v1 and no pivot; no cgroups; an ordinary user; root of a user namespace.
-fn hosts() -> [(HostFacts, PlanOptions); 5] {
+/// Root with cgroup v2; root with cgroup v1 and no pivot; systemd; no cgroups; an ordinary user; root of a user namespace.
+fn hosts() -> [(HostFacts, PlanOptions); 6] {
     let hierarchy = |controllers: &[&str], mount: &str, unified| Hierarchy {
         controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
         mount: mount.into(),
@@ -55,13 +55,22 @@ fn hosts() -> [(HostFacts, PlanOptions); 5] {
     let resctrl = Some("/sys/fs/resctrl".into());
     let root = HostFacts { privileged: true, hierarchies: v2.clone(), resctrl, ..HostFacts::default() };
     let with_v1 = HostFacts { hierarchies: v1, ..root.clone() };
+    let with_systemd = HostFacts { systemd: Some(Systemd::default()), ..root.clone() };
     let user = HostFacts { euid: 1000, egid: 1000, missing_capabilities: !0, hierarchies: v2, ..HostFacts::default() };
     let nested = HostFacts { in_user_namespace: true, setgroups_denied: true, ..root.clone() };
     let options = PlanOptions { id: "web".into(), ..PlanOptions::default() };
     let without = PlanOptions { cgroup_manager: CgroupManager::Disabled, ..options.clone() };
+    let systemd = PlanOptions { cgroup_manager: CgroupManager::Systemd, ..options.clone() };
     let notify = PlanOptions { notify: Some("/run/plimsoll/web/notify".into()), ..options.clone() };
     let no_pivot = PlanOptions { no_pivot: true, no_new_keyring: true, preserve_fds: 3, ..options.clone() };
-    [(root.clone(), options.clone()), (with_v1, no_pivot), (root, without), (user, notify), (nested, options)]
+    [
+        (root.clone(), options.clone()),
+        (with_v1, no_pivot),
+        (with_systemd, systemd),
+        (root, without),
+        (user, notify),
+        (nested, options),
+    ]
 }
 
 /// The options of a mount, one a line: what they come to, and a plan with them.

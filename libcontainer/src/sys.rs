@@ -300,20 +300,13 @@ pub(crate) struct Helper {
 pub(crate) fn prepare(command: &mut std::process::Command, helper: Helper) {
     use std::os::unix::process::CommandExt;
     let begin = move || {
-        let check = |result: c_long| match result {
-            0.. => Ok(()),
-            _ => Err(std::io::Error::last_os_error()),
-        };
-        // SAFETY: for all these calls: numbers of descriptors, strings with a NUL and a buffer of one byte, all owned by `helper`.
-        unsafe {
-            check(libc::syscall(libc::SYS_close_range, 3, c_int::MAX, libc::CLOSE_RANGE_CLOEXEC))?;
-            for kept in &helper.keep {
-                check(libc::fcntl(kept.as_raw_fd(), libc::F_SETFD, 0).into())?;
-            }
-            for group in &helper.join {
-                check(libc::write(group.as_raw_fd(), c"0".as_ptr().cast(), 1) as c_long)?;
-            }
+        // SAFETY: numbers only.
+        check(unsafe { libc::syscall(libc::SYS_close_range, 3, c_int::MAX, libc::CLOSE_RANGE_CLOEXEC) })?;
+        for kept in &helper.keep {
+            // SAFETY: a descriptor that `helper` owns, and a number.
+            check(unsafe { libc::fcntl(kept.as_raw_fd(), libc::F_SETFD, 0) }.into())?;
         }
+        helper.join.iter().try_for_each(|group| rustix::io::write(group, b"0").map(drop))?;
         Ok(())
     };
     // SAFETY: between fork and exec it makes system calls only: it allocates nothing and takes no lock.
@@ -324,6 +317,12 @@ pub(crate) fn prepare(command: &mut std::process::Command, helper: Helper) {
 pub(crate) fn unshare_mounts() -> Result<(), Errno> {
     // SAFETY: CLONE_NEWNS implies CLONE_FS, of which the other threads keep theirs; descriptors stay shared.
     check(unsafe { libc::unshare(libc::CLONE_NEWNS | libc::CLONE_FS) }.into()).map(drop)
+}
+
+/// Gives this thread a root and a working directory of its own, as setns(2) asks of who enters a mount namespace.
+pub(crate) fn unshare_fs() -> Result<(), Errno> {
+    // SAFETY: the other threads keep theirs.
+    check(unsafe { libc::unshare(libc::CLONE_FS) }.into()).map(drop)
 }
 
 /// A second descriptor for one that the caller's caller has opened, close-on-exec.

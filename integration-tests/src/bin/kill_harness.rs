@@ -1,10 +1,12 @@
 //! The kill harness: SIGKILL a runtime in the middle of a command, `delete --force`, and count what is left.
 //!
-//! `RUNTIME=plimsoll|runc|crun kill_harness [--sweep] [ROUNDS] [COMMAND…]`: exit status 1 if anything was left.
+//! `RUNTIME=plimsoll|runc|crun kill_harness [--sweep|--init] [ROUNDS] [COMMAND…]`: exit status 1 if anything was left.
 //!
 //! Without `--sweep` the instants are spread evenly over the time that the command takes, ROUNDS of them (default: 60). With it
 //! the runtime is killed on entering each of its system calls in turn, by strace(1)'s injection; ROUNDS is then how many of them at
 //! the most. Only its first thread is traced, and nothing that it starts: that is all there is of plimsoll, and not of runc.
+//!
+//! With `--init` it is not the runtime that is killed but what it has started: the runtime has to end by itself, in seconds.
 #![allow(clippy::print_stdout, reason = "it prints a table")]
 use nix::errno::Errno;
 use nix::sys::prctl::set_child_subreaper;
@@ -48,6 +50,8 @@ const COMMANDS: &[(&str, Before)] = &[
 struct Count {
     rounds: usize,
     killed: usize,
+    /// The runtime did not end though what it had started did.
+    hung: usize,
     /// Frozen, and nobody has asked for that.
     frozen: usize,
     /// `state` no longer answers though the container is there.
@@ -62,14 +66,15 @@ struct Count {
 
 impl Count {
     fn bad(&self) -> usize {
-        let Count { frozen, mute, delete_failed, process, cgroup, state, mount, unusable, .. } = self;
-        frozen + mute + delete_failed + process + cgroup + state + mount + unusable
+        let Count { hung, frozen, mute, delete_failed, process, cgroup, state, mount, unusable, .. } = self;
+        hung + frozen + mute + delete_failed + process + cgroup + state + mount + unusable
     }
 }
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).peekable();
     let sweep = arguments.next_if(|argument| argument == "--sweep").is_some();
+    let init = arguments.next_if(|argument| argument == "--init").is_some();
     let rounds = arguments.next_if(|argument| argument.parse::<usize>().is_ok()).and_then(|rounds| rounds.parse().ok());
     let asked: Vec<String> = arguments.collect();
     // Whoever is orphaned comes to us, and is waited for, and so counted.
@@ -77,8 +82,19 @@ fn main() -> ExitCode {
 
     println!("{}, cgroup {}", runtime().version, if cgroup::is_v2() { "v2" } else { "v1" });
     println!(
-        "{:26} {:>6} {:>6} | {:>6} {:>4} {:>13} {:>7} {:>6} {:>5} {:>5} {:>8}",
-        "", "rounds", "killed", "frozen", "mute", "delete failed", "process", "cgroup", "state", "mount", "unusable"
+        "{:26} {:>6} {:>6} | {:>4} {:>6} {:>4} {:>13} {:>7} {:>6} {:>5} {:>5} {:>8}",
+        "",
+        "rounds",
+        "killed",
+        "hung",
+        "frozen",
+        "mute",
+        "delete failed",
+        "process",
+        "cgroup",
+        "state",
+        "mount",
+        "unusable"
     );
     let mut bad = 0;
     for (line, before) in COMMANDS {
@@ -90,12 +106,13 @@ fn main() -> ExitCode {
         if !attempt.is_known() {
             continue;
         }
-        let count = if sweep { attempt.sweep(rounds) } else { attempt.spread(rounds.unwrap_or(60)) };
-        let Count { rounds, killed, frozen, mute, delete_failed, process, cgroup, state, mount, unusable } = count;
+        let count = if sweep { attempt.sweep(rounds) } else { attempt.spread(rounds.unwrap_or(60), init) };
+        let Count { rounds, killed, hung, frozen, mute, delete_failed, process, cgroup, state, mount, unusable } =
+            count;
         let name: Vec<_> =
             line.split(' ').take_while(|word| !matches!(*word, "ID" | "--bundle" | "--memory")).collect();
         println!(
-            "{:26} {rounds:>6} {killed:>6} | {frozen:>6} {mute:>4} {delete_failed:>13} {process:>7} {cgroup:>6} {state:>5} {mount:>5} {unusable:>8}",
+            "{:26} {rounds:>6} {killed:>6} | {hung:>4} {frozen:>6} {mute:>4} {delete_failed:>13} {process:>7} {cgroup:>6} {state:>5} {mount:>5} {unusable:>8}",
             name.join(" ")
         );
         bad += count.bad();
@@ -144,7 +161,7 @@ impl Attempt {
         !self.line.starts_with("mounts") || runtime().is("plimsoll")
     }
 
-    fn spread(&self, rounds: usize) -> Count {
+    fn spread(&self, rounds: usize, init: bool) -> Count {
         let time = |_| {
             let container = self.prepare();
             let mut command = self.command(&container);
@@ -162,8 +179,21 @@ impl Attempt {
             let mut command = self.command(&container);
             let mut child = measure::quiet(&mut command).stderr(Stdio::null()).spawn().expect("the runtime starts");
             std::thread::sleep(usual.mul_f64(instant));
-            child.kill().expect("our own child");
-            let killed = child.wait().expect("our own child").signal().is_some();
+            let killed = if init {
+                let killed = kill_children(&child);
+                let mut hung = || child.try_wait().expect("our own child").is_none();
+                let started = Instant::now();
+                while hung() && started.elapsed() < Duration::from_secs(20) {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                count.hung += usize::from(hung());
+                let _ = child.kill();
+                let _ = child.wait();
+                killed
+            } else {
+                child.kill().expect("our own child");
+                child.wait().expect("our own child").signal().is_some()
+            };
             self.look(container, killed, "", &mut count);
         }
         count
@@ -240,6 +270,14 @@ impl Attempt {
         drop(container);
         reap();
     }
+}
+
+/// SIGKILL for everybody that it has started; `false` if that is nobody yet.
+fn kill_children(child: &std::process::Child) -> bool {
+    let pid = child.id();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children: Vec<i32> = children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    children.iter().filter(|pid| kill(Pid::from_raw(**pid), SIGKILL).is_ok()).count() > 0
 }
 
 /// `command` with strace before it, which ends by the signal that the command has ended by.

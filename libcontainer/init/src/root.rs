@@ -221,6 +221,16 @@ impl Text {
         Ok(text)
     }
 
+    /// One after the other.
+    pub fn concat(&mut self, first: &[u8], second: &[u8]) -> Result<&[u8]> {
+        let len = first.len() + second.len();
+        let room = self.0.get_mut(..len).filter(|_| len < PATH_MAX);
+        let room = room.ok_or(Fault::new(Call::Openat2, Errno::NAMETOOLONG))?;
+        room[..first.len()].copy_from_slice(first);
+        room[first.len()..].copy_from_slice(second);
+        Ok(room)
+    }
+
     /// `directory/name`.
     pub fn join(&mut self, directory: &[u8], name: &[u8]) -> Result {
         let len = directory.len() + 1 + name.len();

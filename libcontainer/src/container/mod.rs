@@ -9,6 +9,7 @@ mod mounts;
 mod notify;
 mod pause;
 mod restore;
+mod restored;
 mod start;
 mod state;
 mod time;

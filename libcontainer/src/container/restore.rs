@@ -1,15 +1,16 @@
 //! `restore`: a container from a checkpoint's images and a bundle. What the images cannot know, or should not decide, comes from
 //! config.json: the cgroup and its limits, what the mounts are of, which namespaces are joined.
 use super::create::{check_console, has_terminal, intent, refuse_groups, write_pid_file};
+use super::restored::Restored;
 use super::{Child, Container, CreateOptions, state};
 use crate::criu::images::Directory;
 use crate::criu::{Criu, Event, Kind, Message, Start, external, option, streams};
 use crate::launch::{self, Host, hooks, intel_rdt, net_devices};
 use crate::plan::line::{Action, HookKind, HostStep};
-use crate::plan::{self, Line, Plan, PlanOptions, asked_namespace, hooks_of};
+use crate::plan::{self, ExternalMount, Line, Plan, PlanOptions, asked_namespace, hooks_of};
 use crate::store::{CONFIG, Folder, ProcessId, Record, Store};
 use crate::sys::Helper;
-use crate::{Bundle, CriuOptions, Error, ErrorKind, HostFacts, Result, cgroup, sys, systemd};
+use crate::{Bundle, CriuOptions, Error, ErrorKind, HostFacts, ManageCgroups, Result, cgroup, sys, systemd};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -57,10 +58,24 @@ impl Store {
         }
         let mut record = intent(id, bundle, options, &facts, planned, &plan);
         let written = folder.write_new(CONFIG, bundle.config_bytes()).and_then(|()| folder.write_record(&record));
-        let mut restore =
-            Restore { bundle, options, criu, images, folder: &folder, record: &mut record, init: None, console: None };
+        let mut restore = Restore {
+            bundle,
+            options,
+            criu,
+            images,
+            folder: &folder,
+            record: &mut record,
+            init: None,
+            console: None,
+            made_cgroups: false,
+        };
         let made = written.and_then(|()| restore.play(&plan, &targets));
         let child = restore.init.take();
+        if !restore.made_cgroups {
+            // Somebody else's.
+            record.cgroups.clear();
+            record.unit = None;
+        }
         match made {
             Ok(child) => {
                 folder.unlock();
@@ -114,6 +129,8 @@ struct Restore<'a> {
     /// The first process, as soon as there is one: our child.
     init: Option<Child>,
     console: Option<OwnedFd>,
+    /// Whether the groups of the record are ours by now (see `Host`).
+    made_cgroups: bool,
 }
 
 impl Restore<'_> {
@@ -124,7 +141,7 @@ impl Restore<'_> {
         let (late, early): (Vec<_>, Vec<_>) = cgroup_lines(plan).partition(|line| is_limit_of_processes(line));
         // systemd wants somebody to put into a scope: then it is CRIU that is there first.
         let (by_us, in_scope) = if plan.unit.is_none() { (early, Vec::new()) } else { (Vec::new(), early) };
-        play_lines(by_us)?;
+        self.make_cgroups(by_us)?;
         self.make_mount_targets(targets)?;
 
         let join = if plan.unit.is_none() { open_groups(&self.record.cgroups)? } else { Vec::new() };
@@ -137,6 +154,7 @@ impl Restore<'_> {
         let mount = Some((&*self.record.rootfs, self.folder.path()));
         let mut criu = Criu::start(Start { helper, streams, work: self.criu.work(), log: LOG, mount })?;
         let late_limit = enter_scope(plan, criu.pid())?;
+        self.made_cgroups |= plan.unit.is_some();
         play_lines(in_scope)?;
         let mut message = self
             .criu
@@ -163,7 +181,15 @@ impl Restore<'_> {
             message = message.message(option::CG_ROOT, &Message::default().text(1, controller).text(2, path));
         }
         criu.check_version()?;
-        criu.finish(Kind::RESTORE, &message, &mut |event| self.act(event))?;
+        let criu_pid = criu.pid();
+        criu.finish(Kind::RESTORE, &message, &mut |event| {
+            // From here on processes go on, whatever we say (they have had other capabilities until now).
+            if event.script == "pre-resume" {
+                let restored = self.restored(plan, &mounts, criu_pid);
+                return restored.protect_root().and_then(|()| restored.check()).inspect_err(|_| self.kill());
+            }
+            self.act(event)
+        })?;
         play_lines(late)?;
         if let Some((unit, limit)) = late_limit {
             systemd::Manager::of(unit.user).set_properties(unit, &[limit])?;
@@ -177,6 +203,35 @@ impl Restore<'_> {
             return Err(error);
         }
         Ok(child)
+    }
+
+    fn make_cgroups(&mut self, lines: Vec<&Line>) -> Result<()> {
+        lines.into_iter().try_for_each(|line| {
+            play_lines(vec![line])?;
+            self.made_cgroups |= matches!(line.action, Action::Host(HostStep::CreateCgroup { .. }));
+            Ok(())
+        })
+    }
+
+    fn restored<'a>(&'a self, plan: &'a Plan, external: &'a [ExternalMount], criu: i32) -> Restored<'a> {
+        Restored {
+            spec: self.bundle.spec(),
+            plan,
+            external,
+            groups: &self.record.cgroups,
+            init: self.init.as_ref().map_or(0, |init| init.pid),
+            criu,
+            ignores_cgroups: self.criu.manage_cgroups == ManageCgroups::Ignore,
+            lsm_profile: self.criu.lsm_profile.as_deref(),
+        }
+    }
+
+    /// Every process, and with them CRIU.
+    fn kill(&self) {
+        if let Some(init) = &self.init {
+            let _ = sys::pidfd_send_signal(init.pidfd.as_fd(), libc::SIGKILL);
+        }
+        let _ = cgroup::kill_all(&self.record.cgroups, libc::SIGKILL);
     }
 
     /// As `create` does it, in a process that is gone afterwards with the mounts it has made.

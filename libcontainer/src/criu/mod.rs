@@ -248,15 +248,18 @@ impl Criu {
         self.send(request)?;
         let mut acted = Ok(());
         loop {
-            let (mut answer, rider) = self.receive(kind)?;
+            let (mut answer, rider) = match self.receive(kind) {
+                Ok(heard) => heard,
+                // What made it fail says more than that it did.
+                Err(error) => return acted.and(Err(error)),
+            };
             if let Some(event) = answer.event.take() {
                 log::debug!("criu: {}", event.script);
-                acted = act(Event { rider, ..event });
+                acted = acted.and_then(|()| act(Event { rider, ..event }));
                 // CRIU undoes what it has done, and then says that it has failed.
                 self.send(&self::request(Kind::NOTIFY).number(3, acted.is_ok()))?;
                 continue;
             }
-            // What made it fail says more.
             acted?;
             return match answer.success {
                 true => Ok(answer),

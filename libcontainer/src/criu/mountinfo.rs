@@ -17,6 +17,7 @@ pub(crate) struct Mount {
     pub(crate) point: PathBuf,
     /// Of the mount, or of the filesystem.
     pub(crate) read_only: bool,
+    pub(crate) fstype: String,
 }
 
 /// The mounts of `pid`, or of this process, in the order in which they were attached.
@@ -35,8 +36,10 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let read_only = |options: &[u8]| options.split(|byte| *byte == b',').any(|option| option == b"ro");
     let mount = read_only(fields.next()?);
     // A few optional fields end with a `-`; then come type, source and options of the filesystem.
-    let filesystem = fields.skip_while(|field| *field != b"-").nth(3).is_some_and(read_only);
-    Some(Mount { id, device, root, point, read_only: mount || filesystem })
+    let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
+    let fstype = String::from_utf8_lossy(fields.next()?).into_owned();
+    let filesystem = fields.nth(1).is_some_and(read_only);
+    Some(Mount { id, device, root, point, read_only: mount || filesystem, fstype })
 }
 
 /// Blanks, line ends and backslashes are in octal.
@@ -72,6 +75,7 @@ mod tests {
             root: "/mnt1".into(),
             point: "/mnt 2\\".into(),
             read_only: false,
+            fstype: "ext3".to_owned(),
         };
         assert_eq!(
             mount(r"36 35 98:0 /mnt1 /mnt\0402\134 rw,noatime master:1 - ext3 /dev/root rw,errors=continue"),

@@ -32,6 +32,10 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
                 Lsm::Selinux => "selinux label is specified in config, but selinux is disabled or not supported",
             },
         ),
+        // aa_change_profile(): there is no such profile.
+        (Action::Init(Step::SetExecLabel { lsm: Lsm::Apparmor, label }), call) if words.errno == Errno::NOENT => {
+            Error::system(format!("apparmor profile {label} is not loaded"), call.name(), words.errno)
+        }
         // sched(7): a cpuset that is not the whole machine excludes SCHED_DEADLINE.
         (Action::Init(Step::SetScheduler { .. }), _)
             if words.errno == Errno::PERM && lines.iter().any(|line| line.origin() == "/linux/resources/cpu/cpus") =>

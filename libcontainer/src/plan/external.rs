@@ -57,6 +57,24 @@ impl Plan {
         }
         Ok(mounts)
     }
+
+    /// Where mounts are, and whether others may be below them.
+    pub(crate) fn mount_points(&self) -> Vec<(PathBuf, bool)> {
+        let point = |line: &super::Line| match &line.action {
+            Action::Init(InitStep::BindMount { target, recursive, .. }) => Some((path(target), *recursive)),
+
+            Action::Init(
+                InitStep::Mount { target, .. }
+                | InitStep::MountCgroup2 { target, .. }
+                | InitStep::BindDevice { path: target, .. }
+                | InitStep::MaskPath { path: target }
+                | InitStep::ReadonlyPath { path: target },
+            ) => Some((path(target), false)),
+            Action::Init(InitStep::OpenConsole { on_dev_console: true, .. }) => Some(("/dev/console".into(), false)),
+            _ => None,
+        };
+        self.lines.iter().filter_map(point).collect()
+    }
 }
 
 impl ExternalMount {

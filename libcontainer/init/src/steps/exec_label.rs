@@ -1,7 +1,7 @@
 //! The label that the program gets at `execve`.
-use crate::Init;
 use crate::fault::{At, Fault, Result};
 use crate::sys;
+use crate::{Init, root};
 use core::ffi::CStr;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -14,9 +14,16 @@ const LSM_ATTR_EXEC: usize = 101;
 /// mounted nowhere, never the container's, which could be anything (CVE-2019-16884, CVE-2025-52881).
 #[inline(never)]
 pub(super) fn run(init: &mut Init, lsm: Lsm, label: &CStr) -> Result {
-    let set = match set_self_attr(lsm, label.to_bytes()) {
+    let command = match lsm {
+        // AppArmor takes a command: to change at the next execve (kernel: `do_setattr`).
+        Lsm::Apparmor => &b"exec "[..],
+        Lsm::Selinux => b"",
+    };
+    let mut text = root::Text::empty();
+    let text = text.concat(command, label.to_bytes())?;
+    let set = match set_self_attr(lsm, text) {
         // KERNEL(6.8): lsm_set_self_attr.
-        Err(Fault { errno: Errno::NOSYS, .. }) => write_attr(lsm, label.to_bytes()),
+        Err(Fault { errno: Errno::NOSYS, .. }) => write_attr(lsm, text),
         set => set,
     };
     if set.is_err() {
