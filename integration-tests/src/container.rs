@@ -173,13 +173,18 @@ impl Container {
 
     /// As `linux.cgroupsPath`.
     pub fn cgroups_path(&self) -> String {
-        if cgroup::by_systemd() { format!("system.slice:t:{}", self.id) } else { self.cgroup() }
+        if cgroup::by_systemd() { format!("{}:t:{}", self.slice(), self.id) } else { self.cgroup() }
     }
 
     /// Where its cgroup is in each hierarchy. Without systemd it has a parent of its own, so that nobody else's removal is in the
     /// way.
     pub fn cgroup(&self) -> String {
-        if cgroup::by_systemd() { format!("/system.slice/{}", self.unit()) } else { format!("/{0}/{0}", self.id) }
+        if cgroup::by_systemd() { format!("/{}/{}", self.slice(), self.unit()) } else { format!("/{0}/{0}", self.id) }
+    }
+
+    /// A slice of its own, with systemd.
+    fn slice(&self) -> String {
+        format!("{}.slice", self.id.replace('-', "_"))
     }
 
     /// Its scope, with systemd.
@@ -391,7 +396,7 @@ impl Drop for Container {
     fn drop(&mut self) {
         // Not a place to panic: a test may be doing so already.
         let _ = catch_unwind(AssertUnwindSafe(|| self.call(&["delete", "--force", &self.id])));
-        cgroup::remove(if cgroup::by_systemd() { self.cgroup() } else { format!("/{}", self.id) }.as_str());
+        cgroup::remove(&if cgroup::by_systemd() { self.slice() } else { self.id.clone() });
         let _ = fs::remove_dir_all(&self.dir);
     }
 }

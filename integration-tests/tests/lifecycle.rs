@@ -382,10 +382,7 @@ fn delete_takes_an_expression_for_many() {
     let names = ["-a1", "-a2", "-b"].map(|end| format!("{}{end}", container.id));
     for name in &names {
         let mut config = container.config.clone();
-        config["linux"]["cgroupsPath"] = json!(match cgroup::by_systemd() {
-            true => format!(":t:{name}"),
-            false => format!("{}/{name}", container.cgroup()),
-        });
+        config["linux"]["cgroupsPath"] = json!(path_for(&container, name));
         fs::write(container.dir.join("config.json"), config.to_string()).expect("our own");
         container.call(&["run", "--detach", "--bundle", &bundle, name]).ok();
     }
@@ -393,6 +390,11 @@ fn delete_takes_an_expression_for_many() {
     assert_eq!(container.call(&["list", "--quiet"]).ok(), names[2]);
     container.call(&["delete", "--force", "--regex", "b$"]).ok();
     assert_eq!(container.call(&["list", "--quiet"]).ok(), "");
+}
+
+/// A `cgroupsPath` for one of several containers from one bundle.
+fn path_for(container: &Container, name: &str) -> String {
+    if cgroup::by_systemd() { format!(":t:{name}") } else { format!("{}/{name}", container.cgroup()) }
 }
 
 #[test]
@@ -405,7 +407,7 @@ fn kill_takes_an_expression_for_many() {
     let names = ["-a1", "-a2", "-b"].map(|end| format!("{}{end}", container.id));
     for name in &names {
         let mut config = container.config.clone();
-        config["linux"]["cgroupsPath"] = json!(format!("{}/{name}", container.cgroup()));
+        config["linux"]["cgroupsPath"] = json!(path_for(&container, name));
         fs::write(container.dir.join("config.json"), config.to_string()).expect("our own");
         container.call(&["run", "--detach", "--bundle", &bundle, name]).ok();
     }

@@ -139,7 +139,8 @@ impl Drop for Delegated {
 
 #[test]
 fn a_delegated_cgroup_has_limits() {
-    if !cgroup::is_v2() {
+    // With systemd: `systemd.rs`.
+    if !cgroup::is_v2() || cgroup::by_systemd() {
         return;
     }
     let resources = json!({"memory": {"limit": 32 << 20}, "pids": {"limit": 20}, "cpu": {"quota": 50_000}});
@@ -162,7 +163,7 @@ fn a_delegated_cgroup_has_limits() {
 
 #[test]
 fn a_limit_without_a_cgroup_to_set_it_in_is_an_error() {
-    if !cgroup::is_v2() || !runtime().is("plimsoll") {
+    if !cgroup::is_v2() || cgroup::by_systemd() || !runtime().is("plimsoll") {
         return;
     }
     let container = Container::rootless(user()).set("/linux/resources/pids", json!({"limit": 20}));

@@ -331,25 +331,18 @@ fn every_limit_is_in_the_kernels_own_file_and_stays_there_when_systemd_reads_its
     container.exec(&["dd", "if=/dev/zero", "of=/dev/null", "count=1"]).ok();
 }
 
-/// What each field becomes with runc and with crun, as far as they are here.
+/// crun's are not all of them what is asked for: `cgroup.rs` says which.
 #[test]
-fn the_files_are_those_of_runc_and_crun() {
-    if !runtime().is("plimsoll") || !systemd::is_there() {
-        return;
-    }
+fn the_files_and_the_properties_are_those_of_runc() {
+    let Some(runc) = Runtime::find("runc").filter(|_| runtime().is("plimsoll") && systemd::is_there()) else { return };
     let ours = run(scoped().expect("systemd is there").set("/linux/resources", limits()));
-    for name in ["runc", "crun"] {
-        let Some(peer) = Runtime::find(name) else { continue };
-        let theirs = run(scoped_by(peer).expect("systemd is there").set("/linux/resources", limits()));
-        for file in FILES {
-            // Both have since changed what they make of shares. crun converts weights its own way, and its systemd driver takes
-            // memory and swap together for swap.
-            let differs = file == "cpu.weight" || name == "crun" && matches!(file, "memory.swap.max" | "io.weight");
-            assert!(differs || read(&ours, file) == read(&theirs, file), "{file} of {name}: {}", read(&theirs, file));
-        }
-        for property in ["Slice", "Delegate", "DefaultDependencies", "MemoryMax", "TasksMax", "CPUQuotaPerSecUSec"] {
-            assert_eq!(show(&ours.unit(), property), show(&theirs.unit(), property), "{property} of {name}");
-        }
+    let theirs = run(scoped_by(runc).expect("systemd is there").set("/linux/resources", limits()));
+    // runc has since changed what it makes of shares.
+    for file in FILES.iter().filter(|file| **file != "cpu.weight") {
+        assert_eq!(read(&ours, file), read(&theirs, file), "{file}");
+    }
+    for property in ["Slice", "Delegate", "DefaultDependencies", "MemoryMax", "TasksMax", "CPUQuotaPerSecUSec"] {
+        assert_eq!(show(&ours.unit(), property), show(&theirs.unit(), property), "{property}");
     }
 }
 
@@ -374,7 +367,7 @@ fn limits_bite() {
     container.exec(&["dd", "if=/large", "of=/dev/null", "bs=1M"]).ok();
     assert!(since.elapsed() > Duration::from_millis(1500), "{:?}", since.elapsed());
     // Last: nobody waits for them.
-    let forks = container.exec(&["sh", "-c", "i=0; while [ $i -lt 60 ]; do sleep 5 & i=$((i+1)); done; wait"]);
+    let forks = container.exec(&["sh", "-c", "i=0; while [ $i -lt 60 ]; do sleep 300 & i=$((i+1)); done"]);
     assert!(forks.stderr.contains("fork"), "{forks:?}");
     container.call(&["pause", &container.id]).ok();
     assert_eq!(container.status(), "paused");
@@ -496,7 +489,8 @@ fn an_annotation_for_a_dangerous_property_is_refused() {
 fn it_starts_and_ends_while_systemd_is_busy_with_itself() {
     let Some(container) = scoped() else { return };
     let container = container.args(&["true"]);
-    let mut noise = Command::new("sh").args(["-c", "while :; do systemctl daemon-reload; done"]).spawn().expect("sh");
+    let mut noise =
+        Command::new("sh").args(["-c", "while :; do systemctl daemon-reload; sleep 1; done"]).spawn().expect("sh");
     for _ in 0..5 {
         create(&container).ok();
         container.start().ok();
@@ -505,6 +499,8 @@ fn it_starts_and_ends_while_systemd_is_busy_with_itself() {
     }
     noise.kill().expect("our child");
     noise.wait().expect("our child");
+    // `delete` does not wait for ever.
+    wait_until("systemd has forgotten it", || units(&container.unit()).is_empty().then_some(()));
     assert_gone(&container);
 }
 

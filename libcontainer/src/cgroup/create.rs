@@ -24,6 +24,24 @@ impl Created {
     }
 }
 
+/// An error if the container's freezer, or what is above it, is frozen: init would never come to say a word.
+pub(crate) fn refuse_frozen(groups: &[Group]) -> Result<()> {
+    let Some((group, version)) = super::freezer::freezer(groups) else { return Ok(()) };
+    let existing =
+        group.directory.ancestors().find_map(|directory| Some((directory, Directory::open(directory).ok()?)));
+    match existing {
+        Some((directory, open)) if super::freezer::state(&open, version) != super::freezer::State::Thawed => {
+            Err(frozen(directory))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn frozen(directory: &Path) -> Error {
+    let message = "container's cgroup unexpectedly frozen";
+    Error::new(ErrorKind::WrongStatus, message).detail(directory.display().to_string())
+}
+
 /// An error if somebody lives in the groups already. They are looked at again when they are made.
 pub(crate) fn refuse_busy(groups: &[Group]) -> Result<()> {
     // A container is in all of its groups: one tells.
@@ -139,8 +157,7 @@ fn make(directory: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
         refuse_processes(&group, directory)?;
     }
     if super::freezer::state(&group, version) != super::freezer::State::Thawed {
-        let message = "container's cgroup unexpectedly frozen";
-        return Err(Error::new(ErrorKind::WrongStatus, message).detail(directory.display().to_string()));
+        return Err(frozen(directory));
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ mod scope;
 mod stats;
 mod update;
 
-pub(crate) use create::{chown, create, refuse_busy};
+pub(crate) use create::{chown, create, refuse_busy, refuse_frozen};
 pub(crate) use device_program::attach_device_program;
 pub(crate) use freezer::{freeze, freezer_directory, is_frozen, thaw, thaw_everything};
 pub(crate) use kill::kill_all;

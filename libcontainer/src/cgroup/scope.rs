@@ -1,7 +1,5 @@
 //! Groups that systemd makes.
 #![forbid(unsafe_code)]
-use super::directory::{Directory, Version};
-use super::freezer::{State, state};
 use crate::plan::cgroup::Group;
 use crate::{Error, ErrorKind, Result};
 use std::path::Path;
@@ -15,7 +13,6 @@ pub(crate) fn settle_in_scope(groups: &[Group], controllers: &[String], pid: i32
     for group in groups {
         let place = place(&text, group);
         if place.is_some_and(|place| is_at(&group.directory, place)) {
-            refuse_frozen(group)?;
             if group.unified && !controllers.is_empty() {
                 super::create::enable_controllers_above(&group.directory);
             }
@@ -30,19 +27,6 @@ pub(crate) fn settle_in_scope(groups: &[Group], controllers: &[String], pid: i32
         super::write(&group.directory.join("cgroup.procs"), &pid.to_string(), &crate::plan::line::Tolerate::Nothing)?;
     }
     Ok(())
-}
-
-/// Somebody has made the group before systemd did, and frozen it.
-fn refuse_frozen(group: &Group) -> Result<()> {
-    let version = if group.unified { Version::V2 } else { Version::V1 };
-    let frozen = Directory::open(&group.directory).is_ok_and(|open| state(&open, version) != State::Thawed);
-    match frozen {
-        true => {
-            let message = "container's cgroup unexpectedly frozen";
-            Err(Error::new(ErrorKind::WrongStatus, message).detail(group.directory.display().to_string()))
-        }
-        false => Ok(()),
-    }
 }
 
 /// The path in `/proc/PID/cgroup` of the hierarchy that the group is in.

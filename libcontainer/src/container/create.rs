@@ -33,7 +33,7 @@ impl Store {
         let plan = Trace::time(trace, "(plan)", || plan::create(bundle.path(), spec, &facts, &planned))?;
         let folder = self.make_folder(id)?;
         // Before the record names it as ours: `delete --force` would end what is in it.
-        if let Err(busy) = cgroup::refuse_busy(&plan.cgroups) {
+        if let Err(busy) = refuse_groups(&plan) {
             folder.remove()?;
             return Err(busy);
         }
@@ -96,6 +96,15 @@ pub(super) fn intent(
         time_namespace: false,
         init: None,
     }
+}
+
+/// An error if the container's groups are somebody's, or no place to start in.
+pub(super) fn refuse_groups(plan: &plan::Plan) -> Result<()> {
+    // Those that we make are looked at when they are made.
+    if plan.unit.is_some() {
+        cgroup::refuse_frozen(&plan.cgroups)?;
+    }
+    cgroup::refuse_busy(&plan.cgroups)
 }
 
 fn launch(

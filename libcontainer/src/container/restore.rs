@@ -1,6 +1,6 @@
 //! `restore`: a container from a checkpoint's images and a bundle. What the images cannot know, or should not decide, comes from
 //! config.json: the cgroup and its limits, what the mounts are of, which namespaces are joined.
-use super::create::{check_console, has_terminal, intent, write_pid_file};
+use super::create::{check_console, has_terminal, intent, refuse_groups, write_pid_file};
 use super::restored::Restored;
 use super::{Child, Container, CreateOptions, state};
 use crate::criu::images::Directory;
@@ -52,7 +52,7 @@ impl Store {
         let targets = plan::mount_targets(bundle.path(), spec, &facts, &planned)?;
         let images = Images::open(criu)?;
         let folder = self.make_folder(id)?;
-        if let Err(busy) = cgroup::refuse_busy(&plan.cgroups) {
+        if let Err(busy) = refuse_groups(&plan) {
             folder.remove()?;
             return Err(busy);
         }

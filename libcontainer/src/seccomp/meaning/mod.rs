@@ -49,6 +49,7 @@ impl<'a> Reading<'a> {
     }
 
     /// All numbers there are and some more, on each architecture, with telling arguments.
+    #[cfg(test)]
     pub(in crate::seccomp) fn sweep(&self, program: &Program) {
         let instructions = decode(&program.filter);
         for data in self.calls() {
@@ -89,6 +90,7 @@ impl<'a> Reading<'a> {
         self.abis[0].arch as u32 & 0x4000_0000 == 0
     }
 
+    #[cfg(test)]
     pub(in crate::seccomp) fn calls(&self) -> impl Iterator<Item = Data> {
         let big_endian = self.is_big_endian();
         let mut architectures: BTreeSet<u32> = self.abis.iter().map(|abi| abis::audit(abi.arch)).collect();
