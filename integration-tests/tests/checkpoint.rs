@@ -237,7 +237,10 @@ fn pre_dump_saves_the_memory_and_the_rest_follows() {
     count(&mut streams, 1);
     saved.images = saved.container.dir.join("before");
     let mut check = Command::new("criu");
-    check.args(["check", "--feature", "mem_dirty_track"]).env("PATH", path_with_criu());
+    check
+        .args(["check", "--feature", "mem_dirty_track"])
+        .env("PATH", path_with_criu())
+        .current_dir(&saved.container.dir);
     if !check.output().expect("criu").status.success() {
         saved.checkpoint(&["--pre-dump"]).fails("missing features");
         assert_eq!(count(&mut streams, 1), 2);
