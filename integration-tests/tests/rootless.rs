@@ -170,3 +170,30 @@ fn a_limit_without_a_cgroup_to_set_it_in_is_an_error() {
     container.create().fails("rootless needs no limits");
     container.assert_nothing_left();
 }
+
+/// As Podman calls: from a user namespace of its own, with hardly any environment.
+#[test]
+fn root_of_a_user_namespace_has_the_users_store_though_nothing_says_who_he_is() {
+    if !runtime().is("plimsoll") {
+        return;
+    }
+    let container = Container::rootless(user());
+    // What a `create` that died at once has left.
+    let runtime_dir = container.dir.join("run");
+    let folder = runtime_dir.join("plimsoll").join(&container.id);
+    fs::create_dir_all(&folder).expect("our own");
+    for path in [&runtime_dir, &runtime_dir.join("plimsoll"), &folder] {
+        chown(path, Some(user()), Some(user())).expect("we are root");
+    }
+    let uid = user().to_string();
+    let status = Command::new("setpriv")
+        .args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "unshare", "--user", "--map-root-user"])
+        .arg(&container.runtime.path)
+        .args(["delete", "--force", &container.id])
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("XDG_RUNTIME_DIR", &runtime_dir)
+        .status();
+    assert!(status.expect("setpriv").success());
+    assert!(!folder.exists());
+}

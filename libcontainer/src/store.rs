@@ -252,8 +252,9 @@ pub(crate) fn check_id(id: &str) -> Result<()> {
     Ok(())
 }
 
+/// Podman calls with hardly any environment: who does not say that it is root's is not.
 fn user_is_not_root() -> bool {
-    std::env::var_os("USER").is_some_and(|user| user != "root")
+    std::env::var_os("USER").is_none_or(|user| user != "root")
 }
 
 /// A name for `list`; the number where there is none.
