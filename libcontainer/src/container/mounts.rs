@@ -1,11 +1,10 @@
 //! `mounts add` and `mounts remove`: mounts of a container that runs.
 use super::{Container, Status};
-use crate::launch::{self, Host, Note};
+use crate::launch::{self, Note};
 use crate::plan;
 use crate::store::MOUNTS;
 use crate::{Bundle, Error, ErrorKind, HostFacts, Result};
 use oci_spec::runtime::Mount;
-use rustix::fd::AsFd;
 use rustix::io::Errno;
 
 const FILE: &str = "mounts";
@@ -61,22 +60,7 @@ impl Container {
     }
 
     fn play(&self, bundle: &Bundle, lines: &[plan::Line]) -> Result<()> {
-        let mut host = Host {
-            spec: bundle.spec(),
-            bundle: bundle.path(),
-            state: self.folder.fd(),
-            init: self.record.init.and_then(|init| init.open()),
-            stdio: None,
-            preserve: 0,
-            made_cgroups: false,
-            console_socket: None,
-            describe: &|_, _| Vec::new(),
-            trace: None,
-            save: &mut |_, _| Ok(()),
-        };
-        let launched = launch::play(lines, &mut host)?;
-        launch::reap(launched.pidfd.as_fd());
-        Ok(())
+        launch::play_to_the_end(lines, bundle, self.folder.fd(), self.record.init.and_then(|init| init.open()))
     }
 
     /// Whoever did the work may have been killed in the middle of it: what was noted was about to be attached, or is.

@@ -5,7 +5,7 @@ use super::restored::Restored;
 use super::{Child, Container, CreateOptions, state};
 use crate::criu::images::Directory;
 use crate::criu::{Criu, Event, Kind, Message, Start, external, option, streams};
-use crate::launch::{self, Host, hooks, intel_rdt, net_devices};
+use crate::launch::{self, hooks, intel_rdt, net_devices};
 use crate::plan::line::{Action, HookKind, HostStep};
 use crate::plan::{self, ExternalMount, Line, Plan, PlanOptions, asked_namespace, hooks_of};
 use crate::store::{CONFIG, Folder, ProcessId, Record, Store};
@@ -142,7 +142,8 @@ impl Restore<'_> {
         // systemd wants somebody to put into a scope: then it is CRIU that is there first.
         let (by_us, in_scope) = if plan.unit.is_none() { (early, Vec::new()) } else { (Vec::new(), early) };
         self.make_cgroups(by_us)?;
-        self.make_mount_targets(targets)?;
+        // As `create` does it, in a process that is gone afterwards with the mounts it has made.
+        launch::play_to_the_end(&targets.lines, self.bundle, self.folder.fd(), None)?;
 
         let join = if plan.unit.is_none() { open_groups(&self.record.cgroups)? } else { Vec::new() };
         let mut helper = Helper { join, ..Helper::default() };
@@ -188,7 +189,7 @@ impl Restore<'_> {
                 let restored = self.restored(plan, &mounts, criu_pid);
                 return restored.protect_root().and_then(|()| restored.check()).inspect_err(|_| self.kill());
             }
-            self.act(event)
+            self.act(plan, event)
         })?;
         play_lines(late)?;
         if let Some((unit, limit)) = late_limit {
@@ -234,27 +235,6 @@ impl Restore<'_> {
         let _ = cgroup::kill_all(&self.record.cgroups, libc::SIGKILL);
     }
 
-    /// As `create` does it, in a process that is gone afterwards with the mounts it has made.
-    fn make_mount_targets(&self, targets: &Plan) -> Result<()> {
-        let describe = |_: &str, _: i32| Vec::new();
-        let mut host = Host {
-            spec: self.bundle.spec(),
-            bundle: self.bundle.path(),
-            state: self.folder.fd(),
-            init: None,
-            stdio: self.options.stdio,
-            preserve: 0,
-            made_cgroups: false,
-            console_socket: None,
-            describe: &describe,
-            trace: None,
-            save: &mut |_, _| Ok(()),
-        };
-        let launched = launch::play(&targets.lines, &mut host)?;
-        launch::reap(launched.pidfd.as_fd());
-        Ok(())
-    }
-
     fn streams(&self) -> Result<[OwnedFd; 3]> {
         let duplicate = |number| {
             let call = format!("fcntl({number})");
@@ -265,11 +245,11 @@ impl Restore<'_> {
     }
 
     /// CRIU stands at a point where it is our turn.
-    fn act(&mut self, event: Event) -> Result<()> {
+    fn act(&mut self, plan: &Plan, event: Event) -> Result<()> {
         match (&*event.script, event.pid) {
             ("setup-namespaces", Some(pid)) => {
                 self.adopt(pid)?;
-                self.set_up_network(pid)?;
+                self.set_up_network(plan, pid)?;
                 self.run_hooks(pid)
             }
             ("post-restore", Some(pid)) => {
@@ -307,15 +287,15 @@ impl Restore<'_> {
     }
 
     /// A network namespace that is joined still has its devices.
-    fn set_up_network(&self, pid: i32) -> Result<()> {
-        let spec = self.bundle.spec();
-        if asked_namespace(spec, LinuxNamespaceType::Network) != Some(None) {
+    fn set_up_network(&self, plan: &Plan, pid: i32) -> Result<()> {
+        if asked_namespace(self.bundle.spec(), LinuxNamespaceType::Network) != Some(None) {
             return Ok(());
         }
-        let devices = spec.linux().as_ref().and_then(|linux| linux.net_devices().as_ref());
-        devices.into_iter().flatten().try_for_each(|(name, device)| {
-            let new_name = device.name().as_deref().filter(|name| !name.is_empty()).unwrap_or(name);
-            net_devices::move_into(pid, name, new_name).map_err(|error| error.at(format!("/linux/netDevices/{name}")))
+        plan.lines.iter().try_for_each(|line| match &line.action {
+            Action::Host(HostStep::MoveNetDevice { name, new_name }) => {
+                net_devices::move_into(pid, name, new_name).map_err(|error| error.at(line.origin.0.clone()))
+            }
+            _ => Ok(()),
         })
     }
 
@@ -335,23 +315,9 @@ impl Restore<'_> {
         let mut made = Vec::new();
         let joined = plan.lines.iter().try_for_each(|line| {
             let Action::Host(step) = &line.action else { return Ok(()) };
-            let done = match step {
-                HostStep::MakeRdtClass { directory, schemata, shared } => {
-                    intel_rdt::make_class(directory, *shared, schemata).and_then(|new| {
-                        made.extend(new.then(|| directory.clone()));
-                        if new { intel_rdt::write_schemata(directory, schemata) } else { Ok(()) }
-                    })
-                }
-                HostStep::MakeRdtMonitor { directory } => {
-                    intel_rdt::make_monitor(directory).map(|()| made.push(directory.clone()))
-                }
-                HostStep::JoinRdtGroup { directory } => intel_rdt::join(directory, pid),
-                _ => Ok(()),
-            };
-            done.map_err(|error| error.at(line.origin.0.clone()))
+            intel_rdt::play(step, pid, &mut made).map_err(|error| error.at(line.origin.0.clone()))
         });
         if joined.is_err() {
-            made.reverse();
             let _ = intel_rdt::remove(&made);
             // What was there before is somebody else's.
             self.record.intel_rdt.clear();

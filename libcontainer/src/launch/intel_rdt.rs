@@ -1,5 +1,6 @@
 //! Groups of resctrl ([the kernel's documentation](https://docs.kernel.org/filesystems/resctrl.html)): directories in
 //! which everything else is there as soon as they are.
+use crate::plan::line::HostStep;
 use crate::{Error, ErrorKind, Result};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -8,6 +9,26 @@ use std::path::{Path, PathBuf};
 
 fn call(name: &str, path: &Path) -> String {
     format!("{name}({})", path.display())
+}
+
+/// Plays a line that is about these groups, for `pid`; what it makes goes to the front of `made`, the order to undo it in.
+pub(crate) fn play(step: &HostStep, pid: i32, made: &mut Vec<PathBuf>) -> Result<()> {
+    match step {
+        HostStep::MakeRdtClass { directory, schemata, shared } => {
+            if make_class(directory, *shared, schemata)? {
+                made.insert(0, directory.clone());
+                write_schemata(directory, schemata)?;
+            }
+            Ok(())
+        }
+        HostStep::MakeRdtMonitor { directory } => {
+            make_monitor(directory)?;
+            made.insert(0, directory.clone());
+            Ok(())
+        }
+        HostStep::JoinRdtGroup { directory } => join(directory, pid),
+        _ => Ok(()),
+    }
 }
 
 /// True if it was not there: a class that is `shared` may be, if it has these schemata.

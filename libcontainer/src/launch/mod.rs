@@ -22,7 +22,7 @@ use crate::plan::hooks_of;
 use crate::plan::line::{self, Action, HostStep, Line};
 use crate::systemd::{self, Starting};
 use crate::trace::{self, Trace};
-use crate::{Error, ErrorKind, Result, sys};
+use crate::{Bundle, Error, ErrorKind, Result, sys};
 use entry::Entry;
 use oci_spec::runtime::Spec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -103,6 +103,31 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
     let Launch { pid, ref pidfd, ref mut console, .. } = launch;
     let pidfd = pidfd.try_clone().map_err(|error| Error::io("hold on to init", "fcntl(F_DUPFD)", &error))?;
     Ok(Launched { pid, pidfd, console: console.take() })
+}
+
+/// Plays a plan that ends without a program, in a process that is gone afterwards; `init` is who it joins.
+pub(crate) fn play_to_the_end(
+    lines: &[Line],
+    bundle: &Bundle,
+    state: BorrowedFd<'_>,
+    init: Option<OwnedFd>,
+) -> Result<()> {
+    let mut host = Host {
+        spec: bundle.spec(),
+        bundle: bundle.path(),
+        state,
+        init,
+        stdio: None,
+        preserve: 0,
+        made_cgroups: false,
+        console_socket: None,
+        describe: &|_, _| Vec::new(),
+        trace: None,
+        save: &mut |_, _| Ok(()),
+    };
+    let launched = play(lines, &mut host)?;
+    reap(launched.pidfd.as_fd());
+    Ok(())
 }
 
 /// Lines that come before there is an init.
@@ -358,19 +383,9 @@ impl Launch<'_, '_, '_> {
             HostStep::AttachToScope { unit, below } => {
                 systemd::Manager::of(unit.user).attach(unit, below, self.pid).map(|()| None)
             }
-            HostStep::MakeRdtClass { directory, schemata, shared } => {
-                if intel_rdt::make_class(directory, *shared, schemata)? {
-                    self.made_rdt.insert(0, directory.clone());
-                    intel_rdt::write_schemata(directory, schemata)?;
-                }
-                Ok(None)
+            HostStep::MakeRdtClass { .. } | HostStep::MakeRdtMonitor { .. } | HostStep::JoinRdtGroup { .. } => {
+                intel_rdt::play(step, self.pid, &mut self.made_rdt).map(|()| None)
             }
-            HostStep::MakeRdtMonitor { directory } => {
-                intel_rdt::make_monitor(directory)?;
-                self.made_rdt.insert(0, directory.clone());
-                Ok(None)
-            }
-            HostStep::JoinRdtGroup { directory } => intel_rdt::join(directory, self.pid).map(|()| None),
             HostStep::MoveNetDevice { name, new_name } => {
                 net_devices::move_into(self.pid, name, new_name).map(|()| None)
             }

@@ -14,6 +14,7 @@ mod hooks;
 mod hostname;
 mod id_mappings;
 mod intel_rdt;
+mod io_priority;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod laws;
 pub(crate) mod line;
@@ -40,8 +41,6 @@ mod terminal;
 pub(crate) mod tests;
 mod time_offsets;
 mod user;
-
-mod io_priority;
 
 pub(crate) use capabilities::{ALL as ALL_CAPABILITIES, NAMES as CAPABILITY_NAMES};
 pub(crate) use external::ExternalMount;
