@@ -72,7 +72,8 @@ pub enum Part {
     Misplaces,
 }
 
-/// A systemd that is played, for every connection by a thread of its own.
+/// A systemd that is played, for every connection by a thread of its own. As the real one it does one thing at a time, in the
+/// order that it is asked for them.
 #[derive(Debug)]
 pub struct Played {
     socket: PathBuf,
@@ -87,9 +88,10 @@ impl Played {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let log = heard.clone();
         std::thread::spawn(move || {
+            let turn = Arc::new(Mutex::new(()));
             for peer in listener.incoming().flatten() {
-                let log = log.clone();
-                std::thread::spawn(move || Peer { socket: peer, log }.play(part));
+                let (log, turn) = (log.clone(), turn.clone());
+                std::thread::spawn(move || Peer { socket: peer, log, turn }.play(part));
             }
         });
         Played { socket, heard }
@@ -112,6 +114,7 @@ impl Played {
 struct Peer {
     socket: UnixStream,
     log: Arc<Mutex<Vec<String>>>,
+    turn: Arc<Mutex<()>>,
 }
 
 const JOB: &str = "/org/freedesktop/systemd1/job/7";
@@ -127,6 +130,8 @@ impl Peer {
         self.socket.write_all(b"DATA\r\nOK 350db8d9e63e4d04a3c4ec190237310f\r\n").ok()?;
         loop {
             let call = self.hear()?;
+            let turn = self.turn.clone();
+            let _turn = turn.lock().ok()?;
             if !matches!(call.method, "Hello" | "AddMatch" | "Subscribe") {
                 self.log.lock().ok()?.push(call.method.to_owned());
             }

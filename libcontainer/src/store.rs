@@ -24,6 +24,8 @@ pub(crate) const MOUNTS: &str = "mounts";
 pub(crate) const CONFIG: &str = "config.json";
 /// A directory with the socket for sd_notify(3).
 pub(crate) const NOTIFY: &str = "notify";
+/// Is there as soon as systemd may have been asked for the scope that the record names.
+const SCOPE: &str = "scope";
 
 /// What is known of a container, written before anything outside the store is made: after a SIGKILL at any
 /// instruction `delete --force` finds here what to clean up.
@@ -243,6 +245,16 @@ impl Store {
     }
 }
 
+/// To be said in the container's folder before systemd is asked for its scope: from then on `delete` has one to end, even if
+/// nothing of it is there yet.
+pub(crate) fn note_scope(folder: BorrowedFd<'_>) -> Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(folder, SCOPE, flags, Mode::from_raw_mode(0o600)) {
+        Ok(_) => Ok(()),
+        Err(errno) => Err(Error::system("write the state", "open(scope)", errno)),
+    }
+}
+
 /// `[A-Za-z0-9_+.-]+`, but not `.` and `..`, and no longer than a file name.
 pub(crate) fn check_id(id: &str) -> Result<()> {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"_+.-".contains(&byte);
@@ -374,7 +386,16 @@ impl Folder {
 
     /// init waits for `start`.
     pub(crate) fn awaits_start(&self) -> bool {
-        rustix::fs::accessat(&self.directory, START_SOCKET, rustix::fs::Access::EXISTS, AtFlags::empty()).is_ok()
+        self.has(START_SOCKET)
+    }
+
+    /// A scope of the name in the record is the container's, or nobody's.
+    pub(crate) fn has_asked_for_scope(&self) -> bool {
+        self.has(SCOPE)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        rustix::fs::accessat(&self.directory, name, rustix::fs::Access::EXISTS, AtFlags::empty()).is_ok()
     }
 
     pub(crate) fn start_socket(&self) -> PathBuf {

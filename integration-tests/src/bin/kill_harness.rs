@@ -259,7 +259,7 @@ impl Attempt {
         count.state += usize::from(!state.is_empty());
         count.mount += usize::from(!mounts.is_empty());
         count.unusable += usize::from(container.create().status != 0);
-        if count.bad() > before && !instant.is_empty() {
+        if count.bad() > before {
             let said = complaint.unwrap_or_default();
             println!("    at {instant}: {said}{state:?} {cgroups:?} {units:?} {processes:?} {mounts:?}");
         }

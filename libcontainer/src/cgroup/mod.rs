@@ -133,11 +133,6 @@ pub(crate) fn pids(groups: &[Group]) -> Result<Vec<i32>> {
     }
 }
 
-/// Whether one of the groups is there.
-pub(crate) fn exists(groups: &[Group]) -> bool {
-    groups.iter().any(|group| Directory::open(&group.directory).is_ok())
-}
-
 /// The group that tells best which processes belong to the container: a container cannot leave its freezer or
 /// its device rules by accident. On a hybrid host the v2 side may have been left out by other tools.
 fn members(groups: &[Group]) -> Option<&Group> {

@@ -69,15 +69,15 @@ impl Container {
 
     /// Removes the cgroups and resctrl groups, then the record, then runs the poststop hooks, whose failures are only warned of.
     pub(super) fn destroy(&self, spec: Option<&Spec>) -> Result<()> {
-        // Without both `create` had not come so far, and a scope of that name would be somebody else's.
-        let had_scope = self.record.init.is_some() || cgroup::exists(&self.record.cgroups);
-        cgroup::remove(&self.record.cgroups, &self.record.kept_cgroups)?;
+        let remove_groups = || cgroup::remove(&self.record.cgroups, &self.record.kept_cgroups);
+        remove_groups()?;
         // Without groups the scope ends by itself; this waits for it, so that its name is free. And it is all there is of one
-        // whose groups are gone already.
-        if let Some(unit) = self.record.unit.as_ref().filter(|_| had_scope)
-            && let Err(error) = systemd::Manager::of(unit.user).stop(unit)
-        {
-            log::warn!("{error}");
+        // whose groups are gone already, or not yet there: systemd may still have been about to make it.
+        if let Some(unit) = self.record.unit.as_ref().filter(|_| self.folder.has_asked_for_scope()) {
+            if let Err(error) = systemd::Manager::of(unit.user).stop(unit) {
+                log::warn!("{error}");
+            }
+            remove_groups()?;
         }
         intel_rdt::remove(&self.record.intel_rdt)?;
         self.folder.remove()?;

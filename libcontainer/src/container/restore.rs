@@ -8,7 +8,7 @@ use crate::criu::{Criu, Event, Kind, Message, Start, external, option, streams};
 use crate::launch::{self, hooks, intel_rdt, net_devices};
 use crate::plan::line::{Action, HookKind, HostStep};
 use crate::plan::{self, ExternalMount, Line, Plan, PlanOptions, asked_namespace, hooks_of};
-use crate::store::{CONFIG, Folder, ProcessId, Record, Store};
+use crate::store::{CONFIG, Folder, ProcessId, Record, Store, note_scope};
 use crate::sys::Helper;
 use crate::{Bundle, CriuOptions, Error, ErrorKind, HostFacts, ManageCgroups, Result, cgroup, sys, systemd};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
@@ -154,7 +154,7 @@ impl Restore<'_> {
         // place for it.
         let mount = Some((&*self.record.rootfs, self.folder.path()));
         let mut criu = Criu::start(Start { helper, streams, work: self.criu.work(), log: LOG, mount })?;
-        let late_limit = enter_scope(plan, criu.pid())?;
+        let late_limit = enter_scope(plan, self.folder, criu.pid())?;
         self.made_cgroups |= plan.unit.is_some();
         play_lines(in_scope)?;
         let mut message = self
@@ -353,12 +353,17 @@ fn play_lines(lines: Vec<&Line>) -> Result<()> {
 }
 
 /// Makes the container's scope, if systemd is to make one, with `pid` in it. Of the limits one is left for later: its unit and that.
-fn enter_scope(plan: &Plan, pid: i32) -> Result<Option<(&plan::cgroup::Unit, plan::cgroup::Property)>> {
+fn enter_scope<'p>(
+    plan: &'p Plan,
+    folder: &Folder,
+    pid: i32,
+) -> Result<Option<(&'p plan::cgroup::Unit, plan::cgroup::Property)>> {
     let mut starting = None;
     let mut late = None;
     for line in &plan.lines {
         let played = match &line.action {
             Action::Host(HostStep::StartScope { unit, properties }) => {
+                note_scope(folder.fd())?;
                 let mut properties = properties.clone();
                 let limit = properties.iter().position(|property| property.name == "TasksMax");
                 late = limit.map(|at| (unit, properties.remove(at)));

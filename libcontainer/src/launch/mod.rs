@@ -20,6 +20,7 @@ pub(crate) use note_mount::{Note, notes};
 use crate::cgroup;
 use crate::plan::hooks_of;
 use crate::plan::line::{self, Action, HostStep, Line};
+use crate::store::note_scope;
 use crate::systemd::{self, Starting};
 use crate::trace::{self, Trace};
 use crate::{Bundle, Error, ErrorKind, Result, sys};
@@ -371,6 +372,7 @@ impl Launch<'_, '_, '_> {
             | HostStep::AttachDeviceProgram { .. }
             | HostStep::ChownCgroup { .. } => before_clone(line, &mut cgroup::Writer::default()).map(|()| None),
             HostStep::StartScope { unit, properties } => {
+                note_scope(self.host.state)?;
                 self.starting = Some(systemd::Manager::of(unit.user).start(unit, properties, self.pid)?);
                 Ok(None)
             }
