@@ -28,6 +28,6 @@ pub use error::{Error, ErrorKind, Result};
 pub use facts::{Hierarchy, HostFacts, Systemd};
 pub use features::{Features, OCI_VERSION};
 pub use oci_spec;
-pub use plan::{Line, Origin, Plan, PlanOptions};
+pub use plan::{Line, Plan, PlanOptions};
 pub use store::Store;
 pub use trace::Trace;

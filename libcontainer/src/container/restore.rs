@@ -293,7 +293,7 @@ impl Restore<'_> {
         }
         plan.lines.iter().try_for_each(|line| match &line.action {
             Action::Host(HostStep::MoveNetDevice { name, new_name }) => {
-                net_devices::move_into(pid, name, new_name).map_err(|error| error.at(line.origin.0.clone()))
+                net_devices::move_into(pid, name, new_name).map_err(|error| error.at(line.origin()))
             }
             _ => Ok(()),
         })
@@ -315,7 +315,7 @@ impl Restore<'_> {
         let mut made = Vec::new();
         let joined = plan.lines.iter().try_for_each(|line| {
             let Action::Host(step) = &line.action else { return Ok(()) };
-            intel_rdt::play(step, pid, &mut made).map_err(|error| error.at(line.origin.0.clone()))
+            intel_rdt::play(step, pid, &mut made).map_err(|error| error.at(line.origin()))
         });
         if joined.is_err() {
             let _ = intel_rdt::remove(&made);
@@ -348,7 +348,7 @@ fn play_lines(lines: Vec<&Line>) -> Result<()> {
     let mut files = cgroup::Writer::default();
     lines.into_iter().try_for_each(|line| {
         log::debug!("host {line}");
-        launch::before_clone(line, &mut files).map_err(|error| error.at(line.origin.0.clone()))
+        launch::before_clone(line, &mut files).map_err(|error| error.at(line.origin()))
     })
 }
 
@@ -375,7 +375,7 @@ fn enter_scope<'p>(
             }
             _ => Ok(()),
         };
-        played.map_err(|error| error.at(line.origin.0.clone()))?;
+        played.map_err(|error| error.at(line.origin()))?;
     }
     Ok(late)
 }

@@ -49,7 +49,7 @@ impl Restored<'_> {
     pub(super) fn check(&self) -> Result<()> {
         self.check_namespaces()?;
         for line in &self.plan.lines {
-            self.check_line(line).map_err(|error| error.at(line.origin.0.clone()))?;
+            self.check_line(line).map_err(|error| error.at(line.origin()))?;
         }
         self.check_processes()?;
         self.check_mounts()
@@ -212,7 +212,7 @@ impl Restored<'_> {
         let root = rustix::fs::openat(CWD, &path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| Error::system("look at the restored mounts", format!("open({path})"), errno))?;
         for line in &self.plan.lines {
-            self.check_cover(line, &there, root.as_fd()).map_err(|error| error.at(line.origin.0.clone()))?;
+            self.check_cover(line, &there, root.as_fd()).map_err(|error| error.at(line.origin()))?;
         }
         for mount in self.external.iter().filter(|mount| mount.read_only) {
             let Some(source) = place_of(&mount.source)? else { continue };

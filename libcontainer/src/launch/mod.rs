@@ -74,7 +74,7 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
     for (number, line) in lines[..clone].iter().enumerate() {
         log::debug!("host {line}");
         let begin = host.trace.map(|_| trace::now());
-        let played = before_clone(line, &mut files).map_err(|error| error.at(line.origin.0.clone()));
+        let played = before_clone(line, &mut files).map_err(|error| error.at(line.origin()));
         timed(number, begin);
         played?;
         host.made_cgroups |= matches!(line.action, Action::Host(HostStep::CreateCgroup { .. }));
@@ -304,7 +304,7 @@ impl Launch<'_, '_, '_> {
         let line = &self.lines[at];
         log::debug!("host {line}");
         let begin = self.host.trace.map(|_| trace::now());
-        let played = self.host_line(line, rider).map_err(|error| error.at(line.origin.0.clone()));
+        let played = self.host_line(line, rider).map_err(|error| error.at(line.origin()));
         if let (Some(trace), Some(begin)) = (self.host.trace, begin) {
             trace.line(at, line, begin, trace::now());
         }

@@ -2,7 +2,9 @@
 //! as writes: each resource goes to the hierarchy that holds its controller.
 #![forbid(unsafe_code)]
 use super::{Group, v1, v2};
-use crate::plan::line::{Action, HostStep, Line, Origin, Tolerate};
+use crate::bundle::escape_key;
+use crate::plan::host;
+use crate::plan::line::{HostStep, Line, Tolerate};
 use crate::{Error, ErrorKind, Result};
 use oci_spec::runtime::LinuxResources;
 use std::collections::{BTreeMap, HashMap};
@@ -22,7 +24,7 @@ impl Write {
     /// The same as a line of the plan.
     pub(super) fn line(self) -> Line {
         let Write { origin, file, value, tolerate } = self;
-        Line { action: Action::Host(HostStep::WriteCgroup { file, value, tolerate }), origin: Origin(origin) }
+        host(HostStep::WriteCgroup { file, value, tolerate }, origin)
     }
 
     fn below(mut self, directory: &Path) -> Write {
@@ -132,7 +134,7 @@ impl Controller<'_> {
 fn unified(entries: &HashMap<String, String>, groups: &[Group]) -> Result<Vec<Write>> {
     let mut writes = Vec::new();
     for (file, value) in entries.iter().collect::<BTreeMap<_, _>>() {
-        let origin = format!("/unified/{}", escape(file));
+        let origin = format!("/unified/{}", escape_key(file));
         if file.contains('/') {
             return Err(invalid(&origin, format!("unified resource {file:?} must be a file name (no slashes)")));
         }
@@ -156,9 +158,4 @@ fn unified(entries: &HashMap<String, String>, groups: &[Group]) -> Result<Vec<Wr
         }
     }
     Ok(writes)
-}
-
-/// A key inside a JSON pointer (RFC 6901).
-pub(super) fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
