@@ -186,7 +186,7 @@ const SECCOMP_ARCHS: &[&str] = &[
     "SCMP_ARCH_X86_64",
 ];
 
-const MEMORY_POLICY_MODES: &[&str] = &[
+pub(crate) const MEMORY_POLICY_MODES: &[&str] = &[
     "MPOL_BIND",
     "MPOL_DEFAULT",
     "MPOL_INTERLEAVE",
@@ -196,7 +196,8 @@ const MEMORY_POLICY_MODES: &[&str] = &[
     "MPOL_WEIGHTED_INTERLEAVE",
 ];
 
-const MEMORY_POLICY_FLAGS: &[&str] = &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
+pub(crate) const MEMORY_POLICY_FLAGS: &[&str] =
+    &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
 
 #[cfg(test)]
 mod tests {
@@ -212,7 +213,7 @@ mod tests {
 
     #[test]
     fn lists_are_sorted_and_free_of_duplicates() {
-        for list in [SECCOMP_ACTIONS, SECCOMP_OPERATORS, SECCOMP_ARCHS, MEMORY_POLICY_MODES] {
+        for list in [SECCOMP_ACTIONS, SECCOMP_OPERATORS, SECCOMP_ARCHS, MEMORY_POLICY_MODES, MEMORY_POLICY_FLAGS] {
             assert!(list.is_sorted_by(|a, b| a < b), "{list:?}");
         }
     }

@@ -65,14 +65,14 @@ impl Container {
     ) -> Result<(Vec<std::path::PathBuf>, Option<std::path::PathBuf>)> {
         let mut tasks = Vec::new();
         let mut into_cgroup = None;
-        let known = |name: &String| self.record.cgroups.iter().any(|group| group.controllers.contains(name));
+        let known = |name: &String| self.record.cgroups.iter().any(|group| group.has(name));
         if let Some(name) = below.iter().flat_map(|(controllers, _)| controllers).find(|name| !known(name)) {
             return Err(Error::new(ErrorKind::InvalidConfig, format!("unknown controller {name} in --cgroup")));
         }
         for group in &self.record.cgroups {
-            let asked = below.iter().find(|(controllers, _)| {
-                controllers.is_empty() || controllers.iter().any(|name| group.controllers.contains(name))
-            });
+            let asked = below
+                .iter()
+                .find(|(controllers, _)| controllers.is_empty() || controllers.iter().any(|name| group.has(name)));
             let directory = match asked {
                 None => group.directory.clone(),
                 Some((_, path)) => {

@@ -675,19 +675,13 @@ mod tests {
 
     #[test]
     fn on_cgroup_v1_each_hierarchy_shows_the_containers_own_group() {
-        let hierarchy = |controllers: &[&str], mount: &str| Hierarchy {
-            controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
-            mount: mount.into(),
-            own: "/self".into(),
-            unified: false,
-            writable: true,
-        };
+        let hierarchy = Hierarchy::example;
         let v1 = HostFacts {
             hierarchies: vec![
-                hierarchy(&["cpu", "cpuacct"], "/sys/fs/cgroup/cpu,cpuacct"),
-                hierarchy(&["devices"], "/sys/fs/cgroup/devices"),
-                hierarchy(&["name=systemd"], "/sys/fs/cgroup/systemd"),
-                Hierarchy { unified: true, ..hierarchy(&["hugetlb", "misc"], "/sys/fs/cgroup/unified") },
+                hierarchy(&["cpu", "cpuacct"], "/sys/fs/cgroup/cpu,cpuacct", false),
+                hierarchy(&["devices"], "/sys/fs/cgroup/devices", false),
+                hierarchy(&["name=systemd"], "/sys/fs/cgroup/systemd", false),
+                hierarchy(&["hugetlb", "misc"], "/sys/fs/cgroup/unified", true),
             ],
             ..facts()
         };
@@ -696,12 +690,12 @@ mod tests {
             &format!(r#"{{"mounts": [{CGROUP}]}}"#),
             "/mounts/0",
             "init mount tmpfs on /sys/fs/cgroup nosuid mode=755
-             init bind-mount /sys/fs/cgroup/cpu,cpuacct/self/web on /sys/fs/cgroup/cpu,cpuacct ro,nosuid
+             init bind-mount /sys/fs/cgroup/cpu,cpuacct/own/web on /sys/fs/cgroup/cpu,cpuacct ro,nosuid
              init symlink /sys/fs/cgroup/cpu → cpu,cpuacct
              init symlink /sys/fs/cgroup/cpuacct → cpu,cpuacct
-             init bind-mount /sys/fs/cgroup/devices/self/web on /sys/fs/cgroup/devices ro,nosuid
-             init bind-mount /sys/fs/cgroup/systemd/self/web on /sys/fs/cgroup/systemd ro,nosuid
-             init bind-mount /sys/fs/cgroup/unified/self/web on /sys/fs/cgroup/unified ro,nosuid
+             init bind-mount /sys/fs/cgroup/devices/own/web on /sys/fs/cgroup/devices ro,nosuid
+             init bind-mount /sys/fs/cgroup/systemd/own/web on /sys/fs/cgroup/systemd ro,nosuid
+             init bind-mount /sys/fs/cgroup/unified/own/web on /sys/fs/cgroup/unified ro,nosuid
              init remount /sys/fs/cgroup ro",
         );
         check_on(
@@ -716,7 +710,7 @@ mod tests {
              init symlink /sys/fs/cgroup/cpuacct → cpu,cpuacct
              init mount cgroup on /sys/fs/cgroup/devices ro,nosuid devices
              init mount cgroup on /sys/fs/cgroup/systemd ro,nosuid none,name=systemd
-             init mount-cgroup2 /sys/fs/cgroup/unified ro,nosuid or bind /sys/fs/cgroup/unified/self/web
+             init mount-cgroup2 /sys/fs/cgroup/unified ro,nosuid or bind /sys/fs/cgroup/unified/own/web
              init remount /sys/fs/cgroup ro",
         );
     }

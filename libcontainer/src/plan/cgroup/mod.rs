@@ -31,6 +31,12 @@ pub(crate) struct Group {
     pub unified: bool,
 }
 
+impl Group {
+    pub(crate) fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|name| name == controller)
+    }
+}
+
 /// What the control groups of a container ask of the host.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct CgroupPlan {
@@ -181,7 +187,7 @@ fn device_lines(
     let origin =
         if rules.is_some_and(|rules| !rules.is_empty()) { "/linux/resources/devices" } else { Origin::DEFAULT };
     let model = devices::rules(rules.unwrap_or_default())?;
-    let v1 = groups.iter().find(|group| !group.unified && group.controllers.iter().any(|name| name == "devices"));
+    let v1 = groups.iter().find(|group| !group.unified && group.has("devices"));
     if let Some(group) = v1 {
         let writes = model.v1().into_iter().map(|(name, value)| {
             let file = group.directory.join(name);

@@ -110,10 +110,7 @@ impl Controller<'_> {
         v1: impl FnOnce() -> Result<Vec<Write>>,
         v2: impl FnOnce() -> Result<Vec<Write>>,
     ) -> Result<Vec<Write>> {
-        let holds = |group: &&Group| {
-            let name = if group.unified { self.v2 } else { self.v1 };
-            group.controllers.iter().any(|controller| controller == name)
-        };
+        let holds = |group: &&Group| group.has(if group.unified { self.v2 } else { self.v1 });
         if let Some(group) = self.groups.iter().find(holds) {
             let writes = if group.unified { v2()? } else { v1()? };
             return Ok(writes.into_iter().map(|write| write.below(&group.directory)).collect());
@@ -143,7 +140,7 @@ fn unified(entries: &HashMap<String, String>, groups: &[Group]) -> Result<Vec<Wr
             return Err(invalid(&origin, message));
         };
         let unified = groups.iter().find(|group| group.unified);
-        let holds = |group: &Group| controller == "cgroup" || group.controllers.iter().any(|name| name == controller);
+        let holds = |group: &Group| controller == "cgroup" || group.has(controller);
         let Some(group) = unified.filter(|group| holds(group)) else {
             let message = if groups.iter().all(|group| group.unified) {
                 format!("unified resource {file:?} can't be set: controller {controller:?} not available")

@@ -3,8 +3,7 @@ use crate::plan::line::Action;
 use crate::plan::line::Tolerate;
 
 fn hierarchy(controllers: &[&str], mount: &str, own: &str, unified: bool) -> Hierarchy {
-    let controllers = controllers.iter().map(|name| (*name).to_owned()).collect();
-    Hierarchy { controllers, mount: mount.into(), own: own.into(), unified, writable: true }
+    Hierarchy { own: own.to_owned(), ..Hierarchy::example(controllers, mount, unified) }
 }
 
 fn facts(hierarchies: Vec<Hierarchy>) -> HostFacts {
