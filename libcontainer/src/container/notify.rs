@@ -1,8 +1,8 @@
 //! Passing on that a container is ready (sd_notify(3)).
 use super::Container;
-use crate::launch::fd_path;
 use crate::plan::NOTIFY_SOCKET;
 use crate::store::NOTIFY;
+use crate::sys::fd_path;
 use crate::{Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, OwnedFd};

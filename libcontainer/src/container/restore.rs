@@ -14,7 +14,6 @@ use crate::{Bundle, CriuOptions, Error, ErrorKind, HostFacts, ManageCgroups, Res
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
-use rustix::process::{Pid, PidfdFlags};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -275,13 +274,9 @@ impl Restore<'_> {
         }
     }
 
-    /// It is our child, and nobody else waits for it: the number is not another's.
     fn adopt(&mut self, pid: i32) -> Result<()> {
         if self.init.is_none() {
-            let fail = |errno| Error::system("hold on to the container", format!("pidfd_open({pid})"), errno);
-            let number = Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH).map_err(fail)?;
-            let pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty()).map_err(fail)?;
-            self.init = Some(Child { pid, pidfd, console: None });
+            self.init = Some(Child { pid, pidfd: launch::hold(pid)?, console: None });
         }
         Ok(())
     }

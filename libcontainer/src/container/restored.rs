@@ -2,7 +2,6 @@
 //! everything that config.json denies it is looked at again. A process that had more than the container, by an `exec` with flags
 //! of its own, cannot come back either.
 use crate::criu::mountinfo::{self, Mount};
-use crate::launch::fd_path;
 use crate::plan::cgroup::Group;
 use crate::plan::line::{Action, HostStep, IdMap, InitStep, Line};
 use crate::plan::{ExternalMount, Plan, asked_namespace};
@@ -313,7 +312,7 @@ fn place_of(path: &Path) -> Result<Option<(String, PathBuf)>> {
     let opened = opened.map_err(|errno| fail("open", errno))?;
     let stat = rustix::fs::statx(&opened, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID);
     let id = stat.map_err(|errno| fail("statx", errno))?.stx_mnt_id;
-    let named = std::fs::read_link(fd_path(&opened)).map_err(|_| fail("readlink", Errno::IO))?;
+    let named = std::fs::read_link(sys::fd_path(&opened)).map_err(|_| fail("readlink", Errno::IO))?;
     let mounts = mountinfo::of(None)?;
     let Some(mount) = mounts.into_iter().find(|mount| mount.id == id) else { return Ok(None) };
     let below = named.strip_prefix(&mount.point).unwrap_or(Path::new(""));

@@ -6,7 +6,7 @@ use oci_spec::runtime::Hook;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::BorrowedFd;
 use rustix::fs::SeekFrom;
-use rustix::process::{Pid, PidfdFlags};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
@@ -48,9 +48,7 @@ pub(crate) fn run(
         Ok(said) => said,
         Err(why) => {
             // The whole group: a shell's children would hold the pipes open.
-            if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
+            let _ = rustix::process::kill_process_group(Pid::from_child(&child), Signal::KILL);
             let _ = child.wait();
             return Err(fail(match why {
                 Stopped::TooLong => format!("hook ran past specified timeout of {}.0s", seconds.unwrap_or_default()),
@@ -88,8 +86,7 @@ fn collect(
     deadline: Option<Instant>,
     init: Option<BorrowedFd<'_>>,
 ) -> std::result::Result<[Vec<u8>; 2], Stopped> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Stopped::Lost)?;
-    let ended = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|_| Stopped::Lost)?;
+    let ended = rustix::process::pidfd_open(Pid::from_child(child), PidfdFlags::empty()).map_err(|_| Stopped::Lost)?;
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else { return Err(Stopped::Lost) };
     let mut streams = (stdout, stderr);
     let mut said = [Vec::new(), Vec::new()];

@@ -12,7 +12,6 @@ mod open_mount;
 mod seccomp_listener;
 
 pub(crate) use channel::{Channel, Heard};
-pub(crate) use entry::{fd_path, write_all};
 pub(crate) use failure::explain;
 pub(crate) use id_mappings::helper as id_map_helper;
 pub(crate) use note_mount::{Note, notes};
@@ -20,14 +19,14 @@ pub(crate) use note_mount::{Note, notes};
 use crate::cgroup;
 use crate::plan::hooks_of;
 use crate::plan::line::{self, Action, HostStep, Line};
-use crate::store::note_scope;
+use crate::store::{START_SOCKET, note_scope};
 use crate::systemd::{self, Starting};
 use crate::trace::{self, Trace};
 use crate::{Bundle, Error, ErrorKind, Result, sys};
 use entry::Entry;
 use oci_spec::runtime::Spec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::process::{PidfdFlags, WaitId, WaitIdOptions};
+use rustix::process::{WaitId, WaitIdOptions};
 use std::path::{Path, PathBuf};
 use step::{DESCRIPTORS, Step};
 
@@ -404,10 +403,7 @@ impl Launch<'_, '_, '_> {
     /// Init goes on as another process: wait for the one that forked, hold on to the new one.
     fn adopt(&mut self, pid: i32) -> Result<()> {
         reap(self.pidfd.as_fd());
-        let fail = |errno| Error::system("hold on to init", format!("pidfd_open({pid})"), errno);
-        let number = sys::pid(pid).ok_or(rustix::io::Errno::SRCH).map_err(fail)?;
-        // It is our child and nobody has waited for it: the number cannot be another's.
-        self.pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty()).map_err(fail)?;
+        self.pidfd = hold(pid)?;
         self.pid = pid;
         Ok(())
     }
@@ -449,6 +445,11 @@ fn pid_inside(pid: i32) -> i32 {
     pids.and_then(|pids| pids.split_ascii_whitespace().next_back()?.parse().ok()).unwrap_or(pid)
 }
 
+/// A pidfd of a child that nobody has waited for: the number cannot be another's.
+pub(crate) fn hold(pid: i32) -> Result<OwnedFd> {
+    sys::pidfd_open(pid).map_err(|errno| Error::system("hold on to init", format!("pidfd_open({pid})"), errno))
+}
+
 /// Waits for a child and forgets how it ended.
 pub(crate) fn reap(pidfd: BorrowedFd<'_>) {
     while let Err(rustix::io::Errno::INTR) = rustix::process::waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED) {}
@@ -475,9 +476,6 @@ pub(crate) fn encode(lines: &[Line], first: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The socket in the store that `start` connects to.
-pub(crate) const START_SOCKET: &str = "start.sock";
-
 /// Who takes the master itself shows it on a terminal of its own, which already makes `\r\n` of `\n`, or in a file, which
 /// wants neither. While init waits for this line nothing has been written yet.
 fn leave_line_ends_alone(master: &OwnedFd) -> Result<()> {
@@ -493,7 +491,7 @@ fn listen(state: BorrowedFd<'_>) -> Result<OwnedFd> {
     let fail = |call: &'static str| move |errno| Error::system("listen for start", call, errno);
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .map_err(fail("socket"))?;
-    let path = PathBuf::from(fd_path(&state)).join(START_SOCKET);
+    let path = PathBuf::from(sys::fd_path(&state)).join(START_SOCKET);
     let address = SocketAddrUnix::new(&path).map_err(fail("bind"))?;
     rustix::net::bind(&socket, &address).map_err(fail("bind"))?;
     rustix::net::listen(&socket, 1).map_err(fail("listen"))?;
