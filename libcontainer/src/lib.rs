@@ -10,6 +10,7 @@ mod features;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod launch;
+mod mountinfo;
 mod plan;
 mod seccomp;
 mod store;

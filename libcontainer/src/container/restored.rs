@@ -1,7 +1,7 @@
 //! Images hold what processes may do as well as what they do, and may come from a stranger: before a restored process runs,
 //! everything that config.json denies it is looked at again. A process that had more than the container, by an `exec` with flags
 //! of its own, cannot come back either.
-use crate::criu::mountinfo::{self, Mount};
+use crate::mountinfo::{self, Mount};
 use crate::plan::cgroup::Group;
 use crate::plan::line::{Action, HostStep, IdMap, InitStep, Line};
 use crate::plan::{ExternalMount, Plan, asked_namespace};

@@ -4,8 +4,8 @@
 //! is, which the container has a say in, and the value is a name; at the restore the key is that name, and the value a path of
 //! the host's that config.json gives.
 #![forbid(unsafe_code)]
-use super::mountinfo::{self, Mount};
 use super::{Message, option};
+use crate::mountinfo::{self, Mount};
 use crate::plan::ExternalMount;
 use crate::{Error, ErrorKind, Result};
 use rustix::fd::{AsFd, BorrowedFd};

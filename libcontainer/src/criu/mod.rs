@@ -5,7 +5,6 @@ pub(crate) mod external;
 pub(crate) mod images;
 mod log_file;
 mod message;
-pub(crate) mod mountinfo;
 mod options;
 pub(crate) mod streams;
 

@@ -18,17 +18,24 @@ pub(crate) struct Mount {
     /// Of the mount, or of the filesystem.
     pub(crate) read_only: bool,
     pub(crate) fstype: String,
+    /// Those of the filesystem, with commas.
+    pub(crate) options: String,
 }
 
 /// The mounts of `pid`, or of this process, in the order in which they were attached.
 pub(crate) fn of(pid: Option<i32>) -> Result<Vec<Mount>> {
     let path = pid.map_or("/proc/self/mountinfo".to_owned(), |pid| format!("/proc/{pid}/mountinfo"));
-    let text = std::fs::read(&path)
-        .map_err(|error| Error::io("look at the container's mounts", format!("open({path})"), &error))?;
-    Ok(text.split(|byte| *byte == b'\n').filter_map(parse).collect())
+    let text =
+        std::fs::read(&path).map_err(|error| Error::io("look at the mounts", format!("open({path})"), &error))?;
+    Ok(parse(&text))
 }
 
-fn parse(line: &[u8]) -> Option<Mount> {
+/// The lines of a mountinfo; what is none is left out.
+pub(crate) fn parse(text: &[u8]) -> Vec<Mount> {
+    text.split(|byte| *byte == b'\n').filter_map(parse_line).collect()
+}
+
+fn parse_line(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
     let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
     let device = String::from_utf8(fields.nth(1)?.to_vec()).ok()?;
@@ -38,8 +45,9 @@ fn parse(line: &[u8]) -> Option<Mount> {
     // A few optional fields end with a `-`; then come type, source and options of the filesystem.
     let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
     let fstype = String::from_utf8_lossy(fields.next()?).into_owned();
-    let filesystem = fields.nth(1).is_some_and(read_only);
-    Some(Mount { id, device, root, point, read_only: mount || filesystem, fstype })
+    let options = fields.nth(1).unwrap_or_default();
+    let read_only = mount || read_only(options);
+    Some(Mount { id, device, root, point, read_only, fstype, options: String::from_utf8_lossy(options).into_owned() })
 }
 
 /// Blanks, line ends and backslashes are in octal.
@@ -64,11 +72,11 @@ fn path(field: &[u8]) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::{Mount, parse};
+    use super::{Mount, parse_line};
 
     #[test]
     fn a_line_with_and_without_optional_fields() {
-        let mount = |line: &str| parse(line.as_bytes()).unwrap();
+        let mount = |line: &str| parse_line(line.as_bytes()).unwrap();
         let expected = Mount {
             id: 36,
             device: "98:0".to_owned(),
@@ -76,6 +84,7 @@ mod tests {
             point: "/mnt 2\\".into(),
             read_only: false,
             fstype: "ext3".to_owned(),
+            options: "rw,errors=continue".to_owned(),
         };
         assert_eq!(
             mount(r"36 35 98:0 /mnt1 /mnt\0402\134 rw,noatime master:1 - ext3 /dev/root rw,errors=continue"),
@@ -83,6 +92,6 @@ mod tests {
         );
         assert!(mount("36 35 98:0 / /a ro,noatime - ext3 /dev/root rw").read_only);
         assert!(mount("36 35 98:0 / /a rw shared:1 master:2 - ext3 - ro,x").read_only);
-        assert_eq!(parse(b""), None);
+        assert_eq!(parse_line(b""), None);
     }
 }
