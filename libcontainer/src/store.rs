@@ -82,6 +82,16 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// Init's, in the caller's pid namespace; 0 before there is one.
+    pub(crate) fn pid(&self) -> i32 {
+        self.init.map_or(0, |init| init.pid)
+    }
+
+    /// A pidfd of init; `None` if it has ended, or there is none yet.
+    pub(crate) fn pidfd(&self) -> Option<OwnedFd> {
+        self.init.and_then(ProcessId::open)
+    }
+
     /// What is in `file`.
     pub(crate) fn parse(bytes: &[u8], file: &Path) -> Result<Record> {
         serde_json::from_slice(bytes)

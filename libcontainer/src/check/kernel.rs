@@ -1,8 +1,8 @@
 //! What config.json asks of this kernel and it does not have, as far as it says so without being tried.
 #![forbid(unsafe_code)]
 use super::{Concern, Finding};
-use crate::plan::sysctl_path;
-use oci_spec::runtime::{LinuxNamespaceType, LinuxSeccompAction, Mount, Spec};
+use crate::plan::{namespace_file, sysctl_path};
+use oci_spec::runtime::{LinuxSeccompAction, Mount, Spec};
 use std::fs;
 use std::path::Path;
 
@@ -16,12 +16,8 @@ pub(super) fn find(spec: &Spec) -> Vec<Finding> {
     }
     let Some(linux) = spec.linux() else { return findings };
     for (index, namespace) in linux.namespaces().iter().flatten().enumerate() {
-        let file = match namespace.typ() {
-            LinuxNamespaceType::Mount => "mnt".to_owned(),
-            LinuxNamespaceType::Network => "net".to_owned(),
-            kind => kind.to_string(),
-        };
-        if !Path::new("/proc/self/ns").join(&file).exists() {
+        let file = namespace_file(namespace.typ());
+        if !Path::new("/proc/self/ns").join(file).exists() {
             wrong(format!("/linux/namespaces/{index}"), format!("this kernel has no {} namespaces", namespace.typ()));
         } else if namespace.path().is_none() && reads(&format!("/proc/sys/user/max_{file}_namespaces"), "0") {
             wrong(format!("/linux/namespaces/{index}"), format!("/proc/sys/user/max_{file}_namespaces is 0"));

@@ -3,7 +3,7 @@ use super::{Child, Container, CreateOptions, time};
 use crate::criu::streams;
 use crate::launch::{self, Host};
 use crate::plan::line::HookKind;
-use crate::plan::{self, PlanOptions, hooks_of};
+use crate::plan::{self, PlanOptions, asked_namespace, hooks_of};
 use crate::store::{CONFIG, Folder, NOTIFY, ProcessId, Record, Store};
 use crate::{Bundle, Error, ErrorKind, HostFacts, OCI_VERSION, Result, Trace, cgroup};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
@@ -86,7 +86,7 @@ pub(super) fn intent(
         kept_cgroups: cgroup::existing(&plan.cgroups),
         unit: plan.unit.clone(),
         intel_rdt: plan.intel_rdt.clone(),
-        private_pid_namespace: has_private_pid_namespace(spec),
+        private_pid_namespace: asked_namespace(spec, LinuxNamespaceType::Pid) == Some(None),
         has_process: spec.process().is_some(),
         has_poststart: has_hooks(HookKind::Poststart),
         has_poststop: has_hooks(HookKind::Poststop),
@@ -168,13 +168,6 @@ pub(super) fn check_console(spec: &Spec, options: &CreateOptions) -> Result<()> 
 
 pub(super) fn has_terminal(spec: &Spec) -> bool {
     spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false)
-}
-
-fn has_private_pid_namespace(spec: &Spec) -> bool {
-    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    namespaces.is_some_and(|namespaces| {
-        namespaces.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::Pid && namespace.path().is_none())
-    })
 }
 
 /// Decimal, no newline, whole or not at all: engines read it as soon as it is there.

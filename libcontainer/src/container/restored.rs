@@ -4,28 +4,29 @@
 use crate::mountinfo::{self, Mount};
 use crate::plan::cgroup::Group;
 use crate::plan::line::{Action, HostStep, IdMap, InitStep, Line};
-use crate::plan::{ExternalMount, Plan, asked_namespace};
+use crate::plan::{ExternalMount, Plan, asked_namespace, namespace_file};
 use crate::sys::{self, MountAttr};
 use crate::{Error, ErrorKind, Result, cgroup};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::mount::MountAttrFlags;
+use rustix::thread::{CapabilitySet, LinkNameSpaceType, move_into_link_name_space};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use step::Lsm;
 
-const NAMESPACES: [(LinuxNamespaceType, &str); 8] = [
-    (LinuxNamespaceType::Mount, "mnt"),
-    (LinuxNamespaceType::Cgroup, "cgroup"),
-    (LinuxNamespaceType::Uts, "uts"),
-    (LinuxNamespaceType::Ipc, "ipc"),
-    (LinuxNamespaceType::User, "user"),
-    (LinuxNamespaceType::Pid, "pid"),
-    (LinuxNamespaceType::Network, "net"),
-    (LinuxNamespaceType::Time, "time"),
+const NAMESPACES: [LinuxNamespaceType; 8] = [
+    LinuxNamespaceType::Mount,
+    LinuxNamespaceType::Cgroup,
+    LinuxNamespaceType::Uts,
+    LinuxNamespaceType::Ipc,
+    LinuxNamespaceType::User,
+    LinuxNamespaceType::Pid,
+    LinuxNamespaceType::Network,
+    LinuxNamespaceType::Time,
 ];
 
 /// What CRIU has restored, and stands still.
@@ -56,7 +57,6 @@ impl Restored<'_> {
 
     /// CRIU (until 4.2) restores every mount's flags but the root's.
     pub(super) fn protect_root(&self) -> Result<()> {
-        const RDONLY: u64 = 1;
         if !self.steps().any(|step| matches!(step, InitStep::SetRootReadonly)) {
             return Ok(());
         }
@@ -74,7 +74,7 @@ impl Restored<'_> {
         let protect = || {
             sys::unshare_fs().map_err(fail("unshare(CLONE_FS)"))?;
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount)).map_err(fail("setns"))?;
-            let read_only = MountAttr { set: RDONLY, ..MountAttr::default() };
+            let read_only = MountAttr { set: MountAttrFlags::MOUNT_ATTR_RDONLY.bits().into(), ..MountAttr::default() };
             sys::mount_setattr(root.as_fd(), false, &read_only).map_err(fail("mount_setattr"))
         };
         let protected = std::thread::scope(|scope| scope.spawn(protect).join());
@@ -82,14 +82,15 @@ impl Restored<'_> {
     }
 
     fn check_namespaces(&self) -> Result<()> {
-        for (kind, name) in NAMESPACES {
-            let own = || std::fs::read_link(format!("/proc/self/ns/{name}")).ok();
-            let theirs = || std::fs::read_link(format!("/proc/{}/ns/{name}", self.init)).ok();
+        for kind in NAMESPACES {
+            let name = namespace_file(kind);
+            let own = PathBuf::from(format!("/proc/self/ns/{name}"));
+            let theirs = PathBuf::from(format!("/proc/{}/ns/{name}", self.init));
             let matches = match asked_namespace(self.spec, kind) {
                 None => true,
-                Some(None) if name == "cgroup" && self.ignores_cgroups => true,
-                Some(None) => own() != theirs(),
-                Some(Some(path)) => inode(path) == inode(Path::new(&format!("/proc/{}/ns/{name}", self.init))),
+                Some(None) if kind == LinuxNamespaceType::Cgroup && self.ignores_cgroups => true,
+                Some(None) => inode(&own) != inode(&theirs),
+                Some(Some(path)) => inode(path) == inode(&theirs),
             };
             if !matches {
                 return Err(refused(format!("its {name} namespace is another")).at("/linux/namespaces"));
@@ -205,7 +206,6 @@ impl Restored<'_> {
     }
 
     fn check_mounts(&self) -> Result<()> {
-        const SYS_ADMIN: u64 = 1 << 21;
         let there = mountinfo::of(Some(self.init))?;
         let path = format!("/proc/{}/root", self.init);
         let root = rustix::fs::openat(CWD, &path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
@@ -223,7 +223,11 @@ impl Restored<'_> {
             }
         }
         // Who may mount could have done so before, and could now.
-        if self.capabilities() & SYS_ADMIN != 0 { Ok(()) } else { self.check_nothing_else(&there, root.as_fd()) }
+        if self.capabilities() & CapabilitySet::SYS_ADMIN.bits() != 0 {
+            Ok(())
+        } else {
+            self.check_nothing_else(&there, root.as_fd())
+        }
     }
 
     /// What hides or protects a path is where the path leads.

@@ -1,8 +1,8 @@
 //! `start`: let init execute the user's program.
 use super::{Container, Status, state};
-use crate::launch::{Channel, Heard, explain, hooks};
+use crate::launch::{Channel, Heard, Hooks, explain};
+use crate::plan;
 use crate::plan::line::HookKind;
-use crate::plan::{self, hooks_of};
 use crate::{Bundle, Error, ErrorKind, HostFacts, Result, Trace, launch};
 use rustix::io::Errno;
 use rustix::net::SocketType;
@@ -82,12 +82,9 @@ impl Container {
     }
 
     fn run_poststart(&self, bundle: &Bundle) -> Result<()> {
-        let pid = self.record.init.map_or(0, |init| init.pid);
-        let state = state::for_hooks(&self.record, "running", pid);
-        let hooks = hooks_of(bundle.spec(), HookKind::Poststart).iter().enumerate();
-        hooks
-            .into_iter()
-            .try_for_each(|(index, hook)| hooks::run(hook, HookKind::Poststart, index, bundle.path(), &state, None))
+        let state = &state::for_hooks(&self.record, "running", self.record.pid());
+        let hooks = Hooks { spec: bundle.spec(), bundle: bundle.path(), state, init: None };
+        hooks.all(HookKind::Poststart).collect()
     }
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod external;
 pub(crate) mod images;
 mod log_file;
 mod message;
+pub(crate) mod namespaces;
 mod options;
 pub(crate) mod streams;
 
@@ -313,6 +314,11 @@ impl Drop for Criu {
 
 fn request(kind: Kind) -> Message {
     Message::default().number(1, kind as i32)
+}
+
+/// `inherit_fd`: what CRIU takes in the place of `key`, which the images name.
+fn inherited(key: &str, descriptor: i32) -> Message {
+    Message::default().text(1, key).number(2, descriptor)
 }
 
 fn number_in(message: Option<&[u8]>, field: u64) -> Option<i32> {

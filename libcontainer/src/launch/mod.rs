@@ -3,7 +3,7 @@ mod channel;
 pub(crate) mod descriptors;
 mod entry;
 mod failure;
-pub(crate) mod hooks;
+mod hooks;
 mod id_mappings;
 pub(crate) mod intel_rdt;
 pub(crate) mod net_devices;
@@ -13,11 +13,11 @@ mod seccomp_listener;
 
 pub(crate) use channel::{Channel, Heard};
 pub(crate) use failure::explain;
+pub(crate) use hooks::Hooks;
 pub(crate) use id_mappings::helper as id_map_helper;
 pub(crate) use note_mount::{Note, notes};
 
 use crate::cgroup;
-use crate::plan::hooks_of;
 use crate::plan::line::{self, Action, HostStep, Line};
 use crate::store::{START_SOCKET, note_scope};
 use crate::systemd::{self, Starting};
@@ -328,23 +328,18 @@ impl Launch<'_, '_, '_> {
                 Ok(Some(mount))
             }
             HostStep::IdMapMount { id_map } => {
-                let lost = || Error::new(ErrorKind::System, "init sent no mount");
-                open_mount::id_map(self.host.state, rider.take().ok_or_else(lost)?, id_map).map(Some)
+                open_mount::id_map(self.host.state, sent(rider, "mount")?, id_map).map(Some)
             }
             HostStep::NoteMount { destination } => {
-                let lost = || Error::new(ErrorKind::System, "init sent no mount");
-                let mount = rider.take().ok_or_else(lost)?;
+                let mount = sent(rider, "mount")?;
                 note_mount::note(self.host.state, destination, mount.as_fd())?;
                 Ok(Some(mount))
             }
             HostStep::Meet => Ok(None),
             HostStep::RunHook { kind, index } => {
-                let hook = hooks_of(self.host.spec, *kind).get(*index);
-                let state = (self.host.describe)("creating", self.pid);
-                hook.map_or(Ok(()), |hook| {
-                    hooks::run(hook, *kind, *index, self.host.bundle, &state, Some(self.pidfd.as_fd()))
-                })
-                .map(|()| None)
+                let state = &(self.host.describe)("creating", self.pid);
+                let (spec, bundle, init) = (self.host.spec, self.host.bundle, Some(self.pidfd.as_fd()));
+                Hooks { spec, bundle, state, init }.run(*kind, *index).map(|()| None)
             }
             HostStep::SendState { status } => {
                 descriptors::in_memory(&(self.host.describe)(status, pid_inside(self.pid))).map(Some)
@@ -353,8 +348,7 @@ impl Launch<'_, '_, '_> {
                 .map_err(|errno| Error::system(format!("set {name} to {soft}:{hard}"), "prlimit", errno))
                 .map(|()| None),
             HostStep::ForwardConsole => {
-                let lost = || Error::new(ErrorKind::System, "init sent no console");
-                let master = rider.take().ok_or_else(lost)?;
+                let master = sent(rider, "console")?;
                 match self.host.console_socket {
                     Some(path) => descriptors::send(path, master.as_fd(), b"/dev/ptmx", "send the console")?,
                     None => {
@@ -391,8 +385,7 @@ impl Launch<'_, '_, '_> {
                 net_devices::move_into(self.pid, name, new_name).map(|()| None)
             }
             HostStep::ForwardSeccompListener { path, metadata, status } => {
-                let lost = || Error::new(ErrorKind::System, "init sent no seccomp listener");
-                let listener = rider.take().ok_or_else(lost)?;
+                let listener = sent(rider, "seccomp listener")?;
                 let state = (self.host.describe)(status, self.pid);
                 seccomp_listener::forward(listener.as_fd(), path, metadata, self.pid, &state).map(|()| None)
             }
@@ -436,6 +429,11 @@ impl Drop for Launch<'_, '_, '_> {
             }
         }
     }
+}
+
+/// What has come along with init's *reached*.
+fn sent(rider: &mut Option<OwnedFd>, what: &str) -> Result<OwnedFd> {
+    rider.take().ok_or_else(|| Error::new(ErrorKind::System, format!("init sent no {what}")))
 }
 
 /// The pid as the process itself sees it, which is what hooks in its namespaces are told (config.md, "Hooks").
