@@ -1,9 +1,12 @@
 //! The mounts of a process ([proc_pid_mountinfo(5)](https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html)).
 #![forbid(unsafe_code)]
 use crate::{Error, Result};
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A line of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +23,57 @@ pub(crate) struct Mount {
     pub(crate) fstype: String,
     /// Those of the filesystem, with commas.
     pub(crate) options: String,
+}
+
+/// The mounts of a container, and its root to look for them from.
+#[derive(Debug)]
+pub(crate) struct Mounts {
+    pub(crate) all: Vec<Mount>,
+    root: OwnedFd,
+}
+
+/// What a path of the container's leads to.
+#[derive(Debug)]
+pub(crate) struct Found<'a> {
+    /// What it lies on; `None` for a mount that has come since.
+    pub(crate) mount: Option<&'a Mount>,
+    /// It is the root of that.
+    pub(crate) is_mount: bool,
+    pub(crate) is_null: bool,
+    pub(crate) kind: FileType,
+}
+
+impl Mounts {
+    /// Those that `pid` sees.
+    pub(crate) fn of(pid: i32) -> Result<Mounts> {
+        let all = of(Some(pid))?;
+        let path = format!("/proc/{pid}/root");
+        let root = rustix::fs::openat(CWD, &path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(|errno| Error::system("look at the container's mounts", format!("open({path})"), errno))?;
+        Ok(Mounts { all, root })
+    }
+
+    /// `None` if there is no such thing.
+    pub(crate) fn look(&self, path: &Path) -> Result<Option<Found<'_>>> {
+        let fail = |call: &str, errno| {
+            Error::system("look at the container's mounts", format!("{call}({})", path.display()), errno)
+        };
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let opened = match rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            opened => opened.map_err(|errno| fail("openat2", errno))?,
+        };
+        let wanted = StatxFlags::TYPE | StatxFlags::MNT_ID;
+        let stat = rustix::fs::statx(&opened, "", AtFlags::EMPTY_PATH, wanted).map_err(|errno| fail("statx", errno))?;
+        let kind = FileType::from_raw_mode(stat.stx_mode.into());
+        Ok(Some(Found {
+            mount: self.all.iter().find(|mount| mount.id == stat.stx_mnt_id),
+            is_mount: stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
+            is_null: kind == FileType::CharacterDevice && (stat.stx_rdev_major, stat.stx_rdev_minor) == (1, 3),
+            kind,
+        }))
+    }
 }
 
 /// The mounts of `pid`, or of this process, in the order in which they were attached.

@@ -184,7 +184,8 @@ impl Store {
         let state = |id: &str| -> Result<State> {
             let container = self.load(id)?;
             let mut state = container.state()?;
-            state.owner = user_name(container.record.owner);
+            let owner = container.record.owner;
+            state.owner = user_name(owner).unwrap_or_else(|| format!("#{owner}"));
             Ok(state)
         };
         Ok(ids
@@ -279,12 +280,12 @@ fn user_is_not_root() -> bool {
     std::env::var_os("USER").is_none_or(|user| user != "root")
 }
 
-/// A name for `list`; the number where there is none.
-fn user_name(uid: u32) -> String {
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+/// What passwd(5) calls a user.
+pub(crate) fn user_name(uid: u32) -> Option<String> {
+    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
     let number = uid.to_string();
-    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&number));
-    line.and_then(|line| line.split(':').next()).map_or(format!("#{number}"), str::to_owned)
+    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&number))?;
+    line.split(':').next().map(str::to_owned)
 }
 
 fn open_directory(at: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {

@@ -366,9 +366,8 @@ fn groups_of(pid: i32) -> Result<Vec<(String, String)>> {
     let path = format!("/proc/{pid}/cgroup");
     let text = std::fs::read_to_string(&path)
         .map_err(|error| Error::io("look at the container's cgroups", format!("open({path})"), &error))?;
-    let lines = text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
     let each = |(controllers, path): (&str, &str)| {
         controllers.split(',').map(|controller| (controller.to_owned(), path.to_owned())).collect::<Vec<_>>()
     };
-    Ok(lines.flat_map(each).collect())
+    Ok(cgroup::memberships(&text).flat_map(each).collect())
 }

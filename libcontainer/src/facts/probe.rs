@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Hierarchy, HostFacts, Systemd};
+use crate::cgroup::memberships;
 use crate::container::CgroupManager;
 use crate::mountinfo::{self, Mount};
 use crate::{Error, Result};
@@ -61,7 +62,7 @@ impl HostFacts {
                 let own = read("/proc/1/cgroup").ok()?;
                 let kept =
                     |(names, _): &(&str, &str)| if place.unified { names.is_empty() } else { *names == "name=systemd" };
-                let (_, path) = parse_own(&own).find(kept)?;
+                let (_, path) = memberships(&own).find(kept)?;
                 path.strip_suffix("/init.scope").unwrap_or(path).to_owned()
             }
         };
@@ -118,7 +119,7 @@ fn is_identity(uid_map: &str) -> bool {
 fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
     let mut found = Vec::new();
     let mut mounts: Option<Vec<Mount>> = None;
-    for (controllers, own) in parse_own(own) {
+    for (controllers, own) in memberships(own) {
         let unified = controllers.is_empty();
         let magic = if unified { CGROUP2 } else { CGROUP };
         // Where every distribution has them; mountinfo grows with the host's mounts, so it is the second choice.
@@ -158,11 +159,6 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
         }
     }
     Ok(found)
-}
-
-/// `(controllers, path)` of each line of `/proc/self/cgroup`: `4:memory:/user.slice`, `0::/init.scope`.
-fn parse_own(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'))
 }
 
 fn is(path: &Path, magic: i64) -> bool {
