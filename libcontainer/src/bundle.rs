@@ -24,19 +24,8 @@ impl Bundle {
 
     /// The same with another name (or an absolute path) for the file.
     pub fn open_with(directory: impl AsRef<Path>, config_name: impl AsRef<Path>) -> Result<Bundle> {
-        let directory = directory.as_ref();
-        // Made absolute, but not resolved: engines compare the path with the one that they gave.
-        let path = std::path::absolute(directory)
-            .map_err(|error| Error::io(format!("bundle {}", directory.display()), "getcwd", &error))?;
-        let name = config_name.as_ref();
-        let bytes = std::fs::read(path.join(name)).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                let message = format!("JSON specification file {} not found", name.display());
-                Error::new(ErrorKind::InvalidConfig, message)
-            }
-            _ => Error::io(format!("read {}", path.join(name).display()), "open", &error),
-        })?;
-        Bundle::from_parts(path, bytes)
+        let (path, config) = read(directory.as_ref(), config_name.as_ref())?;
+        Bundle::from_parts(path, config)
     }
 
     /// The absolute path of the directory.
@@ -79,6 +68,21 @@ impl Bundle {
         drop_unasked_pids(&mut resources, json, "/pids/limit");
         Ok(resources)
     }
+}
+
+/// The absolute path of a bundle's directory, and what is in the file.
+pub(crate) fn read(directory: &Path, config_name: &Path) -> Result<(PathBuf, Vec<u8>)> {
+    // Made absolute, but not resolved: engines compare the path with the one that they gave.
+    let path = std::path::absolute(directory)
+        .map_err(|error| Error::io(format!("bundle {}", directory.display()), "getcwd", &error))?;
+    let config = std::fs::read(path.join(config_name)).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            let message = format!("JSON specification file {} not found", config_name.display());
+            Error::new(ErrorKind::InvalidConfig, message)
+        }
+        _ => Error::io(format!("read {}", path.join(config_name).display()), "open", &error),
+    })?;
+    Ok((path, config))
 }
 
 /// `"pids": {}` asks for nothing (runtime-spec 1.3: `limit` is a pointer), which oci-spec 0.10 takes for a limit of 0.

@@ -48,6 +48,7 @@ pub(crate) use hooks::of as hooks_of;
 pub(crate) use id_mappings::of as id_mappings_of;
 pub(crate) use intel_rdt::class as rdt_class;
 pub use line::Line;
+pub(crate) use mounts::is_bind;
 pub(crate) use namespaces::{asked as asked_namespace, file as namespace_file};
 pub(crate) use notify::SOCKET as NOTIFY_SOCKET;
 pub(crate) use sysctl::path_of as sysctl_path;

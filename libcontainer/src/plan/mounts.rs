@@ -103,11 +103,14 @@ fn below_root(context: &Context, path: &Path) -> Option<PathBuf> {
 
 /// Whether config.json brings its own `/dev`, ready-made.
 pub(super) fn binds_dev(context: &Context) -> bool {
-    let bound = |mount: &Mount| {
-        let options = parse(mount.options().as_deref().unwrap_or_default());
-        options.bind.is_some() || mount.typ().as_deref() == Some("bind")
-    };
-    context.spec.mounts().iter().flatten().any(|mount| clean(mount.destination()) == Path::new("/dev") && bound(mount))
+    let mut mounts = context.spec.mounts().iter().flatten();
+    mounts.any(|mount| clean(mount.destination()) == Path::new("/dev") && is_bind(mount))
+}
+
+/// "Any `type` is a dummy, often `none`", for a bind mount; and the other way round, `bind` says it all.
+pub(crate) fn is_bind(mount: &Mount) -> bool {
+    let says_so = |option: &String| matches!(option.as_str(), "bind" | "rbind");
+    mount.typ().as_deref() == Some("bind") || mount.options().iter().flatten().any(says_so)
 }
 
 /// One entry of `mounts`.
@@ -149,9 +152,8 @@ impl<'a> Entry<'a> {
         given(self.mount.typ()).unwrap_or_default()
     }
 
-    /// "Any `type` is a dummy, often `none`", for a bind mount; and the other way round, `bind` says it all.
     fn is_bind(&self) -> bool {
-        self.options.bind.is_some() || self.fstype() == "bind"
+        is_bind(self.mount)
     }
 
     /// `Some(recursive)`; mappings alone mean the same as `idmap`, to runc.
