@@ -102,7 +102,7 @@ impl Container {
             _ => Ok(()),
         };
         let kind = if options.pre_dump { Kind::SINGLE_PRE_DUMP } else { Kind::DUMP };
-        criu.finish(kind, &message, &mut act).map(drop)
+        criu.finish(kind, &message, &mut act)
     }
 }
 

@@ -15,6 +15,7 @@ pub use options::{CriuOptions, ManageCgroups, NetworkLock};
 use crate::sys::{self, Helper};
 use crate::{Error, ErrorKind, Result};
 use images::Directory;
+use log_file::Log;
 use message::{Value, fields};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::{Errno, IoSliceMut};
@@ -108,13 +109,6 @@ pub(crate) struct Criu {
     socket: OwnedFd,
     process: Child,
     log: Log,
-}
-
-/// Where CRIU writes what it does.
-#[derive(Debug)]
-pub(crate) struct Log {
-    pub(crate) directory: Directory,
-    pub(crate) name: &'static str,
 }
 
 /// How a CRIU is started.
@@ -220,14 +214,14 @@ impl Criu {
         kind: Kind,
         options: &Message,
         act: &mut dyn FnMut(Event) -> Result<()>,
-    ) -> Result<Answer> {
-        let answer = self.ask(kind, Some(options), act)?;
+    ) -> Result<()> {
+        self.ask(kind, Some(options), act)?;
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
         let ended = self.process.wait().map_err(|error| Error::io("wait for criu", "waitpid", &error))?;
         if !ended.success() {
             return Err(Error::new(ErrorKind::System, format!("criu failed: {ended}")).detail(self.log.tail()));
         }
-        Ok(answer)
+        Ok(())
     }
 
     fn ask(
@@ -328,7 +322,7 @@ fn number_in(message: Option<&[u8]>, field: u64) -> Option<i32> {
 
 /// `criu_resp`.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
+struct Answer {
     kind: Option<i32>,
     success: bool,
     event: Option<Event>,
