@@ -1,5 +1,5 @@
 //! `create`: from a bundle to a container whose init waits for `start`.
-use super::{Child, Container, CreateOptions, time};
+use super::{Child, Container, CreateOptions};
 use crate::criu::streams;
 use crate::launch::{self, Host};
 use crate::plan::line::HookKind;
@@ -9,6 +9,7 @@ use crate::{Bundle, Error, ErrorKind, HostFacts, OCI_VERSION, Result, Trace, cgr
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::BorrowedFd;
 use std::path::Path;
+use std::time::SystemTime;
 
 impl Store {
     /// Makes a container from `bundle`, up to the point where `start` runs its program.
@@ -78,7 +79,7 @@ pub(super) fn intent(
         oci_version: OCI_VERSION.to_owned(),
         bundle: bundle.path().to_owned(),
         rootfs: spec.root().as_ref().map(|root| bundle.path().join(root.path())).unwrap_or_default(),
-        created: time::now(),
+        created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
         owner: facts.euid,
         annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
         cgroup_manager: options.cgroup_manager,

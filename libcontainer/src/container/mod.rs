@@ -12,7 +12,6 @@ mod restore;
 mod restored;
 mod start;
 mod state;
-mod time;
 mod update;
 
 pub use events::{Event, Events, Stats};
