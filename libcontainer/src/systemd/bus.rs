@@ -169,9 +169,7 @@ impl Bus {
             {
                 let bytes: Vec<u8> = self.received.drain(..length).collect();
                 return match message::parse(&bytes).map_err(|_| self.nonsense())? {
-                    Message::Failure { to, name, words } if to <= self.prelude => {
-                        Err(self.error(format!("{words} ({name})")))
-                    }
+                    Message::Failure { to, refusal } if to <= self.prelude => Err(self.error(refusal)),
                     message => Ok(message),
                 };
             }

@@ -5,10 +5,11 @@
 //! value is then written to the group, so that what systemd writes again (at a daemon-reload, say) changes nothing. Properties
 //! are made of the writes for that reason: there is one place that knows what a limit is.
 #![forbid(unsafe_code)]
-use super::resources::{escape, writes};
+use super::resources::writes;
 use super::{
     CgroupPlan, Group, ScopeLines, Write, clean, device_lines, devices, has_authority, host, mount_view, ownership,
 };
+use crate::bundle::escape_key;
 use crate::facts::{Hierarchy, Systemd};
 use crate::plan::line::{HostStep, Origin, Tolerate};
 use crate::{Error, ErrorKind, HostFacts, Result};
@@ -400,7 +401,7 @@ fn annotations(spec: &Spec) -> Result<Vec<Property>> {
     let mut properties = Vec::new();
     for (key, value) in all {
         let Some(name) = key.strip_prefix("org.systemd.property.") else { continue };
-        let origin = format!("/annotations/{}", escape(key));
+        let origin = format!("/annotations/{}", escape_key(key));
         // A span of seconds is one of microseconds on the bus.
         let seconds = name == "TimeoutStopSec";
         let name = if seconds { "TimeoutStopUSec" } else { name };
