@@ -576,8 +576,9 @@ fn it_starts_and_ends_while_systemd_is_busy_with_itself() {
     assert_gone(&container);
 }
 
-/// Every upgrade of systemd does so.
+/// Every upgrade of systemd does so. Meanwhile nobody else gets an answer: `test-vm` runs it when the others are done.
 #[test]
+#[ignore = "disturbs whoever else speaks to systemd"]
 fn it_starts_and_ends_while_systemd_executes_itself_anew() {
     let Some(container) = scoped().filter(|_| runtime().is("plimsoll")) else { return };
     for pause in [0, 100, 200, 300, 500] {

@@ -23,7 +23,7 @@ pub(crate) use freezer::{freeze, freezer_directory, is_frozen, thaw, thaw_everyt
 pub(crate) use kill::kill_all;
 pub(crate) use oom::{OomEvent, OomWatch, oom_report};
 pub(crate) use remove::{existing, remove, remove_empty};
-pub(crate) use scope::settle_in_scope;
+pub(crate) use scope::{memberships, settle_in_scope};
 pub(crate) use stats::{Stats, stats};
 pub(crate) use update::update;
 
@@ -157,17 +157,13 @@ fn within(group: &Path, place: &Path) -> Option<PathBuf> {
 /// its device rules by accident. On a hybrid host the v2 side may have been left out by other tools.
 fn members(groups: &[Group]) -> Option<&Group> {
     let v1 = ["freezer", "devices", "pids", "memory"];
-    let holds =
-        |name: &&str| groups.iter().find(|group| !group.unified && group.controllers.iter().any(|each| each == name));
+    let holds = |name: &&str| groups.iter().find(|group| !group.unified && group.has(name));
     v1.iter().find_map(holds).or_else(|| groups.first())
 }
 
 /// The group that holds a controller: its name on v1 and on v2.
 fn holder<'a>(groups: &'a [Group], v1: &str, v2: &str) -> Option<&'a Group> {
-    groups.iter().find(|group| {
-        let name = if group.unified { v2 } else { v1 };
-        group.controllers.iter().any(|controller| controller == name)
-    })
+    groups.iter().find(|group| group.has(if group.unified { v2 } else { v1 }))
 }
 
 fn split(file: &Path) -> (&Path, &str) {

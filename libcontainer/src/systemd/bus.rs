@@ -236,13 +236,11 @@ impl Bus {
             {
                 let bytes: Vec<u8> = self.received.drain(..length).collect();
                 return match message::parse(&bytes).map_err(|_| self.nonsense())? {
-                    Message::Failure { name, words, .. } if HANGED_UP.contains(&name.as_str()) => {
+                    Message::Failure { refusal, .. } if HANGED_UP.contains(&refusal.name.as_str()) => {
                         self.is_lost = true;
-                        Err(self.error(format!("{words} ({name})")))
+                        Err(self.error(refusal))
                     }
-                    Message::Failure { to, name, words } if to <= self.prelude => {
-                        Err(self.error(format!("{words} ({name})")))
-                    }
+                    Message::Failure { to, refusal } if to <= self.prelude => Err(self.error(refusal)),
                     message => Ok(message),
                 };
             }

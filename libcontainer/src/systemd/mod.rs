@@ -9,7 +9,7 @@ mod message;
 use crate::Result;
 use crate::plan::cgroup::{Property, Unit};
 use bus::{Address, Bus, Errand, SYSTEMD};
-use message::{Body, Message};
+use message::{Body, Message, Refusal};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,14 +67,14 @@ impl Manager {
             bus.send()?;
             match wait_for_job(bus, stop)? {
                 Answer::Done => {}
-                Answer::Refused { name, .. } if name == NO_SUCH_UNIT => return Ok(()),
-                Answer::Refused { name, words } => return Err(bus.error(refusal(&name, &words))),
+                Answer::Refused(refusal) if refusal.name == NO_SUCH_UNIT => return Ok(()),
+                Answer::Refused(refusal) => return Err(bus.error(refusal)),
                 Answer::NotDone(result) => return Err(bus.error(format!("the job ended as {result:?}"))),
             }
             let reset = bus.call(SYSTEMD, "ResetFailedUnit", &Body::default().text(&unit.name));
             bus.send()?;
             match wait_for_reply(bus, reset)? {
-                Answer::Refused { name, words } if name != NO_SUCH_UNIT => Err(bus.error(refusal(&name, &words))),
+                Answer::Refused(refusal) if refusal.name != NO_SUCH_UNIT => Err(bus.error(refusal)),
                 _ => Ok(()),
             }
         })
@@ -91,7 +91,7 @@ impl Manager {
             let attach = bus.call(SYSTEMD, "AttachProcessesToUnit", &body);
             bus.send()?;
             match wait_for_reply(bus, attach)? {
-                Answer::Refused { name, words } => Err(bus.error(refusal(&name, &words))),
+                Answer::Refused(refusal) => Err(bus.error(refusal)),
                 _ => Ok(()),
             }
         })
@@ -110,8 +110,8 @@ impl Manager {
                 let set = bus.call(SYSTEMD, "SetUnitProperties", &body);
                 bus.send()?;
                 match wait_for_reply(bus, set)? {
-                    Answer::Refused { name, words } if name == READ_ONLY && drop_unknown(&mut properties, &words) => {}
-                    Answer::Refused { name, words } => return Err(bus.error(refusal(&name, &words))),
+                    Answer::Refused(refusal) if drop_unknown(&mut properties, &refusal) => {}
+                    Answer::Refused(refusal) => return Err(bus.error(refusal)),
                     _ => return Ok(()),
                 }
             }
@@ -172,18 +172,18 @@ impl Starting {
                     return Err(self.bus.error(words).detail(format!("see systemctl status {}", self.unit)));
                 }
                 // The one that we had asked for.
-                Answer::Refused { name, .. } if name == UNIT_EXISTS && self.was_lost && self.is_settled() => {
+                Answer::Refused(refusal) if refusal.name == UNIT_EXISTS && self.was_lost && self.is_settled() => {
                     return Ok(());
                 }
                 // One that has failed and was not forgotten keeps its name. One that is active does so too, rightly.
-                Answer::Refused { name, .. } if name == UNIT_EXISTS && !self.has_reset => {
+                Answer::Refused(refusal) if refusal.name == UNIT_EXISTS && !self.has_reset => {
                     self.has_reset = true;
                     self.bus.call(SYSTEMD, "ResetFailedUnit", &Body::default().text(&self.unit));
                 }
                 // Its job may still be going on.
-                Answer::Refused { name, .. } if name == UNIT_EXISTS && self.was_lost && self.bus.pause() => {}
-                Answer::Refused { name, words } if name == READ_ONLY && drop_unknown(&mut self.properties, &words) => {}
-                Answer::Refused { name, words } => return Err(self.bus.error(refusal(&name, &words))),
+                Answer::Refused(refusal) if refusal.name == UNIT_EXISTS && self.was_lost && self.bus.pause() => {}
+                Answer::Refused(refusal) if drop_unknown(&mut self.properties, &refusal) => {}
+                Answer::Refused(refusal) => return Err(self.bus.error(refusal)),
             }
             call = self.ask()?;
         }
@@ -199,16 +199,9 @@ impl Starting {
 /// What became of a call.
 enum Answer {
     Done,
-    Refused {
-        name: String,
-        words: String,
-    },
+    Refused(Refusal),
     /// Its job had another result.
     NotDone(String),
-}
-
-fn refusal(name: &str, words: &str) -> String {
-    format!("{words} ({name})")
 }
 
 /// The answer to a call.
@@ -216,7 +209,7 @@ fn wait_for_reply(bus: &mut Bus, call: u32) -> Result<Answer> {
     loop {
         match bus.receive()? {
             Message::Reply { to, .. } if to == call => return Ok(Answer::Done),
-            Message::Failure { to, name, words } if to == call => return Ok(Answer::Refused { name, words }),
+            Message::Failure { to, refusal } if to == call => return Ok(Answer::Refused(refusal)),
             _ => {}
         }
     }
@@ -229,7 +222,7 @@ fn wait_for_job(bus: &mut Bus, call: u32) -> Result<Answer> {
     loop {
         match bus.receive()? {
             Message::Reply { to, value } if to == call => wanted = Some(value),
-            Message::Failure { to, name, words } if to == call => return Ok(Answer::Refused { name, words }),
+            Message::Failure { to, refusal } if to == call => return Ok(Answer::Refused(refusal)),
             Message::JobRemoved { job, result } => ended.push((job, result)),
             _ => {}
         }
@@ -240,12 +233,15 @@ fn wait_for_job(bus: &mut Bus, call: u32) -> Result<Answer> {
 }
 
 /// A systemd that is older than a property names it in its refusal. A limit is written to the group as well, so that it holds
-/// nevertheless, until systemd writes its own. `false` if it is none that can be done without.
-fn drop_unknown(properties: &mut Vec<Property>, words: &str) -> bool {
+/// nevertheless, until systemd writes its own. `false` if it says something else, or names none that can be done without.
+fn drop_unknown(properties: &mut Vec<Property>, refusal: &Refusal) -> bool {
     const NEEDED: [&str; 3] = ["PIDs", "Slice", "Delegate"];
     let named = |property: &Property| {
-        words.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == property.name)
+        refusal.words.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == property.name)
     };
+    if refusal.name != READ_ONLY {
+        return false;
+    }
     let before = properties.len();
     properties.retain(|property| {
         let drop = !NEEDED.contains(&property.name) && named(property);
