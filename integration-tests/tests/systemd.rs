@@ -478,6 +478,20 @@ fn an_update_is_told_to_systemd_and_so_survives_it() {
     assert_eq!(show(&container.unit(), "CPUQuotaPerSecUSec"), "500ms");
 }
 
+/// systemd knows nothing of huge pages, and hands their controller down to nobody.
+#[test]
+fn an_update_may_ask_for_what_create_has_not() {
+    let Some(container) = scoped().filter(|_| runtime().is("plimsoll")) else { return };
+    let path = format!("plimsoll_huge.slice:t:{}", container.id);
+    let container = container.set("/linux/cgroupsPath", json!(path));
+    let container = run(container);
+    let change = container.dir.join("change.json");
+    fs::write(&change, r#"{"hugepageLimits": [{"pageSize": "2MB", "limit": 2097152}]}"#).expect("our own");
+    container.call(&["update", "--resources", &change.to_string_lossy(), &container.id]).ok();
+    let file = Path::new(cgroup::ROOT).join("plimsoll_huge.slice").join(container.unit()).join("hugetlb.2MB.max");
+    assert_eq!(fs::read_to_string(file).expect("a limit").trim_end(), "2097152");
+}
+
 #[test]
 fn exec_is_in_the_scope_and_in_groups_below_it() {
     let Some(container) = scoped() else { return };

@@ -53,8 +53,8 @@ pub(crate) enum HostStep {
     /// Ask systemd for a transient scope with these properties and init in it.
     StartScope { unit: Unit, properties: Vec<Property> },
     /// Wait until it is there. Groups that systemd has not made (cgroup v1) are made, and init moved into them.
-    /// Controllers of cgroup v2 that systemd does not hand down are enabled.
-    AwaitScope { groups: Vec<Group>, controllers: Vec<String> },
+    /// Controllers of cgroup v2 that systemd leaves alone are enabled above the scope.
+    AwaitScope { groups: Vec<Group> },
     /// Let systemd move the process into a scope, or into the group at this path in it.
     AttachToScope { unit: Unit, below: String },
     /// clone3(2) of init with these `CLONE_NEW*` flags; into the cgroup v2 directory if there is one. The
@@ -293,12 +293,8 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             let whose = if unit.user { " of the user's" } else { "" };
             ("start-scope", format!("{}{whose} {}", unit.name, joined(properties.iter(), " ")))
         }
-        HostStep::AwaitScope { groups, controllers } => {
-            let mut detail = joined(groups.iter().map(|group| group.directory.display()), " ");
-            if !controllers.is_empty() {
-                let _ = write!(detail, " enabling {}", controllers.join(","));
-            }
-            ("await-scope", detail)
+        HostStep::AwaitScope { groups } => {
+            ("await-scope", joined(groups.iter().map(|group| group.directory.display()), " "))
         }
         HostStep::AttachToScope { unit, below } => ("attach-to-scope", format!("{} {below}", unit.name)),
         HostStep::Clone { namespaces, into_cgroup, tasks } => {
