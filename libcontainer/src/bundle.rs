@@ -29,6 +29,9 @@ impl Bundle {
             .map_err(|error| Error::io(format!("bundle {}", directory.display()), "getcwd", &error))?;
         let name = config_name.as_ref();
         let bytes = std::fs::read(path.join(name)).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound if !path.is_dir() => {
+                Error::io(format!("bundle {}", path.display()), "open", &error)
+            }
             std::io::ErrorKind::NotFound => {
                 let message = format!("JSON specification file {} not found", name.display());
                 Error::new(ErrorKind::InvalidConfig, message)
