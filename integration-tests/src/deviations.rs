@@ -40,6 +40,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
     (RUNC, "checkpoint::images_do_not_decide_what_processes_may_do_and_see", "they do"),
     (RUNC, "checkpoint::nor_in_which_namespaces_they_are", "they do"),
+    (
+        RUNC,
+        "checkpoint::one_with_a_user_namespace_comes_back_and_its_images_stay_closed_to_others",
+        "makes a directory that the namespace cannot search",
+    ),
     (RUNC, "checkpoint::the_root_filesystem_stays_read_only", "not with CRIU before 4.2"),
     (RUNC, "checkpoint::images_are_plain_files", "lets CRIU follow links"),
     (
@@ -173,6 +178,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     (CRUN, "checkpoint::hooks_run_when_the_namespaces_are_there_and_when_it_is_gone", "Debian's is built without CRIU"),
     (CRUN, "checkpoint::images_do_not_decide_what_processes_may_do_and_see", "Debian's is built without CRIU"),
     (CRUN, "checkpoint::nor_in_which_namespaces_they_are", "Debian's is built without CRIU"),
+    (
+        CRUN,
+        "checkpoint::one_with_a_user_namespace_comes_back_and_its_images_stay_closed_to_others",
+        "Debian's is built without CRIU",
+    ),
     (CRUN, "checkpoint::the_root_filesystem_stays_read_only", "Debian's is built without CRIU"),
     (CRUN, "checkpoint::images_are_plain_files", "Debian's is built without CRIU"),
     (CRUN, "checkpoint::in_the_foreground_the_exit_status_is_the_containers", "Debian's is built without CRIU"),

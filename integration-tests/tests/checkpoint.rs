@@ -183,6 +183,26 @@ fn a_restored_container_can_be_saved_again_with_what_exec_has_started() {
 }
 
 #[test]
+fn one_with_a_user_namespace_comes_back_and_its_images_stay_closed_to_others() {
+    if known_deviation() {
+        return;
+    }
+    let mut saved = Saved::counter();
+    for (key, host) in [("uidMappings", 100_000), ("gidMappings", 200_000)] {
+        let map = json!([{"containerID": 0, "hostID": host, "size": 65536}]);
+        saved.container = saved.container.set(&format!("/linux/{key}"), map);
+    }
+    saved.container = saved.container.namespace("user", None);
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.checkpoint(&[]).ok();
+    let mut streams = saved.restore();
+    assert_eq!(count(&mut streams, 1), 2);
+    assert_eq!(saved.container.exec(&["cat", "/proc/1/gid_map"]).ok().split_whitespace().nth(1), Some("200000"));
+    assert_eq!(fs::metadata(&saved.images).expect("images").permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
 fn with_leave_running_it_goes_on_at_once() {
     if known_deviation() {
         return;

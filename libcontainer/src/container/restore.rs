@@ -4,6 +4,7 @@ use super::create::{check_console, has_terminal, intent, refuse_groups, write_pi
 use super::restored::Restored;
 use super::{Child, Container, CreateOptions, state};
 use crate::criu::images::Directory;
+use crate::criu::search::Searchable;
 use crate::criu::{Criu, Event, Kind, Message, Start, external, option, streams};
 use crate::launch::{self, hooks, intel_rdt, net_devices};
 use crate::plan::line::{Action, HookKind, HostStep};
@@ -183,6 +184,11 @@ impl Restore<'_> {
         }
         criu.check_version()?;
         let criu_pid = criu.pid();
+        // Until this function ends.
+        let _searchable = match root_group(spec) {
+            Some(group) => Searchable::by(group, &self.images.images)?,
+            None => Searchable::default(),
+        };
         criu.finish(Kind::RESTORE, &message, &mut |event| {
             // From here on processes go on, whatever we say (they have had other capabilities until now).
             if event.script == "pre-resume" {
@@ -444,4 +450,11 @@ fn open_namespace(path: &Path) -> Result<OwnedFd> {
 /// What CRIU opens anew in the images' place of `key`.
 fn inherited(key: &str, descriptor: i32) -> Message {
     Message::default().text(1, key).number(2, descriptor)
+}
+
+/// Which group of the host the container's group 0 is, if it has a new user namespace.
+fn root_group(spec: &Spec) -> Option<u32> {
+    asked_namespace(spec, LinuxNamespaceType::User).filter(Option::is_none)?;
+    let (_, gids) = plan::id_mappings_of(spec);
+    gids.iter().find(|map| map.container_id == 0 && map.size != 0).map(|map| map.host_id)
 }
