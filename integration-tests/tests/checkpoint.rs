@@ -390,6 +390,36 @@ fn bind_mounts_are_those_of_the_configuration() {
 }
 
 #[test]
+fn what_mounts_add_has_mounted_is_restored_if_config_json_has_it_by_then() {
+    if known_deviation() {
+        return;
+    }
+    let mut saved = Saved::counter();
+    saved.container = saved.container.set("/root/readonly", json!(false));
+    let source = saved.container.dir.join("source");
+    fs::create_dir(&source).expect("our own");
+    fs::write(source.join("file"), "ours").expect("our own");
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    let added = [
+        json!({"destination": "/data", "source": source, "options": ["bind", "ro"]}),
+        json!({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs"}),
+    ];
+    let list = saved.container.dir.join("list.json");
+    fs::write(&list, json!(added).to_string()).expect("our own");
+    saved.container.call(&["mounts", "add", &saved.container.id, list.to_str().expect("UTF-8")]).ok();
+    saved.container.exec(&["sh", "-c", "echo kept >/scratch/file"]).ok();
+    saved.checkpoint(&[]).says("unless config.json has the mounts of `mounts add`: /data, /scratch").ok();
+    saved.restore_fails("No mapping for");
+    for mount in added {
+        saved.container = saved.container.mount(mount);
+    }
+    let mut streams = saved.restore();
+    assert_eq!(count(&mut streams, 1), 2);
+    assert_eq!(saved.container.exec(&["cat", "/data/file", "/scratch/file"]).ok(), "ourskept");
+}
+
+#[test]
 fn its_limits_are_those_of_the_configuration_wherever_its_cgroup_is() {
     if known_deviation() {
         return;

@@ -91,7 +91,7 @@ impl Container {
             }
         }
         if !options.pre_dump {
-            message = external::for_dump(message, &mounts, init)?;
+            message = external::for_dump(message, &mounts, &self.added_mounts()?, init)?;
             for stream in self.record.streams.iter().filter(|name| streams::is_file(name)) {
                 message = message.text(option::EXTERNAL, stream);
             }

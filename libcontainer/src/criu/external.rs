@@ -14,15 +14,26 @@ use rustix::io::Errno;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// What of `mounts` is mounted in the container of `init`, by where it is.
-pub(crate) fn for_dump(mut options: Message, mounts: &[ExternalMount], init: i32) -> Result<Message> {
+/// Filesystems that CRIU makes anew, with what is in them.
+const SAVED: [&str; 7] = ["cgroup", "cgroup2", "devpts", "mqueue", "proc", "sysfs", "tmpfs"];
+
+/// What of `mounts`, and of those that were `added` later, is mounted in the container of `init`, by where it is.
+pub(crate) fn for_dump(
+    mut options: Message,
+    mounts: &[ExternalMount],
+    added: &[ExternalMount],
+    init: i32,
+) -> Result<Message> {
     let there = mountinfo::of(Some(init))?;
     let path = format!("/proc/{init}/root");
     let root = rustix::fs::openat(CWD, &path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| Error::system("look at the container's mounts", format!("open({path})"), errno))?;
-    for mount in mounts {
+    for (mount, is_added) in mounts.iter().map(|mount| (mount, false)).chain(added.iter().map(|mount| (mount, true))) {
         // The container may have unmounted it.
         let Some(found) = find(mount, &there, root.as_fd())? else { continue };
+        if is_added && found.root == Path::new("/") && SAVED.contains(&&*found.fstype) {
+            continue;
+        }
         // The cover of a directory, or what the root filesystem was mounted from.
         if mount.is_mask && found.root == Path::new("/") || found.point == Path::new("/") {
             continue;
