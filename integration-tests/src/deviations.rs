@@ -39,6 +39,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "they hear `stopped` at a restore",
     ),
     (RUNC, "checkpoint::images_do_not_decide_what_processes_may_do_and_see", "they do"),
+    (RUNC, "checkpoint::into_a_user_namespace_that_is_there_already_it_cannot_come_back", "leaves it to CRIU"),
     (RUNC, "checkpoint::nor_in_which_namespaces_they_are", "they do"),
     (
         RUNC,
@@ -178,6 +179,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     (CRUN, "checkpoint::criu_writes_its_log_to_a_file_of_its_own", "Debian's is built without CRIU"),
     (CRUN, "checkpoint::hooks_run_when_the_namespaces_are_there_and_when_it_is_gone", "Debian's is built without CRIU"),
     (CRUN, "checkpoint::images_do_not_decide_what_processes_may_do_and_see", "Debian's is built without CRIU"),
+    (
+        CRUN,
+        "checkpoint::into_a_user_namespace_that_is_there_already_it_cannot_come_back",
+        "Debian's is built without CRIU",
+    ),
     (CRUN, "checkpoint::nor_in_which_namespaces_they_are", "Debian's is built without CRIU"),
     (
         CRUN,

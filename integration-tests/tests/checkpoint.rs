@@ -203,6 +203,18 @@ fn one_with_a_user_namespace_comes_back_and_its_images_stay_closed_to_others() {
 }
 
 #[test]
+fn into_a_user_namespace_that_is_there_already_it_cannot_come_back() {
+    if known_deviation() {
+        return;
+    }
+    let saved = Saved::new(Container::new().namespace("user", Some("/proc/self/ns/user")));
+    fs::create_dir(&saved.images).expect("our own");
+    saved.restore_fails(
+        "/linux/namespaces: CRIU cannot restore a container into a user namespace that is there already",
+    );
+}
+
+#[test]
 fn with_leave_running_it_goes_on_at_once() {
     if known_deviation() {
         return;

@@ -26,11 +26,10 @@ pub(super) const EXTERNAL_NAMESPACES: [(LinuxNamespaceType, &str, &str); 2] =
     [(LinuxNamespaceType::Network, "net", "extRootNetNS"), (LinuxNamespaceType::Pid, "pid", "extRootPidNS")];
 
 /// Those that CRIU joins by itself (criu(8), `--join-ns`).
-const JOINED_NAMESPACES: [(LinuxNamespaceType, &str); 5] = [
+const JOINED_NAMESPACES: [(LinuxNamespaceType, &str); 4] = [
     (LinuxNamespaceType::Ipc, "ipc"),
     (LinuxNamespaceType::Uts, "uts"),
     (LinuxNamespaceType::Mount, "mnt"),
-    (LinuxNamespaceType::User, "user"),
     (LinuxNamespaceType::Time, "time"),
 ];
 
@@ -41,6 +40,11 @@ impl Store {
         crate::store::check_id(id)?;
         let spec = bundle.spec();
         check_console(spec, options)?;
+        if matches!(asked_namespace(spec, LinuxNamespaceType::User), Some(Some(_))) {
+            // Its first process would have to open the file of the namespace from within one that may not look at it.
+            let message = "CRIU cannot restore a container into a user namespace that is there already";
+            return Err(Error::new(ErrorKind::Unsupported, message).at("/linux/namespaces"));
+        }
         let facts = HostFacts::probe_for(options.cgroup_manager)?;
         let planned = PlanOptions {
             id: id.to_owned(),
