@@ -5,7 +5,9 @@
 //! no secret. So the directory is opened to one group, the host's id of the container's group 0, until the restore is over.
 #![forbid(unsafe_code)]
 use super::images::Directory;
+use crate::plan::{asked_namespace, id_mappings_of};
 use crate::{Error, Result};
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Gid, Mode, OFlags, Stat, fchmod, fchown, fstat};
 use rustix::io::Errno;
@@ -20,8 +22,18 @@ pub(crate) struct Searchable {
 }
 
 impl Searchable {
+    /// Nothing to do without a new user namespace.
+    pub(crate) fn for_restore(spec: &Spec, images: &Directory) -> Result<Searchable> {
+        let has_new = matches!(asked_namespace(spec, LinuxNamespaceType::User), Some(None));
+        let (_, gids) = id_mappings_of(spec);
+        match gids.iter().find(|map| has_new && map.container_id == 0 && map.size != 0) {
+            Some(map) => Searchable::by(map.host_id, images),
+            None => Ok(Searchable::default()),
+        }
+    }
+
     /// The images' directory, and those of earlier ones that it leads to: `check` has seen to it that they end somewhere.
-    pub(crate) fn by(group: u32, images: &Directory) -> Result<Searchable> {
+    fn by(group: u32, images: &Directory) -> Result<Searchable> {
         let failed = |call, errno| {
             let attempt = format!("let the container's user namespace reach {}", images.path.display());
             Error::system(attempt, call, errno)
