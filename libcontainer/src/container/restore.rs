@@ -26,6 +26,7 @@ impl Store {
         crate::store::check_id(id)?;
         let spec = bundle.spec();
         check_console(spec, options)?;
+        namespaces::check(spec)?;
         let facts = HostFacts::probe_for(options.cgroup_manager)?;
         let planned = PlanOptions {
             id: id.to_owned(),

@@ -32,13 +32,20 @@ pub(crate) fn for_dump(mut options: Message, spec: &Spec) -> Result<Message> {
     Ok(options)
 }
 
+/// An error if one is joined that CRIU cannot restore into.
+pub(crate) fn check(spec: &Spec) -> Result<()> {
+    match NEVER.into_iter().find(|kind| matches!(asked_namespace(spec, *kind), Some(Some(_)))) {
+        Some(kind) => {
+            let message = format!("CRIU cannot restore into a {kind} namespace that is there already");
+            Err(Error::new(ErrorKind::Unsupported, message).at("/linux/namespaces"))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Which are not made anew. Those that CRIU gets as descriptors, `helper` keeps open.
 pub(crate) fn for_restore(spec: &Spec, helper: &mut Helper) -> Result<Message> {
     let mut options = Message::default();
-    if let Some(kind) = NEVER.into_iter().find(|kind| matches!(asked_namespace(spec, *kind), Some(Some(_)))) {
-        let message = format!("CRIU cannot restore into a {kind} namespace that is there already");
-        return Err(Error::new(ErrorKind::Unsupported, message).at("/linux/namespaces"));
-    }
     for (kind, key) in EXTERNAL {
         if let Some(Some(path)) = asked_namespace(spec, kind) {
             let namespace = open(path)?;
