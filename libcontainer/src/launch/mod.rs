@@ -130,6 +130,18 @@ pub(crate) fn play_to_the_end(
     Ok(())
 }
 
+/// What init is about to be told: it cannot log itself.
+fn log_init_lines(lines: &[Line]) {
+    for line in lines {
+        let Action::Init(step) = &line.action else { continue };
+        log::debug!("init {line}");
+        if let Step::LoadSeccomp { flags, .. } = step {
+            // runc's words and its number, which its tests look for.
+            log::debug!("seccomp filter flags: {flags}");
+        }
+    }
+}
+
 /// Lines that come before there is an init.
 pub(crate) fn before_clone(line: &Line, files: &mut cgroup::Writer) -> Result<()> {
     let Action::Host(step) = &line.action else {
@@ -169,6 +181,7 @@ impl Launch<'_, '_, '_> {
             descriptors.extend(self.play_line(next, &mut None)?);
             next += 1;
         }
+        log_init_lines(&self.lines[next..]);
         self.since = self.host.trace.map_or(0, |_| trace::now());
         self.channel.send_plan(&encode(self.lines, next)?, self.traced_until(), &descriptors)?;
         drop(descriptors);
