@@ -381,10 +381,14 @@ fn its_limits_are_those_of_the_configuration_wherever_its_cgroup_is() {
     }
     let (mut saved, _streams) = Saved::counting();
     saved.checkpoint(&["--manage-cgroups-mode", "ignore"]).ok();
-    let elsewhere = format!("{}-2", saved.container.cgroup());
+    let (path, group) = (saved.container.cgroups_path(), saved.container.cgroup());
+    let (path, elsewhere) = match cgroup::by_systemd() {
+        true => (path.replace(":t:", ":else:"), group.replace("/t-", "/else-")),
+        false => (format!("{path}-2"), format!("{group}-2")),
+    };
     saved.container = saved
         .container
-        .set("/linux/cgroupsPath", json!(elsewhere))
+        .set("/linux/cgroupsPath", json!(path))
         .set("/linux/resources/pids", json!({"limit": 77}))
         .set("/linux/resources/memory", json!({"limit": 64 << 20}));
     let mut streams = Saved::on_pipes(saved.restore_command(&["--detach", "--manage-cgroups-mode", "ignore"]));

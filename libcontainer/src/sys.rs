@@ -282,6 +282,16 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()
         .map(drop)
 }
 
+/// The process that listens at the other end of a Unix socket; 0 if our pid namespace does not know it (unix(7), `SO_PEERCRED`).
+pub(crate) fn peer_pid(socket: BorrowedFd<'_>) -> Result<i32, Errno> {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::ucred>()).map_err(|_| Errno::INVAL)?;
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+    // SAFETY: the kernel writes no more than one ucred, the length that it is told.
+    let got = unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut peer).cast(), &raw mut length) };
+    check(got.into()).map(|_| peer.pid)
+}
+
 /// Errors of this netlink socket come with the kernel's own words (netlink(7)); nothing is lost without them.
 pub(crate) fn set_extended_ack(socket: BorrowedFd<'_>) {
     for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {

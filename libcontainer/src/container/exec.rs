@@ -3,7 +3,7 @@ use super::create::write_pid_file;
 use super::{Child, Container, ExecOptions, Status, not_running, state};
 use crate::launch::{self, Host};
 use crate::plan::{self, ExecPlanOptions};
-use crate::{Error, ErrorKind, HostFacts, Result};
+use crate::{Error, ErrorKind, HostFacts, Result, cgroup};
 use oci_spec::runtime::Process;
 use rustix::fd::BorrowedFd;
 
@@ -63,6 +63,7 @@ impl Container {
         &self,
         below: &[(Vec<String>, String)],
     ) -> Result<(Vec<std::path::PathBuf>, Option<std::path::PathBuf>)> {
+        let init = self.record.init.map_or(0, |init| init.pid);
         let mut tasks = Vec::new();
         let mut into_cgroup = None;
         let known = |name: &String| self.record.cgroups.iter().any(|group| group.has(name));
@@ -74,6 +75,7 @@ impl Container {
                 .iter()
                 .find(|(controllers, _)| controllers.is_empty() || controllers.iter().any(|name| group.has(name)));
             let directory = match asked {
+                None if group.unified => cgroup::place_for_another(&group.directory, init),
                 None => group.directory.clone(),
                 Some((_, path)) => {
                     if path.split('/').any(|part| part == "..") {

@@ -337,13 +337,13 @@ fn per_second(quota: u64, period: u64) -> u64 {
 
 /// `0-3,7` as a set of bits. What is no such list the kernel refuses when it is written.
 fn set(name: &'static str, list: &str) -> Option<Property> {
-    // As many as a kernel can be built for.
-    const MOST: usize = 8192;
+    // A kernel can be built for 8192. systemd refuses more without a word which property it means; the kernel's file says so.
+    const LAST: usize = 8191;
     let mut bytes = Vec::new();
     for range in list.split(',').map(str::trim).filter(|range| !range.is_empty()) {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-        for number in first..=last.min(MOST) {
+        for number in first..=last.min(LAST) {
             if bytes.len() <= number / 8 {
                 bytes.resize(number / 8 + 1, 0);
             }
