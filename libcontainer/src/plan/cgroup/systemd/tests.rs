@@ -129,6 +129,15 @@ fn limits_are_properties_with_the_values_that_are_written() {
     );
 }
 
+/// systemd would refuse the whole scope, and not say why: the kernel says which file does not take it.
+#[test]
+fn processors_that_no_kernel_has_are_not_told() {
+    assert_eq!(set("AllowedCPUs", "8192"), None);
+    let Some(Property { value: Value::Set(bytes), .. }) = set("AllowedCPUs", "1,8190-9999") else { panic!("a set") };
+    assert_eq!((bytes.len(), bytes[0], bytes[1023]), (1024, 2, 0xc0));
+    check(&v2(), r#"{"cpu": {"cpus": "no"}}"#, "");
+}
+
 #[test]
 fn a_quota_is_rounded_up_to_what_systemd_keeps() {
     assert_eq!(per_second(12_345, 100_000), 130_000);
