@@ -543,7 +543,7 @@ fn a_frozen_cgroup_is_not_taken() {
 fn nested_cgroups_made_inside_go_as_well() {
     let container = Container::new().running();
     fs::create_dir_all(container.cgroup_dir("freezer").join("a/b")).expect("a cgroup");
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     container.assert_nothing_left();
 }
 
@@ -780,7 +780,7 @@ fn a_group_that_was_there_before_stays() {
     let container = container.set("/linux/resources/pids", json!({"limit": 42})).running();
     assert_eq!(container.cgroup_file("pids", "pids.max"), "42");
     fs::create_dir(container.cgroup_dir("freezer").join("below")).expect("a cgroup");
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     let left: Vec<_> = directories.iter().filter(|directory| !directory.exists()).collect();
     assert!(left.is_empty(), "removed: {left:?}");
     assert!(!container.cgroup_dir("freezer").join("below").exists());
@@ -879,7 +879,7 @@ fn below_a_threaded_group_what_can_be_had_is_there() {
     let plain = container.set("/linux/resources", json!({"pids": {"limit": 42}})).running();
     assert_eq!(plain.cgroup_file("", "cgroup.type"), "threaded");
     assert_eq!(plain.cgroup_file("", "pids.max"), "42");
-    plain.call(&["delete", "--force", &plain.id]).ok();
+    plain.delete_by_force().ok();
     assert!(!plain.cgroup_dir("").exists());
     fs::remove_dir(parent.join("other")).expect("our own");
 }

@@ -62,6 +62,23 @@ impl Saved {
         Saved::new(Container::new().shell("n=0; while read word; do n=$((n+1)); echo $n; done; exit 7"))
     }
 
+    /// The counter, which has come to 1.
+    #[track_caller]
+    fn counting() -> (Saved, Streams) {
+        let saved = Saved::counter();
+        let mut streams = saved.run();
+        count(&mut streams, 1);
+        (saved, streams)
+    }
+
+    /// The same, in images only.
+    #[track_caller]
+    fn counted() -> Saved {
+        let (saved, _streams) = Saved::counting();
+        saved.checkpoint(&[]).ok();
+        saved
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let mut command = self.container.command(args);
         command.env("PATH", path_with_criu());
@@ -158,10 +175,7 @@ fn a_counter_goes_on_where_it_was() {
     saved.container.call(&["pause", &saved.container.id]).ok();
     saved.container.call(&["resume", &saved.container.id]).ok();
     assert_eq!(count(&mut streams, 1), 6);
-    saved.container.kill("KILL").ok();
-    saved.container.wait_for("stopped");
-    saved.container.delete().ok();
-    saved.container.assert_nothing_left();
+    saved.container.end();
 }
 
 #[test]
@@ -183,18 +197,49 @@ fn a_restored_container_can_be_saved_again_with_what_exec_has_started() {
 }
 
 #[test]
+fn one_with_a_user_namespace_comes_back_and_its_images_stay_closed_to_others() {
+    if known_deviation() {
+        return;
+    }
+    let mut saved = Saved::counter();
+    for (key, host) in [("uidMappings", 100_000), ("gidMappings", 200_000)] {
+        let map = json!([{"containerID": 0, "hostID": host, "size": 65536}]);
+        saved.container = saved.container.set(&format!("/linux/{key}"), map);
+    }
+    saved.container = saved.container.namespace("user", None);
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.checkpoint(&[]).ok();
+    let mut streams = saved.restore();
+    assert_eq!(count(&mut streams, 1), 2);
+    assert_eq!(saved.container.exec(&["cat", "/proc/1/gid_map"]).ok().split_whitespace().nth(1), Some("200000"));
+    assert_eq!(fs::metadata(&saved.images).expect("images").permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn into_a_user_namespace_that_is_there_already_it_cannot_come_back() {
+    if known_deviation() {
+        return;
+    }
+    let mut saved = Saved::counter();
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.checkpoint(&[]).ok();
+    saved.container = saved.container.namespace("user", Some("/proc/self/ns/user"));
+    saved.restore_fails("/linux/namespaces: CRIU cannot restore into a user namespace that is there already");
+}
+
+#[test]
 fn with_leave_running_it_goes_on_at_once() {
     if known_deviation() {
         return;
     }
-    let saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
+    let (saved, mut streams) = Saved::counting();
     let pid = saved.container.pid();
     saved.checkpoint(&["--leave-running"]).ok();
     assert_eq!((saved.container.status().as_str(), saved.container.pid()), ("running", pid));
     assert_eq!(count(&mut streams, 1), 2);
-    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.delete_by_force().ok();
     assert_eq!(count(&mut saved.restore(), 1), 2);
 }
 
@@ -203,9 +248,7 @@ fn a_paused_container_can_be_saved() {
     if known_deviation() {
         return;
     }
-    let saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
+    let (saved, _streams) = Saved::counting();
     saved.container.call(&["pause", &saved.container.id]).ok();
     saved.checkpoint(&["--leave-running"]).ok();
     assert_eq!(saved.container.status(), "paused");
@@ -232,9 +275,7 @@ fn pre_dump_saves_the_memory_and_the_rest_follows() {
     if known_deviation() {
         return;
     }
-    let mut saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
+    let (mut saved, mut streams) = Saved::counting();
     saved.images = saved.container.dir.join("before");
     let mut check = Command::new("criu");
     check
@@ -273,10 +314,7 @@ fn in_the_foreground_the_exit_status_is_the_containers() {
     if known_deviation() {
         return;
     }
-    let saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
-    saved.checkpoint(&[]).ok();
+    let saved = Saved::counted();
     // At the end of its input it exits with 7.
     output::finish(&mut saved.restore_command(&[])).exits(7);
     saved.container.assert_nothing_left();
@@ -301,7 +339,7 @@ fn a_terminal_comes_back_over_the_console_socket() {
     let mut terminal = console.accept();
     terminal.enter("again\r");
     terminal.expect("again 2");
-    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.delete_by_force().ok();
     saved.container.assert_nothing_left();
 }
 
@@ -370,13 +408,41 @@ fn bind_mounts_are_those_of_the_configuration() {
 }
 
 #[test]
-fn its_limits_are_those_of_the_configuration_wherever_its_cgroup_is() {
+fn what_mounts_add_has_mounted_is_restored_if_config_json_has_it_by_then() {
     if known_deviation() {
         return;
     }
     let mut saved = Saved::counter();
+    saved.container = saved.container.set("/root/readonly", json!(false));
+    let source = saved.container.dir.join("source");
+    fs::create_dir(&source).expect("our own");
+    fs::write(source.join("file"), "ours").expect("our own");
     let mut streams = saved.run();
     count(&mut streams, 1);
+    let added = [
+        json!({"destination": "/data", "source": source, "options": ["bind", "ro"]}),
+        json!({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs"}),
+    ];
+    let list = saved.container.dir.join("list.json");
+    fs::write(&list, json!(added).to_string()).expect("our own");
+    saved.container.call(&["mounts", "add", &saved.container.id, list.to_str().expect("UTF-8")]).ok();
+    saved.container.exec(&["sh", "-c", "echo kept >/scratch/file"]).ok();
+    saved.checkpoint(&[]).says("unless config.json has the mounts of `mounts add`: /data, /scratch").ok();
+    saved.restore_fails("No mapping for");
+    for mount in added {
+        saved.container = saved.container.mount(mount);
+    }
+    let mut streams = saved.restore();
+    assert_eq!(count(&mut streams, 1), 2);
+    assert_eq!(saved.container.exec(&["cat", "/data/file", "/scratch/file"]).ok(), "ourskept");
+}
+
+#[test]
+fn its_limits_are_those_of_the_configuration_wherever_its_cgroup_is() {
+    if known_deviation() {
+        return;
+    }
+    let (mut saved, _streams) = Saved::counting();
     saved.checkpoint(&["--manage-cgroups-mode", "ignore"]).ok();
     let (path, group) = (saved.container.cgroups_path(), saved.container.cgroup());
     let (path, elsewhere) = match cgroup::by_systemd() {
@@ -399,7 +465,7 @@ fn its_limits_are_those_of_the_configuration_wherever_its_cgroup_is() {
     };
     assert_eq!(file("pids", "pids.max", "pids.max"), "77");
     assert_eq!(file("memory", "memory.limit_in_bytes", "memory.max"), (64 << 20).to_string());
-    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.delete_by_force().ok();
     saved.container.assert_nothing_left();
 }
 
@@ -431,7 +497,7 @@ fn a_namespace_that_is_joined_is_joined_again() {
     assert_eq!(count(&mut streams, 1), 2);
     let joined = fs::read_link(format!("/proc/{}/ns/net", saved.container.pid())).expect("procfs");
     assert_eq!(joined, fs::read_link(&path).expect("procfs"));
-    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.delete_by_force().ok();
 }
 
 #[test]
@@ -464,7 +530,7 @@ fn hooks_run_when_the_namespaces_are_there_and_when_it_is_gone() {
     assert_eq!(journal(), ["poststop \"stopped\""]);
     let _streams = saved.restore();
     assert_eq!(journal(), ["prestart \"creating\"", "createRuntime \"creating\""]);
-    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.delete_by_force().ok();
     assert_eq!(journal(), ["poststop \"stopped\""]);
 }
 
@@ -473,10 +539,7 @@ fn a_hook_that_fails_ends_the_restore() {
     if known_deviation() {
         return;
     }
-    let mut saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
-    saved.checkpoint(&[]).ok();
+    let mut saved = Saved::counted();
     let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo too bad; exit 3"]}]);
     saved.container = saved.container.set("/hooks/createRuntime", hook);
     saved.restore_fails("too bad");
@@ -553,10 +616,7 @@ fn a_restore_that_fails_leaves_nothing() {
     if known_deviation() {
         return;
     }
-    let saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
-    saved.checkpoint(&[]).ok();
+    let saved = Saved::counted();
     fs::write(saved.images.join("inventory.img"), "nonsense").expect("our own");
     saved.restore_fails("restore.log: ");
     fs::remove_dir_all(&saved.images).expect("our own");
@@ -568,10 +628,7 @@ fn a_restore_that_is_killed_can_be_cleaned_up() {
     if known_deviation() {
         return;
     }
-    let saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
-    saved.checkpoint(&[]).ok();
+    let saved = Saved::counted();
     let path = with_criu(&saved.container, "exec sleep 1000");
     let mut command = saved.restore_command(&["--detach"]);
     let mut child = Holder(command.env("PATH", path).spawn().expect("the runtime"));
@@ -584,7 +641,7 @@ fn a_restore_that_is_killed_can_be_cleaned_up() {
     wait_until("CRIU works", || sleeps().then_some(()));
     child.0.kill().expect("our own");
     child.0.wait().expect("our own");
-    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.delete_by_force().ok();
     saved.container.assert_nothing_left();
 }
 
@@ -592,10 +649,7 @@ fn a_restore_that_is_killed_can_be_cleaned_up() {
 
 /// A container's images, and a file of the host's that is not to be touched.
 fn packed() -> (Saved, PathBuf) {
-    let saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
-    saved.checkpoint(&[]).ok();
+    let saved = Saved::counted();
     let canary = saved.container.dir.join("canary");
     fs::write(&canary, "alive").expect("our own");
     (saved, canary)
@@ -659,7 +713,7 @@ fn names_of_streams_are_names_of_streams() {
     // What is no stream is not asked for: CRIU makes pipes with nobody at the other end.
     fs::write(&file, r#"["/etc/shadow","pipe:[1]x","extRootNetNS"]"#).expect("our own");
     output::finish(&mut saved.restore_command(&["--detach"])).ok();
-    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.delete_by_force().ok();
     fs::write(&file, before).expect("our own");
     assert_eq!(count(&mut saved.restore(), 1), 2);
 }

@@ -10,10 +10,7 @@ fn create_prepares_and_start_runs() {
     assert_eq!(container.status(), "created");
     container.start().ok();
     assert_eq!(container.status(), "running");
-    container.kill("KILL").ok();
-    container.wait_for("stopped");
-    container.delete().ok();
-    container.assert_nothing_left();
+    container.end();
 }
 
 #[test]
@@ -104,7 +101,7 @@ fn a_running_container_is_not_deleted_without_force() {
     let container = Container::new().running();
     container.delete().fails(&format!("cannot delete container {} that is not stopped: running", container.id));
     assert_eq!(container.status(), "running");
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     container.assert_nothing_left();
 }
 
@@ -178,10 +175,7 @@ fn an_unknown_signal_is_refused() {
 #[test]
 fn a_created_container_can_be_killed() {
     let container = Container::new().created();
-    container.kill("KILL").ok();
-    container.wait_for("stopped");
-    container.delete().ok();
-    container.assert_nothing_left();
+    container.end();
 }
 
 #[test]
@@ -251,6 +245,18 @@ fn ps_shows_its_processes() {
 }
 
 #[test]
+fn ps_of_a_stopped_container_shows_none() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().running();
+    container.kill("KILL").ok();
+    container.wait_for("stopped");
+    assert_eq!(container.call(&["ps", "--format", "json", &container.id]).ok(), "null");
+    assert_eq!(container.call(&["ps", &container.id]).ok().lines().count(), 1);
+}
+
+#[test]
 fn ps_passes_its_arguments_on() {
     if known_deviation() {
         return;
@@ -290,7 +296,7 @@ fn a_paused_container_is_deleted_with_force_only() {
     let container = Container::new().running();
     container.call(&["pause", &container.id]).ok();
     assert_ne!(container.delete().status, 0);
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     container.assert_nothing_left();
 }
 
@@ -301,7 +307,7 @@ fn kill_reaches_all_of_a_container_without_a_pid_namespace() {
     wait_until("there are three of them", || {
         (container.cgroup_file("pids", "cgroup.procs").lines().count() == 3).then_some(())
     });
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     container.assert_nothing_left();
 }
 
@@ -325,6 +331,16 @@ fn an_error_goes_to_the_log_as_well() {
     assert_eq!(entry["level"], "error");
     assert!(entry["time"].as_str().is_some_and(|time| time.len() >= 20), "{entry}");
     assert!(output.stderr.contains(entry["msg"].as_str().expect("a message")), "{entry} {output:?}");
+}
+
+#[test]
+fn a_log_is_opened_before_there_is_something_to_log() {
+    let container = Container::new().created();
+    let log = container.dir.join("log");
+    container.call(&["--log", &log.to_string_lossy(), "state", &container.id]).ok();
+    assert_eq!(fs::read_to_string(log).expect("made"), "");
+    let nowhere = container.call(&["--log", "/nonexistent/log", "state", &container.id]);
+    nowhere.fails("open /nonexistent/log: no such file or directory");
 }
 
 #[test]

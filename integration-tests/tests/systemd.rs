@@ -345,7 +345,7 @@ fn the_scope_has_the_name_and_the_slice_that_are_asked_for() {
     let own = fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).expect("procfs");
     assert_eq!(own.trim_end(), format!("0::{place}"));
     assert_eq!(show(&container.unit(), "Delegate"), "yes");
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     assert_eq!(units(&container.unit()), [""; 0]);
     container.assert_nothing_left();
 }
@@ -448,7 +448,7 @@ fn limits_bite() {
     assert_eq!(container.status(), "paused");
     container.call(&["resume", &container.id]).ok();
     container.call(&["pause", &container.id]).ok();
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     assert_gone(&container);
 }
 
@@ -514,7 +514,7 @@ fn a_name_is_free_as_soon_as_its_container_is_deleted() {
     }
     for _ in 0..5 {
         create(&container).ok();
-        container.call(&["delete", "--force", &container.id]).ok();
+        container.delete_by_force().ok();
         assert_gone(&container);
     }
 }
@@ -540,7 +540,7 @@ fn somebody_elses_scope_is_not_taken_over() {
         wait_until("it runs", || (show(&container.unit(), "ActiveState") == "active").then_some(()));
         let refused = create(&container);
         assert_ne!(refused.status, 0, "{refused:?}");
-        container.call(&["delete", "--force", &container.id]);
+        container.delete_by_force();
         assert_eq!(show(&container.unit(), "ActiveState"), "active");
         assert!(other.try_wait().expect("our child").is_none(), "it has been killed");
         other.kill().expect("our child");

@@ -188,7 +188,8 @@ fn what_systemd_has_no_property_for_is_written_all_the_same() {
     let plan = plan(config, &v2()).unwrap();
     assert!(properties(&plan).is_empty());
     let settled = &plan.scope.unwrap().settled;
-    let words: Vec<_> = settled.iter().map(|line| line.words().replace("/sys/fs/cgroup/system.slice/", "")).collect();
+    let words: Vec<_> =
+        settled.iter().map(|line| line.to_string().replace("/sys/fs/cgroup/system.slice/", "")).collect();
     let expected = [
         "await-scope plimsoll-web.scope",
         "write-cgroup plimsoll-web.scope/cpu.max.burst 5",
@@ -267,7 +268,7 @@ fn of_annotations_only_harmless_ones_become_properties() {
 fn a_user_has_what_is_delegated_and_no_device_rules() {
     let limits = r#"{"linux": {"resources": {"memory": {"limit": 1000}, "devices": [{"allow": false}]}}}"#;
     let scope = plan(limits, &user()).unwrap().scope.unwrap();
-    assert!(!scope.start.words().contains("Device"), "{}", scope.start);
+    assert!(!scope.start.to_string().contains("Device"), "{}", scope.start);
     assert!(!scope.settled.iter().any(|line| line.step() == "attach-device-program"));
     let error = plan(r#"{"linux": {"resources": {"cpu": {"cpus": "0"}}}}"#, &user()).unwrap_err().to_string();
     let words =
