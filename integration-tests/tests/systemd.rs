@@ -660,7 +660,7 @@ fn scoped_by_user() -> Option<(Container, PathBuf)> {
     Some((container.set("/linux/cgroupsPath", json!(path)), group))
 }
 
-/// As podman calls it: nothing but the directory. `inside`: from a group of the user's own.
+/// As podman calls it: nothing but the directory. `inside`: from a group of the user's own, and as cron would, not even that.
 fn call_as_user(container: &Container, args: &[&str], inside: bool) -> Output {
     let user = container.user.expect("a user");
     let mut command = container.command(args);
@@ -670,8 +670,7 @@ fn call_as_user(container: &Container, args: &[&str], inside: bool) -> Output {
         let procs = fs::OpenOptions::new().write(true).open(group).expect("the user's systemd");
         let mut moved = Command::new(command.get_program());
         moved.args(command.get_args()).stdin(Stdio::null()).current_dir(&container.dir);
-        moved.env_remove("DBUS_SESSION_BUS_ADDRESS");
-        moved.env("XDG_RUNTIME_DIR", format!("/run/user/{user}")).env("PLIMSOLL_TEST", &container.id);
+        moved.env_remove("DBUS_SESSION_BUS_ADDRESS").env_remove("XDG_RUNTIME_DIR").env("PLIMSOLL_TEST", &container.id);
         let enter = move || {
             std::io::Write::write_all(&mut &procs, b"0")?;
             nix::unistd::setgroups(&[])?;
