@@ -290,6 +290,11 @@ impl Container {
     }
 
     #[track_caller]
+    pub fn delete_by_force(&self) -> Output {
+        self.call(&["delete", "--force", &self.id])
+    }
+
+    #[track_caller]
     pub fn exec(&self, args: &[&str]) -> Output {
         self.exec_with(&[], args)
     }
@@ -344,6 +349,15 @@ impl Container {
 
     // What is left.
 
+    /// Kills and deletes it: then there is nothing.
+    #[track_caller]
+    pub fn end(&self) {
+        self.kill("KILL").ok();
+        self.wait_for("stopped");
+        self.delete().ok();
+        self.assert_nothing_left();
+    }
+
     pub fn left_behind(&self) -> Leftovers {
         let state = fs::read_dir(self.dir.join("state")).into_iter().flatten().flatten();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -395,7 +409,7 @@ fn become_user(command: &mut Command, user: u32) {
 impl Drop for Container {
     fn drop(&mut self) {
         // Not a place to panic: a test may be doing so already.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.call(&["delete", "--force", &self.id])));
+        let _ = catch_unwind(AssertUnwindSafe(|| self.delete_by_force()));
         cgroup::remove(&if cgroup::by_systemd() { self.slice() } else { self.id.clone() });
         let _ = fs::remove_dir_all(&self.dir);
     }

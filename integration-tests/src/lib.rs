@@ -17,7 +17,8 @@
 //! * [`see`]: reading what a payload printed: `/proc/self/{status,mountinfo}`
 //! * [`terminal`]: pseudo terminals and console sockets
 //! * [`cgroup`]: the hierarchies of this machine
-//! * [`measure`]: cheap process starts and medians, for the two programs in `src/bin`
+//! * [`mod@systemd`]: the real one, and one that is played
+//! * [`measure`]: cheap process starts and medians, for the programs in `src/bin`
 
 pub mod cgroup;
 pub mod container;

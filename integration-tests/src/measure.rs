@@ -1,4 +1,4 @@
-//! Cheap process starts and medians, for the two programs in `src/bin`.
+//! Cheap process starts and medians, for the programs in `src/bin`.
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 

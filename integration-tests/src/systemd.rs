@@ -70,6 +70,11 @@ pub enum Part {
     Fails(&'static str),
     /// Makes the scope where nobody looks for it.
     Misplaces,
+    /// Refuses whatever it is asked for.
+    Refuses,
+    /// What `systemctl daemon-reexec` does to whoever has just asked for something, which is then done or not: the connection
+    /// ends, for a moment nobody listens, and what was asked for goes on.
+    Reexecutes { has_heard: bool },
 }
 
 /// A systemd that is played, for every connection by a thread of its own. As the real one it does one thing at a time, in the
@@ -86,12 +91,20 @@ impl Played {
     pub fn new(socket: PathBuf, part: Part) -> Played {
         let listener = UnixListener::bind(&socket).expect("a temporary directory");
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let log = heard.clone();
+        let (log, path) = (heard.clone(), socket.clone());
         std::thread::spawn(move || {
             let turn = Arc::new(Mutex::new(()));
-            for peer in listener.incoming().flatten() {
+            let mut listener = listener;
+            while let Ok((peer, _)) = listener.accept() {
                 let (log, turn) = (log.clone(), turn.clone());
-                std::thread::spawn(move || Peer { socket: peer, log, turn }.play(part));
+                let playing = std::thread::spawn(move || Peer { socket: peer, log, turn }.play(part));
+                if matches!(part, Part::Reexecutes { .. }) && playing.join().is_ok_and(|ended| ended.is_none()) {
+                    let _ = fs::remove_file(&path);
+                    drop(listener);
+                    std::thread::sleep(Duration::from_millis(100));
+                    let Ok(again) = UnixListener::bind(&path) else { return };
+                    listener = again;
+                }
             }
         });
         Played { socket, heard }
@@ -129,22 +142,32 @@ impl Peer {
         }
         self.socket.write_all(b"DATA\r\nOK 350db8d9e63e4d04a3c4ec190237310f\r\n").ok()?;
         loop {
-            let call = self.hear()?;
+            let Some(call) = self.hear() else { return Some(()) };
             let turn = self.turn.clone();
             let _turn = turn.lock().ok()?;
             if !matches!(call.method, "Hello" | "AddMatch" | "Subscribe") {
                 self.log.lock().ok()?.push(call.method.to_owned());
             }
+            if let Part::Reexecutes { has_heard } = part
+                && self.log.lock().ok()?.iter().filter(|method| *method == call.method).count() == 1
+            {
+                if has_heard && call.method == "StartTransientUnit" {
+                    make(&call.slice, &call.texts[0], call.pid);
+                }
+                return None;
+            }
             match call.method {
                 "StartTransientUnit" => self.start(&call, part)?,
                 _ if part == Part::IsSilent => {}
+                _ if part == Part::Refuses => {
+                    self.refuse(&call, "org.freedesktop.DBus.Error.AccessDenied", "Permission denied")?
+                }
                 "StopUnit" => {
                     let groups = groups(&call.texts[0]);
                     let removed = groups.iter().filter(|group| fs::remove_dir(group).is_ok()).count();
                     if removed == 0 {
                         let words = format!("Unit {} not loaded.", call.texts[0]);
-                        let name = (4, 's', "org.freedesktop.systemd1.NoSuchUnit");
-                        self.say(message(3, &[name], Some(call.serial), "s", &texts(&[&words])))?;
+                        self.refuse(&call, "org.freedesktop.systemd1.NoSuchUnit", &words)?;
                     } else {
                         self.job_done(&call, "done")?;
                     }
@@ -167,6 +190,15 @@ impl Peer {
                 make(&call.slice, &format!("other-{unit}"), call.pid);
                 self.job_done(call, "done")
             }
+            Part::Reexecutes { .. } if !groups(unit).is_empty() => {
+                let words = format!("Unit {unit} was already loaded or has a fragment file.");
+                self.refuse(call, "org.freedesktop.systemd1.UnitExists", &words)
+            }
+            Part::Reexecutes { .. } => {
+                make(&call.slice, unit, call.pid);
+                self.job_done(call, "done")
+            }
+            Part::Refuses => self.refuse(call, "org.freedesktop.DBus.Error.AccessDenied", "Permission denied"),
             Part::Fails(result) => self.job_done(call, result),
             Part::Babbles => self.say(vec![b'x'; 64]),
             Part::Drops => {
@@ -188,6 +220,10 @@ impl Peer {
             (3, 's', "JobRemoved"),
         ];
         self.say(message(4, &fields, None, "uoss", &body))
+    }
+
+    fn refuse(&mut self, call: &Call, name: &str, words: &str) -> Option<()> {
+        self.say(message(3, &[(4, 's', name)], Some(call.serial), "s", &texts(&[words])))
     }
 
     fn say(&mut self, bytes: Vec<u8>) -> Option<()> {

@@ -180,7 +180,7 @@ fn cve_2026_84042_no_helper_of_the_image_is_run_outside() {
     let container = container.set("/process/env", json!([path])).running();
     container.exec(&["true"]).ok();
     container.call(&["ps", &container.id]).ok();
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     assert_alive(&canary);
 }
 

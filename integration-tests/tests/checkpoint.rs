@@ -62,6 +62,23 @@ impl Saved {
         Saved::new(Container::new().shell("n=0; while read word; do n=$((n+1)); echo $n; done; exit 7"))
     }
 
+    /// The counter, which has come to 1.
+    #[track_caller]
+    fn counting() -> (Saved, Streams) {
+        let saved = Saved::counter();
+        let mut streams = saved.run();
+        count(&mut streams, 1);
+        (saved, streams)
+    }
+
+    /// The same, in images only.
+    #[track_caller]
+    fn counted() -> Saved {
+        let (saved, _streams) = Saved::counting();
+        saved.checkpoint(&[]).ok();
+        saved
+    }
+
     fn command(&self, args: &[&str]) -> Command {
         let mut command = self.container.command(args);
         command.env("PATH", path_with_criu());
@@ -158,10 +175,7 @@ fn a_counter_goes_on_where_it_was() {
     saved.container.call(&["pause", &saved.container.id]).ok();
     saved.container.call(&["resume", &saved.container.id]).ok();
     assert_eq!(count(&mut streams, 1), 6);
-    saved.container.kill("KILL").ok();
-    saved.container.wait_for("stopped");
-    saved.container.delete().ok();
-    saved.container.assert_nothing_left();
+    saved.container.end();
 }
 
 #[test]
@@ -187,14 +201,12 @@ fn with_leave_running_it_goes_on_at_once() {
     if known_deviation() {
         return;
     }
-    let saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
+    let (saved, mut streams) = Saved::counting();
     let pid = saved.container.pid();
     saved.checkpoint(&["--leave-running"]).ok();
     assert_eq!((saved.container.status().as_str(), saved.container.pid()), ("running", pid));
     assert_eq!(count(&mut streams, 1), 2);
-    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.delete_by_force().ok();
     assert_eq!(count(&mut saved.restore(), 1), 2);
 }
 
@@ -203,9 +215,7 @@ fn a_paused_container_can_be_saved() {
     if known_deviation() {
         return;
     }
-    let saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
+    let (saved, _streams) = Saved::counting();
     saved.container.call(&["pause", &saved.container.id]).ok();
     saved.checkpoint(&["--leave-running"]).ok();
     assert_eq!(saved.container.status(), "paused");
@@ -232,9 +242,7 @@ fn pre_dump_saves_the_memory_and_the_rest_follows() {
     if known_deviation() {
         return;
     }
-    let mut saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
+    let (mut saved, mut streams) = Saved::counting();
     saved.images = saved.container.dir.join("before");
     let mut check = Command::new("criu");
     check
@@ -273,10 +281,7 @@ fn in_the_foreground_the_exit_status_is_the_containers() {
     if known_deviation() {
         return;
     }
-    let saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
-    saved.checkpoint(&[]).ok();
+    let saved = Saved::counted();
     // At the end of its input it exits with 7.
     output::finish(&mut saved.restore_command(&[])).exits(7);
     saved.container.assert_nothing_left();
@@ -301,7 +306,7 @@ fn a_terminal_comes_back_over_the_console_socket() {
     let mut terminal = console.accept();
     terminal.enter("again\r");
     terminal.expect("again 2");
-    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.delete_by_force().ok();
     saved.container.assert_nothing_left();
 }
 
@@ -374,14 +379,16 @@ fn its_limits_are_those_of_the_configuration_wherever_its_cgroup_is() {
     if known_deviation() {
         return;
     }
-    let mut saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
+    let (mut saved, _streams) = Saved::counting();
     saved.checkpoint(&["--manage-cgroups-mode", "ignore"]).ok();
-    let elsewhere = format!("{}-2", saved.container.cgroup());
+    let (path, group) = (saved.container.cgroups_path(), saved.container.cgroup());
+    let (path, elsewhere) = match cgroup::by_systemd() {
+        true => (path.replace(":t:", ":else:"), group.replace("/t-", "/else-")),
+        false => (format!("{path}-2"), format!("{group}-2")),
+    };
     saved.container = saved
         .container
-        .set("/linux/cgroupsPath", json!(elsewhere))
+        .set("/linux/cgroupsPath", json!(path))
         .set("/linux/resources/pids", json!({"limit": 77}))
         .set("/linux/resources/memory", json!({"limit": 64 << 20}));
     let mut streams = Saved::on_pipes(saved.restore_command(&["--detach", "--manage-cgroups-mode", "ignore"]));
@@ -395,7 +402,7 @@ fn its_limits_are_those_of_the_configuration_wherever_its_cgroup_is() {
     };
     assert_eq!(file("pids", "pids.max", "pids.max"), "77");
     assert_eq!(file("memory", "memory.limit_in_bytes", "memory.max"), (64 << 20).to_string());
-    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.delete_by_force().ok();
     saved.container.assert_nothing_left();
 }
 
@@ -427,7 +434,7 @@ fn a_namespace_that_is_joined_is_joined_again() {
     assert_eq!(count(&mut streams, 1), 2);
     let joined = fs::read_link(format!("/proc/{}/ns/net", saved.container.pid())).expect("procfs");
     assert_eq!(joined, fs::read_link(&path).expect("procfs"));
-    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.delete_by_force().ok();
 }
 
 #[test]
@@ -460,7 +467,7 @@ fn hooks_run_when_the_namespaces_are_there_and_when_it_is_gone() {
     assert_eq!(journal(), ["poststop \"stopped\""]);
     let _streams = saved.restore();
     assert_eq!(journal(), ["prestart \"creating\"", "createRuntime \"creating\""]);
-    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.delete_by_force().ok();
     assert_eq!(journal(), ["poststop \"stopped\""]);
 }
 
@@ -469,10 +476,7 @@ fn a_hook_that_fails_ends_the_restore() {
     if known_deviation() {
         return;
     }
-    let mut saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
-    saved.checkpoint(&[]).ok();
+    let mut saved = Saved::counted();
     let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo too bad; exit 3"]}]);
     saved.container = saved.container.set("/hooks/createRuntime", hook);
     saved.restore_fails("too bad");
@@ -549,10 +553,7 @@ fn a_restore_that_fails_leaves_nothing() {
     if known_deviation() {
         return;
     }
-    let saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
-    saved.checkpoint(&[]).ok();
+    let saved = Saved::counted();
     fs::write(saved.images.join("inventory.img"), "nonsense").expect("our own");
     saved.restore_fails("restore.log: ");
     fs::remove_dir_all(&saved.images).expect("our own");
@@ -564,10 +565,7 @@ fn a_restore_that_is_killed_can_be_cleaned_up() {
     if known_deviation() {
         return;
     }
-    let saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
-    saved.checkpoint(&[]).ok();
+    let saved = Saved::counted();
     let path = with_criu(&saved.container, "exec sleep 1000");
     let mut command = saved.restore_command(&["--detach"]);
     let mut child = Holder(command.env("PATH", path).spawn().expect("the runtime"));
@@ -580,7 +578,7 @@ fn a_restore_that_is_killed_can_be_cleaned_up() {
     wait_until("CRIU works", || sleeps().then_some(()));
     child.0.kill().expect("our own");
     child.0.wait().expect("our own");
-    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.delete_by_force().ok();
     saved.container.assert_nothing_left();
 }
 
@@ -588,10 +586,7 @@ fn a_restore_that_is_killed_can_be_cleaned_up() {
 
 /// A container's images, and a file of the host's that is not to be touched.
 fn packed() -> (Saved, PathBuf) {
-    let saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
-    saved.checkpoint(&[]).ok();
+    let saved = Saved::counted();
     let canary = saved.container.dir.join("canary");
     fs::write(&canary, "alive").expect("our own");
     (saved, canary)
@@ -655,7 +650,7 @@ fn names_of_streams_are_names_of_streams() {
     // What is no stream is not asked for: CRIU makes pipes with nobody at the other end.
     fs::write(&file, r#"["/etc/shadow","pipe:[1]x","extRootNetNS"]"#).expect("our own");
     output::finish(&mut saved.restore_command(&["--detach"])).ok();
-    saved.container.call(&["delete", "--force", &saved.container.id]).ok();
+    saved.container.delete_by_force().ok();
     fs::write(&file, before).expect("our own");
     assert_eq!(count(&mut saved.restore(), 1), 2);
 }

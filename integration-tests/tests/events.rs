@@ -68,7 +68,7 @@ fn usage_comes_at_every_interval_until_the_container_ends() {
     let (events, path) = watch(&container, &["--interval", "50ms"]);
     wait_until("there are three", || (lines(&path).len() >= 3).then_some(()));
     assert!(lines(&path).iter().all(|event| event["type"] == "stats" && event["data"]["pids"]["current"] == 1));
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     output::wait(events, "events");
 }
 
@@ -85,7 +85,7 @@ fn running_out_of_memory_is_told() {
     container.exec(&["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]).exits(137);
     wait_until("it is told", || (!lines(&path).is_empty()).then_some(()));
     assert_eq!(lines(&path)[0], json!({"type": "oom", "id": container.id}));
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     output::wait(events, "events");
 }
 

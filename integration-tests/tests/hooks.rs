@@ -40,7 +40,7 @@ fn they_run_in_the_order_of_the_lifecycle() {
     assert_eq!(kinds(), ["prestart", "createRuntime"]);
     container.start().ok();
     assert_eq!(kinds(), ["prestart", "createRuntime", "poststart"]);
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     assert_eq!(kinds(), ["prestart", "createRuntime", "poststart", "poststop"]);
 }
 
@@ -52,7 +52,7 @@ fn they_are_told_the_state() {
     let container = with_hooks().created();
     let pid = container.pid();
     container.start().ok();
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     let expected =
         [("prestart", "creating"), ("createRuntime", "creating"), ("poststart", "running"), ("poststop", "stopped")];
     let journal = journal(&container);

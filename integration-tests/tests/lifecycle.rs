@@ -10,10 +10,7 @@ fn create_prepares_and_start_runs() {
     assert_eq!(container.status(), "created");
     container.start().ok();
     assert_eq!(container.status(), "running");
-    container.kill("KILL").ok();
-    container.wait_for("stopped");
-    container.delete().ok();
-    container.assert_nothing_left();
+    container.end();
 }
 
 #[test]
@@ -104,7 +101,7 @@ fn a_running_container_is_not_deleted_without_force() {
     let container = Container::new().running();
     container.delete().fails(&format!("cannot delete container {} that is not stopped: running", container.id));
     assert_eq!(container.status(), "running");
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     container.assert_nothing_left();
 }
 
@@ -178,10 +175,7 @@ fn an_unknown_signal_is_refused() {
 #[test]
 fn a_created_container_can_be_killed() {
     let container = Container::new().created();
-    container.kill("KILL").ok();
-    container.wait_for("stopped");
-    container.delete().ok();
-    container.assert_nothing_left();
+    container.end();
 }
 
 #[test]
@@ -290,7 +284,7 @@ fn a_paused_container_is_deleted_with_force_only() {
     let container = Container::new().running();
     container.call(&["pause", &container.id]).ok();
     assert_ne!(container.delete().status, 0);
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     container.assert_nothing_left();
 }
 
@@ -301,7 +295,7 @@ fn kill_reaches_all_of_a_container_without_a_pid_namespace() {
     wait_until("there are three of them", || {
         (container.cgroup_file("pids", "cgroup.procs").lines().count() == 3).then_some(())
     });
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     container.assert_nothing_left();
 }
 

@@ -37,7 +37,7 @@ fn start_tells_that_the_container_is_ready_and_who_it_is() {
     let messages = read(&socket);
     assert_eq!(output::wait(start, "start"), 0);
     assert_eq!(messages, ["READY=1".to_owned(), format!("MAINPID={}", container.pid()), "BARRIER=1".to_owned()]);
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     container.assert_nothing_left();
 }
 
@@ -64,6 +64,6 @@ fn a_container_that_ends_first_keeps_nobody_waiting() {
     let (_socket, path) = manager(&container);
     output::finish(container.launcher(&["run"]).env("NOTIFY_SOCKET", &path)).ok();
     output::finish(container.launcher(&["run", "--detach"]).env("NOTIFY_SOCKET", &path)).ok();
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     container.assert_nothing_left();
 }

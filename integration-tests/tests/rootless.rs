@@ -43,10 +43,7 @@ fn the_whole_lifecycle_works() {
     let container = Container::rootless(user()).running();
     assert_eq!(container.status(), "running");
     assert_eq!(container.exec(&["id", "-u"]).ok(), "0");
-    container.kill("KILL").ok();
-    container.wait_for("stopped");
-    container.delete().ok();
-    container.assert_nothing_left();
+    container.end();
 }
 
 #[test]
@@ -156,7 +153,7 @@ fn a_delegated_cgroup_has_limits() {
     assert_eq!(seen.status, 137, "{seen:?}");
     container.call(&["pause", &container.id]).ok();
     assert_eq!(read("cgroup.freeze"), "1");
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     assert!(!group.exists());
     container.assert_nothing_left();
 }

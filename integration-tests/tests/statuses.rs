@@ -36,29 +36,29 @@ fn is_known(line: &str) -> bool {
     !line.starts_with("mounts") || !(runtime().is("runc") || runtime().is("crun"))
 }
 
+/// What is wrong with the answer to a command, if anything is.
+fn wrong_answer(container: &Container, line: &str, expected: &Answer) -> Option<String> {
+    fs::write(container.dir.join("mounts.json"), "[]").expect("our own directory");
+    let words: Vec<_> = line.split(' ').map(|word| if word == "ID" { container.id.as_str() } else { word }).collect();
+    let began = Instant::now();
+    // `create` and `run` want the bundle.
+    let seen = output::finish(container.command(&words).current_dir(&container.dir));
+    let took = began.elapsed();
+    let fits = match expected {
+        Ok(()) => seen.status == 0,
+        Err((status, words)) => seen.status == *status && seen.stderr.contains(words),
+    };
+    let said = seen.stderr.trim();
+    (!fits || took >= Duration::from_secs(1))
+        .then(|| format!("{line}: expected {expected:?}: {} {said} ({took:?})", seen.status))
+}
+
 /// Asks every command of a fresh container in a status.
 #[track_caller]
-fn check(status: &str, make: impl Fn() -> Container, answers: &[Answer]) {
+fn check(make: impl Fn() -> Container, answers: &[Answer]) {
     let mut wrong = Vec::new();
     for (line, expected) in COMMANDS.iter().zip(answers).filter(|(line, _)| is_known(line)) {
-        let container = make();
-        fs::write(container.dir.join("mounts.json"), "[]").expect("our own directory");
-        let words: Vec<_> =
-            line.split(' ').map(|word| if word == "ID" { container.id.as_str() } else { word }).collect();
-        let began = Instant::now();
-        // `create` and `run` want the bundle.
-        let seen = output::finish(container.command(&words).current_dir(&container.dir));
-        let took = began.elapsed();
-        let fits = match expected {
-            Ok(()) => seen.status == 0,
-            Err((status, words)) => seen.status == *status && seen.stderr.contains(words),
-        };
-        if !fits {
-            wrong.push(format!("{status}: {line}: expected {expected:?}: {} {}", seen.status, seen.stderr.trim()));
-        }
-        if took >= Duration::from_secs(1) {
-            wrong.push(format!("{status}: {line}: took {took:?}"));
-        }
+        wrong.extend(wrong_answer(&make(), line, expected));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(COMMANDS.len(), answers.len());
@@ -76,7 +76,6 @@ fn missing() {
     };
     let exec = Err((255, "container does not exist"));
     check(
-        "missing",
         make,
         &[
             MISSING, MISSING, MISSING, MISSING, MISSING, OK, MISSING, MISSING, exec, MISSING, MISSING, MISSING, OK, OK,
@@ -94,7 +93,6 @@ fn created() {
     }
     let unpaused = Err((1, "container not paused"));
     check(
-        "created",
         || Container::new().args(&["sleep", "1000"]).created(),
         &[OK, OK, OK, OK, OK, OK, OK, unpaused, OK, OK, OK, OK, EXISTS, EXISTS, OK, OK],
     );
@@ -109,7 +107,6 @@ fn running() {
     let delete = Err((1, "that is not stopped: running"));
     let resume = Err((1, "container not paused"));
     check(
-        "running",
         || Container::new().running(),
         &[OK, start, OK, OK, delete, OK, OK, resume, OK, OK, OK, OK, EXISTS, EXISTS, OK, OK],
     );
@@ -128,7 +125,7 @@ fn paused() {
     let start = Err((1, "cannot start a container in the paused state"));
     let delete = Err((1, "that is not stopped: paused"));
     let exec = Err((255, "cannot exec in a paused container (use --ignore-paused to override)"));
-    check("paused", make, &[OK, start, OK, OK, delete, OK, NOT_RUNNING, OK, exec, OK, OK, OK, EXISTS, EXISTS, OK, OK]);
+    check(make, &[OK, start, OK, OK, delete, OK, NOT_RUNNING, OK, exec, OK, OK, OK, EXISTS, EXISTS, OK, OK]);
 }
 
 #[test]
@@ -147,7 +144,6 @@ fn stopped() {
     let exec = Err((255, "cannot exec in a stopped container"));
     let events = Err((1, "is not running"));
     check(
-        "stopped",
         make,
         &[
             OK,
@@ -197,7 +193,6 @@ fn creating() {
     ];
     for (line, expected) in COMMANDS.iter().zip(answers).filter(|(line, _)| is_known(line)) {
         let container = Container::new();
-        fs::write(container.dir.join("mounts.json"), "[]").expect("our own directory");
         let [reached, go] = ["reached", "go"].map(|name| container.dir.join(name));
         let script = format!(
             "touch {}; until test -e {} || ! test -e {}; do sleep 0.05; done",
@@ -210,22 +205,7 @@ fn creating() {
         let create = container.launcher(&["create"]).stderr(std::process::Stdio::null()).spawn().expect("started");
         wait_until("the hook runs", || reached.exists().then_some(()));
         assert_eq!(container.status(), "creating");
-        let words: Vec<_> =
-            line.split(' ').map(|word| if word == "ID" { container.id.as_str() } else { word }).collect();
-        let began = Instant::now();
-        let seen = output::finish(container.command(&words).current_dir(&container.dir));
-        let took = began.elapsed();
-        let fits = match expected {
-            Ok(()) => seen.status == 0,
-            Err((status, words)) => seen.status == *status && seen.stderr.contains(words),
-        };
-        if !fits || took >= Duration::from_secs(1) {
-            wrong.push(format!(
-                "creating: {line}: expected {expected:?}: {} {} ({took:?})",
-                seen.status,
-                seen.stderr.trim()
-            ));
-        }
+        wrong.extend(wrong_answer(&container, line, expected));
         fs::write(&go, "").expect("our own directory");
         let created = output::wait(create, "create");
         assert_eq!(created == 0, !line.contains("--force"), "{line}: create ended with {created}");

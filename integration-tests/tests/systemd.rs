@@ -191,6 +191,61 @@ fn whoever_dies_while_systemd_is_at_it_leaves_nothing_that_delete_does_not_find(
     }
 }
 
+/// As at every upgrade of systemd: its connections end, its socket is gone for a moment, and what it was at goes on.
+#[test]
+fn a_systemd_that_executes_itself_anew_is_asked_again() {
+    for part in [Part::Reexecutes { has_heard: true }, Part::Reexecutes { has_heard: false }] {
+        let Some(stage) = Stage::new(part) else { return };
+        stage.create().ok();
+        assert_eq!(stage.container.status(), "created");
+        let group = stage.group("pids");
+        assert_eq!(cgroup::pids(&group), [stage.container.pid()], "{group:?}");
+        stage.call(&["update", "--pids-limit", "60", &stage.container.id]).ok();
+        stage.call(&["delete", "--force", &stage.container.id]).ok();
+        stage.assert_nothing_left();
+        let calls = [
+            "StartTransientUnit",
+            "StartTransientUnit",
+            "SetUnitProperties",
+            "SetUnitProperties",
+            "StopUnit",
+            "StopUnit",
+        ];
+        let heard: Vec<_> = stage.played.heard().into_iter().filter(|method| method != "ResetFailedUnit").collect();
+        assert_eq!(heard, calls);
+    }
+}
+
+/// There our pids are those of other processes: one of them would be put into the scope, and killed with it.
+#[test]
+fn a_systemd_outside_of_our_pid_namespace_is_not_asked_for_a_scope() {
+    let Some(stage) = Stage::new(Part::Works(Duration::ZERO)) else { return };
+    let create = stage.creation();
+    let mut inside = Command::new("unshare");
+    inside.args(["--pid", "--fork", "--mount-proc"]).arg(create.get_program()).args(create.get_args());
+    inside.env("DBUS_SYSTEM_BUS_ADDRESS", stage.played.address()).stdin(Stdio::null());
+    output::finish(&mut inside).fails("outside of this pid namespace");
+    stage.assert_nothing_left();
+    assert!(stage.played.heard().iter().all(|method| method == "StopUnit"));
+}
+
+/// The kernel's files have the new values by then.
+#[test]
+fn an_update_that_systemd_refuses_is_taken_back() {
+    let Some(stage) = Stage::new(Part::Works(Duration::ZERO)) else { return };
+    stage.create().ok();
+    let pids = || fs::read_to_string(stage.group("pids").join("pids.max")).expect("a limit");
+    let before = pids();
+    let other = Played::new(stage.container.dir.join("other"), Part::Refuses);
+    let mut update = stage.container.command(&["update", "--pids-limit", "60", &stage.container.id]);
+    let refused = output::finish(update.env("DBUS_SYSTEM_BUS_ADDRESS", other.address()));
+    refused.fails("SetUnitProperties").says("Permission denied (org.freedesktop.DBus.Error.AccessDenied)");
+    assert_eq!(pids(), before);
+    // Nor is it remembered.
+    stage.call(&["update", "--memory", "64m", &stage.container.id]).ok();
+    assert_eq!(pids(), before);
+}
+
 #[test]
 fn delete_does_not_fail_for_want_of_an_answer() {
     let Some(stage) = Stage::new(Part::Works(Duration::ZERO)) else { return };
@@ -290,7 +345,7 @@ fn the_scope_has_the_name_and_the_slice_that_are_asked_for() {
     let own = fs::read_to_string(format!("/proc/{}/cgroup", container.pid())).expect("procfs");
     assert_eq!(own.trim_end(), format!("0::{place}"));
     assert_eq!(show(&container.unit(), "Delegate"), "yes");
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     assert_eq!(units(&container.unit()), [""; 0]);
     container.assert_nothing_left();
 }
@@ -348,10 +403,33 @@ fn the_files_and_the_properties_are_those_of_runc() {
     }
 }
 
+/// A file on the disk of the machine, which /tmp need not be on; gone in the end.
+struct OnDisk(PathBuf);
+
+impl OnDisk {
+    fn new(container: &Container, size: usize) -> OnDisk {
+        let path = Path::new("/var/lib").join(&container.id);
+        fs::write(&path, vec![7; size]).expect("a disk");
+        OnDisk(path)
+    }
+}
+
+impl Drop for OnDisk {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
 #[test]
 fn limits_bite() {
     let Some(container) = scoped() else { return };
-    let container = run(container.set("/linux/resources", limits()));
+    let file = OnDisk::new(&container, 4 << 20);
+    let mount = json!({"destination": "/file", "source": file.0, "options": ["bind", "ro"]});
+    let container = run(container.set("/linux/resources", limits()).mount(mount));
+    // At 1 MiB a second; the first slice is free.
+    let since = Instant::now();
+    container.exec(&["dd", "if=/file", "of=/dev/null", "bs=256k", "iflag=direct"]).ok();
+    assert!(since.elapsed() > Duration::from_secs(3), "{:?}", since.elapsed());
     let greedy = container.exec(&["dd", "if=/dev/zero", "of=/dev/null", "bs=128M", "count=1"]);
     assert_eq!(greedy.status, 137, "{greedy:?}");
     // systemd is told of the lack of memory as well, and leaves the others alone.
@@ -370,7 +448,7 @@ fn limits_bite() {
     assert_eq!(container.status(), "paused");
     container.call(&["resume", &container.id]).ok();
     container.call(&["pause", &container.id]).ok();
-    container.call(&["delete", "--force", &container.id]).ok();
+    container.delete_by_force().ok();
     assert_gone(&container);
 }
 
@@ -422,7 +500,7 @@ fn a_name_is_free_as_soon_as_its_container_is_deleted() {
     }
     for _ in 0..5 {
         create(&container).ok();
-        container.call(&["delete", "--force", &container.id]).ok();
+        container.delete_by_force().ok();
         assert_gone(&container);
     }
 }
@@ -448,7 +526,7 @@ fn somebody_elses_scope_is_not_taken_over() {
         wait_until("it runs", || (show(&container.unit(), "ActiveState") == "active").then_some(()));
         let refused = create(&container);
         assert_ne!(refused.status, 0, "{refused:?}");
-        container.call(&["delete", "--force", &container.id]);
+        container.delete_by_force();
         assert_eq!(show(&container.unit(), "ActiveState"), "active");
         assert!(other.try_wait().expect("our child").is_none(), "it has been killed");
         other.kill().expect("our child");
@@ -496,6 +574,29 @@ fn it_starts_and_ends_while_systemd_is_busy_with_itself() {
     // `delete` does not wait for ever.
     wait_until("systemd has forgotten it", || units(&container.unit()).is_empty().then_some(()));
     assert_gone(&container);
+}
+
+/// Every upgrade of systemd does so. Meanwhile nobody else gets an answer: `test-vm` runs it when the others are done.
+#[test]
+#[ignore = "disturbs whoever else speaks to systemd"]
+fn it_starts_and_ends_while_systemd_executes_itself_anew() {
+    let Some(container) = scoped().filter(|_| runtime().is("plimsoll")) else { return };
+    for pause in [0, 100, 200, 300, 500] {
+        let mut systemd = Command::new("systemctl").arg("daemon-reexec").spawn().expect("systemctl");
+        std::thread::sleep(Duration::from_millis(pause));
+        create(&container).ok();
+        let _ = systemd.wait();
+        let mut systemd = Command::new("systemctl").arg("daemon-reexec").spawn().expect("systemctl");
+        std::thread::sleep(Duration::from_millis(pause));
+        container.call(&["update", "--pids-limit", "20", &container.id]).ok();
+        assert_eq!(read(&container, "pids.max"), "20");
+        let _ = systemd.wait();
+        let mut systemd = Command::new("systemctl").arg("daemon-reexec").spawn().expect("systemctl");
+        std::thread::sleep(Duration::from_millis(pause));
+        container.call(&["delete", "--force", &container.id]).ok();
+        let _ = systemd.wait();
+        assert_gone(&container);
+    }
 }
 
 #[test]

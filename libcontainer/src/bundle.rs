@@ -1,6 +1,7 @@
 //! A bundle: a directory with a config.json. Whatever is wrong with the file is named by its JSON pointer.
 #![forbid(unsafe_code)]
 
+use crate::features::{MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES};
 use crate::{Error, ErrorKind, Result};
 use oci_spec::runtime::{LinuxResources, Mount, Process, Spec};
 use serde::de::DeserializeOwned;
@@ -23,19 +24,8 @@ impl Bundle {
 
     /// The same with another name (or an absolute path) for the file.
     pub fn open_with(directory: impl AsRef<Path>, config_name: impl AsRef<Path>) -> Result<Bundle> {
-        let directory = directory.as_ref();
-        // Made absolute, but not resolved: engines compare the path with the one that they gave.
-        let path = std::path::absolute(directory)
-            .map_err(|error| Error::io(format!("bundle {}", directory.display()), "getcwd", &error))?;
-        let name = config_name.as_ref();
-        let bytes = std::fs::read(path.join(name)).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                let message = format!("JSON specification file {} not found", name.display());
-                Error::new(ErrorKind::InvalidConfig, message)
-            }
-            _ => Error::io(format!("read {}", path.join(name).display()), "open", &error),
-        })?;
-        Bundle::from_parts(path, bytes)
+        let (path, config) = read(directory.as_ref(), config_name.as_ref())?;
+        Bundle::from_parts(path, config)
     }
 
     /// The absolute path of the directory.
@@ -64,29 +54,35 @@ impl Bundle {
 
     /// Reads a `process` object (`exec --process FILE`).
     pub fn process_from_slice(json: &[u8]) -> Result<Process> {
-        parse(json, mend_process).map_err(|problem| {
-            let place = problem.pointer.map(|pointer| format!("{pointer}: ")).unwrap_or_default();
-            Error::new(ErrorKind::InvalidConfig, format!("process.json: {place}{}", problem.message))
-        })
+        parse(json, mend_process).map_err(|problem| problem.in_file("process.json"))
     }
 
     /// Reads an array of mounts (`mounts add ID FILE`).
     pub fn mounts_from_slice(json: &[u8]) -> Result<Vec<Mount>> {
-        parse(json, |_| Ok(())).map_err(|problem| {
-            let place = problem.pointer.map(|pointer| format!("{pointer}: ")).unwrap_or_default();
-            Error::new(ErrorKind::InvalidConfig, format!("mounts: {place}{}", problem.message))
-        })
+        parse(json, |_| Ok(())).map_err(|problem| problem.in_file("mounts"))
     }
 
     /// Reads a `linux.resources` object (`update --resources FILE`).
     pub fn resources_from_slice(json: &[u8]) -> Result<LinuxResources> {
-        let mut resources = parse(json, mend_resources).map_err(|problem| {
-            let place = problem.pointer.map(|pointer| format!("{pointer}: ")).unwrap_or_default();
-            Error::new(ErrorKind::InvalidConfig, format!("resources: {place}{}", problem.message))
-        })?;
+        let mut resources = parse(json, mend_resources).map_err(|problem| problem.in_file("resources"))?;
         drop_unasked_pids(&mut resources, json, "/pids/limit");
         Ok(resources)
     }
+}
+
+/// The absolute path of a bundle's directory, and what is in the file.
+pub(crate) fn read(directory: &Path, config_name: &Path) -> Result<(PathBuf, Vec<u8>)> {
+    // Made absolute, but not resolved: engines compare the path with the one that they gave.
+    let path = std::path::absolute(directory)
+        .map_err(|error| Error::io(format!("bundle {}", directory.display()), "getcwd", &error))?;
+    let config = std::fs::read(path.join(config_name)).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            let message = format!("JSON specification file {} not found", config_name.display());
+            Error::new(ErrorKind::InvalidConfig, message)
+        }
+        _ => Error::io(format!("read {}", path.join(config_name).display()), "open", &error),
+    })?;
+    Ok((path, config))
 }
 
 /// `"pids": {}` asks for nothing (runtime-spec 1.3: `limit` is a pointer), which oci-spec 0.10 takes for a limit of 0.
@@ -134,8 +130,14 @@ impl Problem {
     fn in_config(self) -> Error {
         match self.pointer {
             Some(pointer) => Error::config(pointer, self.message),
-            None => Error::new(ErrorKind::InvalidConfig, format!("config.json: {}", self.message)),
+            None => self.in_file("config.json"),
         }
+    }
+
+    /// In another file, of which no plan has lines.
+    fn in_file(self, file: &str) -> Error {
+        let place = self.pointer.map(|pointer| format!("{pointer}: ")).unwrap_or_default();
+        Error::new(ErrorKind::InvalidConfig, format!("{file}: {place}{}", self.message))
     }
 }
 
@@ -226,20 +228,9 @@ fn mend(tree: &mut Value) -> std::result::Result<(), Problem> {
     if let Some(policy) = tree.pointer_mut("/linux/memoryPolicy").and_then(Value::as_object_mut) {
         policy.entry("mode").or_insert_with(|| Value::String(String::new()));
     }
-    known(tree, "/linux/memoryPolicy/mode", MEMORY_MODES, "memory policy mode")?;
-    known(tree, "/linux/memoryPolicy/flags", MEMORY_FLAGS, "memory policy flag")
+    known(tree, "/linux/memoryPolicy/mode", MEMORY_POLICY_MODES, "memory policy mode")?;
+    known(tree, "/linux/memoryPolicy/flags", MEMORY_POLICY_FLAGS, "memory policy flag")
 }
-
-const MEMORY_MODES: &[&str] = &[
-    "MPOL_DEFAULT",
-    "MPOL_BIND",
-    "MPOL_INTERLEAVE",
-    "MPOL_WEIGHTED_INTERLEAVE",
-    "MPOL_PREFERRED",
-    "MPOL_PREFERRED_MANY",
-    "MPOL_LOCAL",
-];
-const MEMORY_FLAGS: &[&str] = &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
 
 /// `invalid memory policy mode "X"`: runc's spelling.
 fn known(tree: &Value, pointer: &str, names: &[&str], what: &str) -> std::result::Result<(), Problem> {

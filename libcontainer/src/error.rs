@@ -3,8 +3,8 @@ use std::fmt;
 
 /// A failure of the library.
 ///
-/// Prints as one line (plus the kernel's words or a hint on a second one):
-/// `config.json: /mounts/3: mount tmpfs on /scratch: fsconfig: EINVAL (invalid argument)`.
+/// Prints as one line, with the kernel's words or a hint at its end where there are any:
+/// `config.json: /mounts/3: mount tmpfs on /scratch size=x: fsconfig: invalid argument (EINVAL): tmpfs: Bad value for 'size'`.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 
@@ -120,18 +120,10 @@ impl Error {
     pub fn origin(&self) -> Option<&str> {
         self.0.origin.as_deref()
     }
-}
 
-impl Error {
     /// For who says by himself where in config.json it is.
     pub(crate) fn without_origin(&self) -> String {
-        struct Rest<'a>(&'a Inner);
-        impl fmt::Display for Rest<'_> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.write(f)
-            }
-        }
-        Rest(&self.0).to_string()
+        self.0.to_string()
     }
 }
 
@@ -140,7 +132,7 @@ impl fmt::Display for Error {
         if let Some(origin) = self.0.origin.as_deref().filter(|origin| origin.starts_with('/')) {
             write!(f, "config.json: {origin}: ")?;
         }
-        self.0.write(f)
+        self.0.fmt(f)
     }
 }
 
@@ -160,22 +152,22 @@ const REQUIRED: &[&str] = &[
     "pidfd_send_signal",
 ];
 
-impl Inner {
-    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let inner = self;
-        f.write_str(&inner.message)?;
-        if let Some(call) = &inner.call {
+impl fmt::Display for Inner {
+    /// All but the origin.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(call) = &self.call {
             write!(f, ": {call}")?;
         }
-        if let Some(errno) = inner.errno {
+        if let Some(errno) = self.errno {
             write!(f, ": {}", describe(errno))?;
         }
-        if let Some(detail) = &inner.detail {
+        if let Some(detail) = &self.detail {
             write!(f, ": {detail}")?;
         }
         // docs/kernel-features.md: the last of these, mount_setattr, came with 5.12.
-        let call = inner.call.as_deref().map(|call| call.split('(').next().unwrap_or_default());
-        if inner.errno == Some(rustix::io::Errno::NOSYS) && call.is_some_and(|call| REQUIRED.contains(&call)) {
+        let call = self.call.as_deref().map(|call| call.split('(').next().unwrap_or_default());
+        if self.errno == Some(rustix::io::Errno::NOSYS) && call.is_some_and(|call| REQUIRED.contains(&call)) {
             f.write_str(": hint: Linux 5.12 or later has it, unless a seccomp filter hides it")?;
         }
         Ok(())

@@ -2,7 +2,10 @@
 //!
 //! See [features.md](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/features.md). Engines decide by it: an
 //! entry that promises what is then refused is worse than a missing one.
+#![forbid(unsafe_code)]
+
 use crate::plan::mount_options;
+use crate::sys::knows_seccomp_flags;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -94,7 +97,7 @@ pub struct MountExtensions {
 impl Features {
     /// Asks the kernel about seccomp flags; everything else is known without looking.
     pub fn of_this_host() -> Features {
-        let takes = SECCOMP_FLAGS.iter().filter(|(_, bits)| kernel_takes(*bits)).map(|(name, _)| *name);
+        let takes = SECCOMP_FLAGS.iter().filter(|(_, bits)| knows_seccomp_flags(*bits)).map(|(name, _)| *name);
         Features {
             oci_version_min: "1.0.0",
             oci_version_max: OCI_VERSION,
@@ -127,16 +130,6 @@ impl Features {
             potentially_unsafe_config_annotations: &["bundle", "org.systemd.property.", "org.criu.config"],
         }
     }
-}
-
-/// Whether seccomp(2) knows these flags. A filter at address 0 cannot be read, so that nothing is ever loaded: EFAULT
-/// means that the flags got through, EINVAL that they did not.
-fn kernel_takes(flags: libc::c_ulong) -> bool {
-    let nothing = std::ptr::null::<libc::sock_fprog>();
-    // SAFETY: the kernel reads from the null pointer through copy_from_user(), which fails with EFAULT without touching
-    // our memory; only a mapping at address 0, which vm.mmap_min_addr forbids, could change that.
-    let answer = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, nothing) };
-    answer == -1 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT)
 }
 
 /// `WAIT_KILLABLE_RECV` is only valid together with a listener.
@@ -186,7 +179,7 @@ const SECCOMP_ARCHS: &[&str] = &[
     "SCMP_ARCH_X86_64",
 ];
 
-const MEMORY_POLICY_MODES: &[&str] = &[
+pub(crate) const MEMORY_POLICY_MODES: &[&str] = &[
     "MPOL_BIND",
     "MPOL_DEFAULT",
     "MPOL_INTERLEAVE",
@@ -196,7 +189,8 @@ const MEMORY_POLICY_MODES: &[&str] = &[
     "MPOL_WEIGHTED_INTERLEAVE",
 ];
 
-const MEMORY_POLICY_FLAGS: &[&str] = &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
+pub(crate) const MEMORY_POLICY_FLAGS: &[&str] =
+    &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
 
 #[cfg(test)]
 mod tests {
@@ -212,14 +206,14 @@ mod tests {
 
     #[test]
     fn lists_are_sorted_and_free_of_duplicates() {
-        for list in [SECCOMP_ACTIONS, SECCOMP_OPERATORS, SECCOMP_ARCHS, MEMORY_POLICY_MODES] {
+        for list in [SECCOMP_ACTIONS, SECCOMP_OPERATORS, SECCOMP_ARCHS, MEMORY_POLICY_MODES, MEMORY_POLICY_FLAGS] {
             assert!(list.is_sorted_by(|a, b| a < b), "{list:?}");
         }
     }
 
     #[test]
     fn the_kernel_is_asked_and_a_flag_that_nobody_has_is_not_there() {
-        assert!(kernel_takes(libc::SECCOMP_FILTER_FLAG_LOG));
-        assert!(!kernel_takes(1 << 30));
+        assert!(knows_seccomp_flags(libc::SECCOMP_FILTER_FLAG_LOG));
+        assert!(!knows_seccomp_flags(1 << 30));
     }
 }

@@ -30,13 +30,7 @@ fn number(bytes: &[u8]) -> u64 {
 
 /// Root with cgroup v2; root with cgroup v1 and no pivot; systemd; no cgroups; an ordinary user; root of a user namespace.
 fn hosts() -> [(HostFacts, PlanOptions); 6] {
-    let hierarchy = |controllers: &[&str], mount: &str, unified| Hierarchy {
-        controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
-        mount: mount.into(),
-        own: "/own".into(),
-        unified,
-        writable: true,
-    };
+    let hierarchy = Hierarchy::example;
     let v2 = vec![hierarchy(&["cpu", "cpuset", "io", "memory", "hugetlb", "pids", "rdma"], "/sys/fs/cgroup", true)];
     let v1 = [
         "cpu",

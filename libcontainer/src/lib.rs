@@ -10,6 +10,7 @@ mod features;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod launch;
+mod mountinfo;
 mod plan;
 mod seccomp;
 mod store;
@@ -28,6 +29,6 @@ pub use error::{Error, ErrorKind, Result};
 pub use facts::{Hierarchy, HostFacts, Systemd};
 pub use features::{Features, OCI_VERSION};
 pub use oci_spec;
-pub use plan::{Line, Origin, Plan, PlanOptions};
+pub use plan::{Line, Plan, PlanOptions};
 pub use store::Store;
 pub use trace::Trace;

@@ -1,16 +1,19 @@
 //! The state directory: one folder per container under a root, every write atomic, a lock per container.
 //!
 //! ```text
-//! ROOT/ID/             0700; a lock (flock) is held on the folder itself while a container is made or unmade
+//! ROOT/ID/             0700; a lock (flock) is held on the folder itself while a container is made, changed or unmade
 //!         state.json   what was intended first, then what is (`Record`)
-//!         config.json  as `create` read it: later changes in the bundle do not matter
+//!         config.json  as `create` read it: later changes in the bundle do not matter; those of `update` do
 //!         start.sock   init listens there while the container is `created`
+//!         mounts       what `mounts add` has put into the container, a line each
+//!         notify/      with the container's socket for sd_notify(3)
+//!         scope        empty; systemd may have been asked for the scope that the record names
 //! ```
 use crate::container::{CgroupManager, Container, State};
-use crate::launch::{START_SOCKET, write_all};
 use crate::plan::PlanOptions;
 use crate::plan::cgroup::{Group, Unit};
-use crate::{Error, ErrorKind, Result, sys};
+use crate::sys::{self, write_all};
+use crate::{Error, ErrorKind, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -18,13 +21,11 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub(crate) const STATE: &str = "state.json";
-/// What `mounts add` has put into the container.
-pub(crate) const MOUNTS: &str = "mounts";
+const STATE: &str = "state.json";
 pub(crate) const CONFIG: &str = "config.json";
-/// A directory with the socket for sd_notify(3).
+pub(crate) const START_SOCKET: &str = "start.sock";
+pub(crate) const MOUNTS: &str = "mounts";
 pub(crate) const NOTIFY: &str = "notify";
-/// Is there as soon as systemd may have been asked for the scope that the record names.
 const SCOPE: &str = "scope";
 
 /// What is known of a container, written before anything outside the store is made: after a SIGKILL at any
@@ -81,6 +82,16 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// Init's, in the caller's pid namespace; 0 before there is one.
+    pub(crate) fn pid(&self) -> i32 {
+        self.init.map_or(0, |init| init.pid)
+    }
+
+    /// A pidfd of init; `None` if it has ended, or there is none yet.
+    pub(crate) fn pidfd(&self) -> Option<OwnedFd> {
+        self.init.and_then(ProcessId::open)
+    }
+
     /// What is in `file`.
     pub(crate) fn parse(bytes: &[u8], file: &Path) -> Result<Record> {
         serde_json::from_slice(bytes)
@@ -113,8 +124,7 @@ impl ProcessId {
 
     /// A pidfd of exactly this process; `None` if it has ended.
     pub(crate) fn open(self) -> Option<OwnedFd> {
-        let pid = sys::pid(self.pid)?;
-        let pidfd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;
+        let pidfd = sys::pidfd_open(self.pid).ok()?;
         // Asked after the pidfd was opened: whoever has the number now is who the pidfd stands for.
         self.is_alive().then_some(pidfd)
     }
@@ -173,7 +183,8 @@ impl Store {
         let state = |id: &str| -> Result<State> {
             let container = self.load(id)?;
             let mut state = container.state()?;
-            state.owner = user_name(container.record.owner);
+            let owner = container.record.owner;
+            state.owner = user_name(owner).unwrap_or_else(|| format!("#{owner}"));
             Ok(state)
         };
         Ok(ids
@@ -268,12 +279,12 @@ fn user_is_not_root() -> bool {
     std::env::var_os("USER").is_none_or(|user| user != "root")
 }
 
-/// A name for `list`; the number where there is none.
-fn user_name(uid: u32) -> String {
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+/// What passwd(5) calls a user.
+pub(crate) fn user_name(uid: u32) -> Option<String> {
+    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
     let number = uid.to_string();
-    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&number));
-    line.and_then(|line| line.split(':').next()).map_or(format!("#{number}"), str::to_owned)
+    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&number))?;
+    line.split(':').next().map(str::to_owned)
 }
 
 fn open_directory(at: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
@@ -399,6 +410,11 @@ impl Folder {
 
     pub(crate) fn start_socket(&self) -> PathBuf {
         self.path.join(START_SOCKET)
+    }
+
+    /// From here on the container is `running`.
+    pub(crate) fn remove_start_socket(&self) {
+        let _ = rustix::fs::unlinkat(&self.directory, START_SOCKET, AtFlags::empty());
     }
 
     /// Removes the folder; the record last, so that whoever dies here can be succeeded.

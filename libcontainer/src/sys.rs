@@ -1,9 +1,11 @@
-//! The host side's only unsafe code: calls that rustix lacks, each behind a safe function.
+//! What rustix lacks: calls, each behind a safe function, and two things that everybody needs. With cgroup/bpf.rs the host side's
+//! only unsafe code.
 #![allow(unsafe_code)]
 
+use rustix::fd::AsFd;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::process::Pid;
+use rustix::process::{Pid, PidfdFlags};
 use std::ffi::{CStr, CString};
 use std::os::raw::{c_int, c_long};
 
@@ -127,7 +129,7 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Errno> {
     let killed = errno == UNBORN && spawn.cgroup.is_some();
     if errno > 0 || killed {
         let _ = rustix::process::waitid(
-            rustix::process::WaitId::PidFd(rustix::fd::AsFd::as_fd(&pidfd)),
+            rustix::process::WaitId::PidFd(pidfd.as_fd()),
             rustix::process::WaitIdOptions::EXITED,
         );
         return Err(if killed { Errno::BUSY } else { Errno::from_raw_os_error(errno) });
@@ -266,9 +268,11 @@ pub(crate) fn is_inheritable(number: u32) -> Result<(), Errno> {
     if flags & c_long::from(libc::FD_CLOEXEC) == 0 { Ok(()) } else { Err(Errno::BADF) }
 }
 
-/// A number that somebody has told or written down, if it can be a process's. To rustix a negative one is a mistake of ours.
-pub(crate) fn pid(number: i32) -> Option<Pid> {
-    Pid::from_raw(number.max(0))
+/// `pidfd_open(2)` of a number that somebody has told or written down: one that can be nobody's, which to rustix is a mistake of
+/// ours, is ESRCH as one that is nobody's.
+pub(crate) fn pidfd_open(number: i32) -> Result<OwnedFd, Errno> {
+    let pid = Pid::from_raw(number.max(0)).ok_or(Errno::SRCH)?;
+    rustix::process::pidfd_open(pid, PidfdFlags::empty())
 }
 
 /// `pidfd_send_signal(2)`.
@@ -278,6 +282,16 @@ pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<()
         .map(drop)
 }
 
+/// The process that listens at the other end of a Unix socket; 0 if our pid namespace does not know it (unix(7), `SO_PEERCRED`).
+pub(crate) fn peer_pid(socket: BorrowedFd<'_>) -> Result<i32, Errno> {
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = libc::socklen_t::try_from(size_of::<libc::ucred>()).map_err(|_| Errno::INVAL)?;
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+    // SAFETY: the kernel writes no more than one ucred, the length that it is told.
+    let got = unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut peer).cast(), &raw mut length) };
+    check(got.into()).map(|_| peer.pid)
+}
+
 /// Errors of this netlink socket come with the kernel's own words (netlink(7)); nothing is lost without them.
 pub(crate) fn set_extended_ack(socket: BorrowedFd<'_>) {
     for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
@@ -285,6 +299,16 @@ pub(crate) fn set_extended_ack(socket: BorrowedFd<'_>) {
         // SAFETY: the kernel reads one int, which has four bytes.
         unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_NETLINK, option, (&raw const on).cast(), 4) };
     }
+}
+
+/// Whether seccomp(2) knows these flags. A filter at address 0 cannot be read, so that nothing is ever loaded: EFAULT
+/// means that the flags got through, EINVAL that they did not.
+pub(crate) fn knows_seccomp_flags(flags: libc::c_ulong) -> bool {
+    let nothing = std::ptr::null::<libc::sock_fprog>();
+    // SAFETY: the kernel reads from the null pointer through copy_from_user(), which fails with EFAULT without touching
+    // our memory; only a mapping at address 0, which vm.mmap_min_addr forbids, could change that.
+    let answer = check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, nothing) });
+    answer == Err(Errno::FAULT)
 }
 
 /// How a helper program is to begin.
@@ -311,6 +335,22 @@ pub(crate) fn prepare(command: &mut std::process::Command, helper: Helper) {
     };
     // SAFETY: between fork and exec it makes system calls only: it allocates nothing and takes no lock.
     unsafe { command.pre_exec(begin) };
+}
+
+/// A way to name what a descriptor stands for to calls that take paths only.
+pub(crate) fn fd_path(fd: &impl AsRawFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// Writes everything.
+pub(crate) fn write_all(file: impl AsFd, mut bytes: &[u8]) -> Result<(), Errno> {
+    while !bytes.is_empty() {
+        match rustix::io::write(&file, bytes) {
+            Err(Errno::INTR) => {}
+            written => bytes = &bytes[written?..],
+        }
+    }
+    Ok(())
 }
 
 /// Gives this thread, and whom it starts, a mount namespace of its own: not the rest of the process.

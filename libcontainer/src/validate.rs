@@ -85,12 +85,7 @@ pub(crate) fn process(process: &Process) -> Result<()> {
     if process.args().as_ref().is_none_or(Vec::is_empty) {
         return Err(Error::config("/process/args", "args must not be empty"));
     }
-    for (index, entry) in process.env().iter().flatten().enumerate() {
-        if entry.find('=').is_none_or(|at| at == 0) {
-            // Its value may be a secret; its place is enough.
-            return Err(Error::config(format!("/process/env/{index}"), "invalid environment variable: not NAME=value"));
-        }
-    }
+    environment(process.env().as_deref(), "/process")?;
     let user = process.user();
     let gids = user.additional_gids().iter().flatten().enumerate();
     let gids = gids.map(|(index, gid)| (format!("additionalGids/{index}"), *gid));
@@ -117,6 +112,16 @@ pub(crate) fn process(process: &Process) -> Result<()> {
         return Err(Error::config("/process/oomScoreAdj", format!("{value} is not between -1000 and 1000")));
     }
     process.scheduler().as_ref().map_or(Ok(()), scheduler)
+}
+
+fn environment(env: Option<&[String]>, origin: &str) -> Result<()> {
+    match env.unwrap_or_default().iter().position(|entry| entry.find('=').is_none_or(|at| at == 0)) {
+        // Its value may be a secret; its place is enough.
+        Some(index) => {
+            Err(Error::config(format!("{origin}/env/{index}"), "invalid environment variable: not NAME=value"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn scheduler(scheduler: &Scheduler) -> Result<()> {
@@ -179,31 +184,11 @@ impl Namespaces {
 }
 
 fn linux(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<()> {
-    use LinuxNamespaceType::*;
     user_namespace(linux, namespaces)?;
-    if linux.time_offsets().as_ref().is_some_and(|offsets| !offsets.is_empty()) {
-        let wrong = |message: &str| Err(Error::config("/linux/timeOffsets", message));
-        if !namespaces.has(Time) {
-            return wrong("time namespace offsets specified, but time namespace isn't enabled in the config");
-        }
-        if !namespaces.is_new(Time) {
-            return wrong(
-                "time namespace enabled, but both namespace path and time offsets specified - you may only provide one",
-            );
-        }
-        for (clock, offset) in linux.time_offsets().iter().flatten() {
-            let origin = format!("/linux/timeOffsets/{}", escape_key(clock));
-            if !matches!(clock.as_str(), "monotonic" | "boottime") {
-                return Err(Error::config(origin, "the clocks of a time namespace are monotonic and boottime"));
-            }
-            if offset.nanosecs().is_some_and(|nanoseconds| nanoseconds > 999_999_999) {
-                return Err(Error::config(origin + "/nanosecs", "a second has 1000000000 nanoseconds"));
-            }
-        }
-    }
+    time_offsets(linux, namespaces)?;
     for (key, paths) in [("maskedPaths", linux.masked_paths()), ("readonlyPaths", linux.readonly_paths())] {
         let paths = paths.as_deref().unwrap_or_default();
-        if !paths.is_empty() && !namespaces.has(Mount) {
+        if !paths.is_empty() && !namespaces.has(LinuxNamespaceType::Mount) {
             let message = "unable to restrict sys entries without a private MNT namespace";
             return Err(Error::config(format!("/linux/{key}"), message));
         }
@@ -227,6 +212,29 @@ fn linux(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<()> {
             Error::config(format!("/linux/seccomp{}", problem.pointer), problem.message)
         };
         crate::seccomp::check_listener(profile).map_err(wrong)?;
+    }
+    Ok(())
+}
+
+fn time_offsets(linux: &Linux, namespaces: &Namespaces) -> Result<()> {
+    let Some(offsets) = linux.time_offsets().as_ref().filter(|offsets| !offsets.is_empty()) else { return Ok(()) };
+    let wrong = |message: &str| Err(Error::config("/linux/timeOffsets", message));
+    if !namespaces.has(LinuxNamespaceType::Time) {
+        return wrong("time namespace offsets specified, but time namespace isn't enabled in the config");
+    }
+    if !namespaces.is_new(LinuxNamespaceType::Time) {
+        return wrong(
+            "time namespace enabled, but both namespace path and time offsets specified - you may only provide one",
+        );
+    }
+    for (clock, offset) in offsets {
+        let origin = format!("/linux/timeOffsets/{}", escape_key(clock));
+        if !matches!(clock.as_str(), "monotonic" | "boottime") {
+            return Err(Error::config(origin, "the clocks of a time namespace are monotonic and boottime"));
+        }
+        if offset.nanosecs().is_some_and(|nanoseconds| nanoseconds > 999_999_999) {
+            return Err(Error::config(origin + "/nanosecs", "a second has 1000000000 nanoseconds"));
+        }
     }
     Ok(())
 }
@@ -367,12 +375,7 @@ fn hooks(spec: &Spec) -> Result<()> {
             if let Some(timeout) = hook.timeout().filter(|timeout| *timeout <= 0) {
                 return Err(Error::config(origin("timeout"), format!("a timeout must be more than 0, not {timeout}")));
             }
-            if let Some(at) = hook.env().iter().flatten().position(|entry| entry.find('=').is_none_or(|at| at == 0)) {
-                return Err(Error::config(
-                    origin(&format!("env/{at}")),
-                    "invalid environment variable: not NAME=value",
-                ));
-            }
+            environment(hook.env().as_deref(), &format!("/hooks/{}/{index}", kind.key()))?;
         }
     }
     Ok(())

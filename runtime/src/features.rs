@@ -4,7 +4,6 @@ use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::print;
 use libcontainer::Features;
-pub(crate) use libcontainer::OCI_VERSION;
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 

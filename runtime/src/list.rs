@@ -44,12 +44,7 @@ fn table(states: &[State]) -> String {
         [
             state.id.clone(),
             state.pid.to_string(),
-            // Spelled as in JSON.
-            serde_json::to_value(state.status)
-                .map(|name| name.as_str().map(str::to_owned))
-                .ok()
-                .flatten()
-                .unwrap_or_default(),
+            state.status.to_string(),
             state.bundle.display().to_string(),
             state.created.clone(),
             state.owner.clone(),

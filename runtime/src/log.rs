@@ -13,7 +13,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 #[derive(Debug, Default)]
 struct Logger {
@@ -107,7 +107,7 @@ impl Log for Logger {
             {
                 return;
             }
-            let line = line(self.json, record.level(), &message, now(), "");
+            let line = line(self.json, record.level(), &message, SystemTime::now(), "");
             if !self.to_file(&line) {
                 to_stderr(&line);
             }
@@ -145,13 +145,13 @@ pub(crate) fn failure(message: &str, origin: Option<&str>, errno: Option<i32>) -
     if let Some((service, name)) = &logger.service {
         return to_service(*service, name, Level::Error, message).is_ok();
     }
-    logger.file.is_some() && logger.to_file(&line(logger.json, Level::Error, message, now(), &more))
+    logger.file.is_some() && logger.to_file(&line(logger.json, Level::Error, message, SystemTime::now(), &more))
 }
 
 /// The failure as a log line on standard error.
 pub(crate) fn line_to_stderr(message: &str) {
     let json = LOGGER.get().is_some_and(|logger| logger.json);
-    to_stderr(&line(json, Level::Error, message, now(), ""));
+    to_stderr(&line(json, Level::Error, message, SystemTime::now(), ""));
 }
 
 /// A line on standard error as it is.
@@ -164,14 +164,14 @@ fn to_stderr(line: &str) {
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-fn line(as_json: bool, level: Level, message: &str, time: u64, more: &str) -> String {
+fn line(as_json: bool, level: Level, message: &str, time: SystemTime, more: &str) -> String {
     let level = match level {
         Level::Error => "error",
         Level::Warn => "warning",
         Level::Info => "info",
         Level::Debug | Level::Trace => "debug",
     };
-    let time = rfc3339(time);
+    let time = humantime::format_rfc3339_seconds(time);
     if as_json {
         return format!("{{\"level\":\"{level}\",\"msg\":{},\"time\":\"{time}\"{more}}}\n", json(message));
     }
@@ -221,26 +221,6 @@ fn json(text: &str) -> serde_json::Value {
     text.into()
 }
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// Seconds since 1970 as `2026-11-21T09:44:21Z`.
-fn rfc3339(time: u64) -> String {
-    let (days, second) = (time / 86_400, time % 86_400);
-    // Years begin in March, so that the day that comes and goes is the last one; eras have 400 years. The first day
-    // is 0000-03-01, 719,468 days before 1970.
-    let shifted = days + 719_468;
-    let (era, day) = (shifted / 146_097, shifted % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,22 +236,8 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_written_as_rfc3339() {
-        for (time, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (951_868_800, "2000-03-01T00:00:00Z"),
-            (1_795_253_061, "2026-11-21T09:24:21Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(rfc3339(time), text);
-        }
-    }
-
-    #[test]
     fn a_text_line_is_the_one_logrus_writes() {
-        let line = |message| line(false, Level::Error, message, 0, "");
+        let line = |message| line(false, Level::Error, message, SystemTime::UNIX_EPOCH, "");
         assert_eq!(line("two words"), "time=\"1970-01-01T00:00:00Z\" level=error msg=\"two words\"\n");
         assert_eq!(line("word"), "time=\"1970-01-01T00:00:00Z\" level=error msg=word\n");
         assert_eq!(line(""), "time=\"1970-01-01T00:00:00Z\" level=error msg=\"\"\n");
@@ -283,9 +249,9 @@ mod tests {
 
     #[test]
     fn a_message_cannot_forge_a_line_nor_command_a_terminal() {
-        let text = line(false, Level::Error, "a\nlevel=error msg=b\u{1b}[2J\u{202e}", 0, "");
+        let text = line(false, Level::Error, "a\nlevel=error msg=b\u{1b}[2J\u{202e}", SystemTime::UNIX_EPOCH, "");
         assert_eq!(text, "time=\"1970-01-01T00:00:00Z\" level=error msg=\"a\\nlevel=error msg=b\\u001b[2J\\u202e\"\n");
-        let text = line(true, Level::Error, "a\n\"b\"\u{1b}", 0, "");
+        let text = line(true, Level::Error, "a\n\"b\"\u{1b}", SystemTime::UNIX_EPOCH, "");
         assert_eq!(text, "{\"level\":\"error\",\"msg\":\"a\\n\\\"b\\\"\\u001b\",\"time\":\"1970-01-01T00:00:00Z\"}\n");
     }
 }

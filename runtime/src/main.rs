@@ -91,7 +91,7 @@ fn version(program: &str) -> String {
         "{program} version {}\n{}spec: {}\n",
         env!("CARGO_PKG_VERSION"),
         commit.unwrap_or_default(),
-        features::OCI_VERSION
+        libcontainer::OCI_VERSION
     )
 }
 

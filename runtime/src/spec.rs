@@ -56,7 +56,7 @@ mod tests {
             [(None, true, 6), (None, false, 5), (Some((7, 8)), true, 6), (Some((7, 8)), false, 5)]
         {
             let spec = spec(ids, unified);
-            assert_eq!(spec.version(), crate::features::OCI_VERSION);
+            assert_eq!(spec.version(), libcontainer::OCI_VERSION);
             let linux = spec.linux().as_ref().unwrap();
             assert_eq!(linux.namespaces().as_ref().unwrap().len(), namespaces, "{ids:?} {unified}");
         }

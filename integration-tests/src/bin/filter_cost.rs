@@ -85,11 +85,20 @@ fn main() {
         let times: Vec<f64> = taken.iter_mut().map(|taken| median(taken) as f64 / f64::from(CALLS)).collect();
         print!("{:25}{:>10.0}", call.name, times[0]);
         for (time, filter) in times[1..].iter().zip(&filters) {
-            let cached = if filter.is_cached(call) { "cached" } else { "" };
-            print!("{:>24}", format!("{time:.0} ({} {cached})", filter.run(call).1).replace(" )", ")"));
+            let Run { count, is_cached } = filter.run(call);
+            let cached = if is_cached { " cached" } else { "" };
+            print!("{:>24}", format!("{time:.0} ({count}{cached})"));
         }
         println!();
     }
+}
+
+/// What a call costs under a filter.
+struct Run {
+    /// Of instructions.
+    count: usize,
+    /// The kernel does not run a filter that allows a call whatever its arguments are (seccomp_cache_prepare_bitmap()).
+    is_cached: bool,
 }
 
 /// What a runtime has made of the profile.
@@ -108,47 +117,28 @@ impl Filter {
         Some(Filter { name, program: loaded(container.pid()) })
     }
 
-    /// The outcome and how many instructions lead to it: classic BPF, as far as seccomp(2) takes it.
-    fn run(&self, call: &Call) -> (u32, usize) {
-        let (mut at, mut accumulator, mut count) = (0, 0, 0);
+    /// Classic BPF, as far as seccomp(2) takes it.
+    fn run(&self, call: &Call) -> Run {
+        const ALLOW: u32 = 0x7fff_0000;
+        let (mut at, mut accumulator, mut count, mut by_number) = (0, 0, 0, true);
         loop {
             let libc::sock_filter { code, jt, jf, k } = self.program[at];
             let jump = |holds: bool| usize::from(if holds { jt } else { jf });
             (at, count) = (at + 1, count + 1);
             match code {
-                0x20 => accumulator = call.word(k),
+                0x20 => {
+                    // An argument, or the instruction pointer.
+                    by_number &= k <= 4;
+                    accumulator = call.word(k);
+                }
                 0x54 => accumulator &= k,
                 0x05 => at += k as usize,
                 0x15 => at += jump(accumulator == k),
                 0x25 => at += jump(accumulator > k),
                 0x35 => at += jump(accumulator >= k),
                 0x45 => at += jump(accumulator & k != 0),
-                0x06 => return (k, count),
+                0x06 => return Run { count, is_cached: by_number && k == ALLOW },
                 _ => panic!("instruction {code:#x}"),
-            }
-        }
-    }
-
-    /// The kernel does not run a filter that allows a call whatever its arguments are (seccomp_cache_prepare_bitmap()).
-    fn is_cached(&self, call: &Call) -> bool {
-        const ALLOW: u32 = 0x7fff_0000;
-        let mut at = 0;
-        let mut accumulator = 0;
-        loop {
-            let libc::sock_filter { code, jt, jf, k } = self.program[at];
-            let jump = |holds: bool| usize::from(if holds { jt } else { jf });
-            at += 1;
-            match code {
-                // An argument, or the instruction pointer.
-                0x20 if k > 4 => return false,
-                0x20 => accumulator = call.word(k),
-                0x54 => accumulator &= k,
-                0x05 => at += k as usize,
-                0x15 => at += jump(accumulator == k),
-                0x25 => at += jump(accumulator > k),
-                0x35 => at += jump(accumulator >= k),
-                0x45 => at += jump(accumulator & k != 0),
-                _ => return code == 0x06 && k == ALLOW,
             }
         }
     }

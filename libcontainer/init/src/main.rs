@@ -1,4 +1,4 @@
-//! The program inside the container: a static ELF of a few kilobytes, without libc, executed from a sealed memfd.
+//! The program inside the container: a small static ELF without libc, executed from a sealed memfd.
 //!
 //! `init SOCKET`: the number of the descriptor that leads to the host.
 #![no_std]

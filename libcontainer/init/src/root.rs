@@ -214,33 +214,22 @@ impl Text {
     }
 
     pub fn new(path: &[u8]) -> Result<Text> {
-        let mut text = Text([0; PATH_MAX]);
-        // The last byte stays NUL.
-        let room = text.0.get_mut(..path.len()).filter(|_| path.len() < PATH_MAX);
-        room.ok_or(Fault::new(Call::Openat2, Errno::NAMETOOLONG))?.copy_from_slice(path);
+        let mut text = Text::empty();
+        text.set(&[path])?;
         Ok(text)
     }
 
-    /// One after the other.
-    pub fn concat(&mut self, first: &[u8], second: &[u8]) -> Result<&[u8]> {
-        let len = first.len() + second.len();
-        let room = self.0.get_mut(..len).filter(|_| len < PATH_MAX);
-        let room = room.ok_or(Fault::new(Call::Openat2, Errno::NAMETOOLONG))?;
-        room[..first.len()].copy_from_slice(first);
-        room[first.len()..].copy_from_slice(second);
-        Ok(room)
-    }
-
-    /// `directory/name`.
-    pub fn join(&mut self, directory: &[u8], name: &[u8]) -> Result {
-        let len = directory.len() + 1 + name.len();
-        if len >= PATH_MAX {
-            return Err(Fault::new(Call::Openat2, Errno::NAMETOOLONG));
+    /// These, one after the other, in the place of what was there.
+    pub fn set(&mut self, parts: &[&[u8]]) -> Result<&[u8]> {
+        let mut len = 0;
+        for part in parts {
+            // A byte is left for the NUL.
+            let room = self.0.get_mut(len..len + part.len()).filter(|_| len + part.len() < PATH_MAX);
+            room.ok_or(Fault::new(Call::Openat2, Errno::NAMETOOLONG))?.copy_from_slice(part);
+            len += part.len();
         }
-        self.0[..directory.len()].copy_from_slice(directory);
-        self.0[directory.len()] = b'/';
-        self.0[directory.len() + 1..len].copy_from_slice(name);
-        Ok(())
+        self.0[len] = 0;
+        Ok(&self.0[..len])
     }
 
     /// The whole string.
@@ -282,12 +271,7 @@ impl Text {
         let whole = self.as_c_str().to_bytes();
         let before = if target.starts_with(b"/") { &[] } else { &whole[..start] };
         let mut path = Text::empty();
-        let mut len = 0;
-        for part in [before, target, &whole[end..]] {
-            let room = path.0.get_mut(len..len + part.len()).filter(|_| len + part.len() < PATH_MAX);
-            room.ok_or(Fault::new(Call::Readlink, Errno::NAMETOOLONG))?.copy_from_slice(part);
-            len += part.len();
-        }
+        path.set(&[before, target, &whole[end..]])?;
         *self = path;
         Ok(true)
     }

@@ -1,4 +1,4 @@
-//! The only unsafe code of init: system calls that rustix lacks or keeps to itself, each behind a safe function.
+//! The only unsafe code of init but its entry: system calls that rustix lacks or keeps to itself, each behind a safe function.
 #![allow(unsafe_code)]
 
 use core::arch::asm;
@@ -9,17 +9,22 @@ use rustix::process::Pid;
 
 /// Numbers of x86_64 (include/uapi/asm-generic/unistd.h has them all since 5.x at one place).
 mod nr {
+    pub(super) const MMAP: usize = 9;
     pub(super) const RT_SIGACTION: usize = 13;
     pub(super) const RT_SIGPROCMASK: usize = 14;
-    pub(super) const MADVISE: usize = 28;
     pub(super) const IOCTL: usize = 16;
+    pub(super) const MADVISE: usize = 28;
     pub(super) const EXECVE: usize = 59;
     pub(super) const GETCWD: usize = 79;
+    pub(super) const SETGROUPS: usize = 116;
+    pub(super) const SETRESUID: usize = 117;
+    pub(super) const SETRESGID: usize = 119;
+    pub(super) const SETFSUID: usize = 122;
+    pub(super) const SETFSGID: usize = 123;
     pub(super) const CAPGET: usize = 125;
     pub(super) const CAPSET: usize = 126;
     pub(super) const PERSONALITY: usize = 135;
     pub(super) const PRCTL: usize = 157;
-    pub(super) const MMAP: usize = 9;
     pub(super) const SETDOMAINNAME: usize = 171;
     pub(super) const SCHED_SETAFFINITY: usize = 203;
     pub(super) const CLOCK_GETTIME: usize = 228;
@@ -28,8 +33,8 @@ mod nr {
     pub(super) const KEYCTL: usize = 250;
     pub(super) const IOPRIO_SET: usize = 251;
     pub(super) const UNSHARE: usize = 272;
-    pub(super) const SETNS: usize = 308;
     pub(super) const PRLIMIT64: usize = 302;
+    pub(super) const SETNS: usize = 308;
     pub(super) const SCHED_SETATTR: usize = 314;
     pub(super) const SECCOMP: usize = 317;
     pub(super) const PIDFD_SEND_SIGNAL: usize = 424;
@@ -37,11 +42,6 @@ mod nr {
     pub(super) const CLOSE_RANGE: usize = 436;
     pub(super) const MOUNT_SETATTR: usize = 442;
     pub(super) const LSM_SET_SELF_ATTR: usize = 460;
-    pub(super) const SETRESUID: usize = 117;
-    pub(super) const SETRESGID: usize = 119;
-    pub(super) const SETGROUPS: usize = 116;
-    pub(super) const SETFSUID: usize = 122;
-    pub(super) const SETFSGID: usize = 123;
 }
 
 /// # Safety
@@ -127,30 +127,21 @@ pub fn forget_stack() {
 
 /// `execve(2)`: returns only on failure. Both lists are NUL-terminated strings, one after another.
 pub fn execve(path: &CStr, argv: &[u8], env: [&[u8]; 2]) -> Errno {
-    let count = |block: &[u8]| block.iter().filter(|byte| **byte == 0).count();
-    let size = count(argv) + 1 + env.iter().map(|block| count(block)).sum::<usize>() + 1;
+    let texts = |block| <[u8]>::split_inclusive(block, |byte| *byte == 0).filter(|text| text.ends_with(&[0]));
+    let count = |block| texts(block).count();
+    let env_at = count(argv) + 1;
+    let size = env_at + env.into_iter().map(count).sum::<usize>() + 1;
     let pointers = match memory(size * size_of::<usize>()) {
         // SAFETY: a mapping is page-aligned and holds `size` words.
         Ok(memory) => unsafe { core::slice::from_raw_parts_mut(memory.as_mut_ptr().cast::<usize>(), size) },
         Err(errno) => return errno,
     };
-    let mut n = 0;
-    let mut put = |block: &[u8]| {
-        for text in block.split_inclusive(|byte| *byte == 0).filter(|text| text.ends_with(&[0])) {
-            pointers[n] = text.as_ptr() as usize;
-            n += 1;
-        }
-    };
-    put(argv);
-    let env_at = count(argv) + 1;
-    n += 1;
-    let mut put = |block: &[u8]| {
-        for text in block.split_inclusive(|byte| *byte == 0).filter(|text| text.ends_with(&[0])) {
-            pointers[n] = text.as_ptr() as usize;
-            n += 1;
-        }
-    };
-    env.iter().for_each(|block| put(block));
+    for (pointer, text) in pointers.iter_mut().zip(texts(argv)) {
+        *pointer = text.as_ptr() as usize;
+    }
+    for (pointer, text) in pointers[env_at..].iter_mut().zip(env.into_iter().flat_map(texts)) {
+        *pointer = text.as_ptr() as usize;
+    }
     let (argv, envp) = (pointers.as_ptr() as usize, pointers[env_at..].as_ptr() as usize);
     // SAFETY: both arrays end with the zero of fresh memory and point at strings that end with a NUL.
     match unsafe { syscall(nr::EXECVE, [path.as_ptr() as usize, argv, envp, 0, 0]) } {

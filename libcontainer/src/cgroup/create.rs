@@ -82,11 +82,10 @@ fn make_usual(group: &Group, made: &mut Vec<PathBuf>) -> Result<()> {
         return make(directory, made);
     }
     made.push(directory.clone());
-    let has = |controller: &str| group.controllers.iter().any(|name| name == controller);
-    let settled = !has("cpuset") || inherit_cpuset_at_once(directory);
+    let settled = !group.has("cpuset") || inherit_cpuset_at_once(directory);
     // Below a frozen group it is frozen from the beginning.
     let settled =
-        settled && (!has("freezer") || read(directory, "freezer.state").is_some_and(|state| state == "THAWED"));
+        settled && (!group.has("freezer") || read(directory, "freezer.state").is_some_and(|state| state == "THAWED"));
     if settled { Ok(()) } else { make(directory, made) }
 }
 

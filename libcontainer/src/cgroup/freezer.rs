@@ -35,7 +35,7 @@ pub(super) fn state(group: &Directory, version: Version) -> State {
 
 /// The group whose freezer stops the whole container.
 pub(super) fn freezer(groups: &[Group]) -> Option<(&Group, Version)> {
-    let v1 = groups.iter().find(|group| !group.unified && group.controllers.iter().any(|name| name == "freezer"));
+    let v1 = groups.iter().find(|group| !group.unified && group.has("freezer"));
     let v2 = || groups.iter().find(|group| group.unified);
     v1.map(|group| (group, Version::V1)).or_else(|| v2().map(|group| (group, Version::V2)))
 }

@@ -5,7 +5,6 @@ use super::{freezer, members};
 use crate::plan::cgroup::Group;
 use crate::{Error, Result, sys};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -61,7 +60,7 @@ fn signal_each(top: &Directory, signal: i32) -> std::result::Result<bool, Errno>
         }
         // Not too many descriptors at a time.
         for pids in fresh.chunks(128) {
-            let open = |pid: &i32| Some((*pid, pidfd_open(Pid::from_raw(*pid)?, PidfdFlags::empty()).ok()?));
+            let open = |pid: &i32| Some((*pid, sys::pidfd_open(*pid).ok()?));
             let opened: Vec<_> = pids.iter().filter_map(open).collect();
             // A pid may have been given to a stranger before it was opened. If it is still in the group, it was not.
             let still: HashSet<i32> = gone_is_none(top.pids())?.unwrap_or_default().into_iter().collect();
@@ -87,7 +86,7 @@ fn kill_frozen(groups: &[Group], top: &Directory) {
     // Even half frozen it forks less.
     _ = freezer::freeze_group(&frozen, version, Duration::from_secs(1));
     for pid in top.pids().unwrap_or_default() {
-        if let Some(pidfd) = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()) {
+        if let Ok(pidfd) = sys::pidfd_open(pid) {
             _ = sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
         }
     }

@@ -4,11 +4,10 @@ use super::PATIENCE;
 use super::directory::{Directory, Version, gone_is_none};
 use super::freezer::wait_for;
 use crate::plan::cgroup::Group;
-use crate::{Error, Result};
+use crate::{Error, Result, sys};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -134,7 +133,7 @@ fn wait_until_empty(top: &Directory, patience: Duration) -> bool {
     }
     let started = Instant::now();
     let pids = top.pids().unwrap_or_default();
-    let open = |pid: &i32| pidfd_open(Pid::from_raw(*pid)?, PidfdFlags::empty()).ok();
+    let open = |pid: &i32| sys::pidfd_open(*pid).ok();
     // All of them have to go, so it does not matter for which one we wait first.
     for pidfd in pids.iter().take(128).filter_map(open) {
         wait_for(&mut [PollFd::new(&pidfd, PollFlags::IN)], patience.saturating_sub(started.elapsed()));

@@ -18,7 +18,7 @@ pub(crate) fn settle_in_scope(groups: &[Group], controllers: &[String], pid: i32
             }
             continue;
         }
-        if group.unified && groups.len() == 1 || group.controllers.iter().any(|name| name == "name=systemd") {
+        if group.unified && groups.len() == 1 || group.has("name=systemd") {
             let place = place.unwrap_or("no group at all");
             let message = format!("systemd has put init into {place}, not into {}", group.directory.display());
             return Err(Error::new(ErrorKind::System, message));
@@ -31,12 +31,16 @@ pub(crate) fn settle_in_scope(groups: &[Group], controllers: &[String], pid: i32
 
 /// The path in `/proc/PID/cgroup` of the hierarchy that the group is in.
 fn place<'a>(text: &'a str, group: &Group) -> Option<&'a str> {
-    let mut lines = text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
     let in_hierarchy = |names: &str| match group.unified {
         true => names.is_empty(),
-        false => names.split(',').any(|name| group.controllers.iter().any(|controller| controller == name)),
+        false => names.split(',').any(|name| group.has(name)),
     };
-    lines.find(|(names, _)| in_hierarchy(names)).map(|(_, path)| path)
+    memberships(text).find(|(names, _)| in_hierarchy(names)).map(|(_, path)| path)
+}
+
+/// `(controllers, path)` of each line of `/proc/PID/cgroup`: `4:memory:/user.slice`, `0::/init.scope`.
+pub(crate) fn memberships(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'))
 }
 
 /// Whether a directory is a group's, as far as can be told without the mount point of the hierarchy.

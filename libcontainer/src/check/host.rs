@@ -2,9 +2,8 @@
 #![forbid(unsafe_code)]
 use super::{Concern, Finding};
 use crate::Bundle;
-use crate::plan::hooks_of;
 use crate::plan::line::HookKind;
-use oci_spec::runtime::Mount;
+use crate::plan::{hooks_of, is_bind};
 use rustix::fs::{Access, Mode, OFlags, ResolveFlags};
 use std::path::Path;
 
@@ -54,24 +53,7 @@ pub(super) fn find(bundle: &Bundle) -> Vec<Finding> {
             wrong(format!("/linux/namespaces/{index}/path"), message);
         }
     }
-    let process = spec.process().as_ref();
-    let enabled = |file: &str| std::fs::read_to_string(file).is_ok_and(|text| text.starts_with('Y'));
-    if process.and_then(|process| process.apparmor_profile().as_deref()).is_some_and(|profile| !profile.is_empty())
-        && !enabled("/sys/module/apparmor/parameters/enabled")
-    {
-        wrong("/process/apparmorProfile".into(), "AppArmor is not enabled on this host".into());
-    }
-    if process.and_then(|process| process.selinux_label().as_deref()).is_some_and(|label| !label.is_empty())
-        && !Path::new("/sys/fs/selinux/enforce").exists()
-    {
-        wrong("/process/selinuxLabel".into(), "SELinux is not enabled on this host".into());
-    }
     findings
-}
-
-fn is_bind(mount: &Mount) -> bool {
-    mount.typ().as_deref() == Some("bind")
-        || mount.options().iter().flatten().any(|option| option == "bind" || option == "rbind")
 }
 
 /// A program with a slash in its name, looked for inside the root filesystem. One that is mounted there later is not our concern,

@@ -1,8 +1,9 @@
 //! What config.json asks of this kernel and it does not have, as far as it says so without being tried.
 #![forbid(unsafe_code)]
 use super::{Concern, Finding};
-use crate::plan::sysctl_path;
-use oci_spec::runtime::{LinuxNamespaceType, LinuxSeccompAction, Mount, Spec};
+use crate::bundle::escape_key;
+use crate::plan::{is_bind, namespace_file, sysctl_path};
+use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, Mount, Process, Spec};
 use std::fs;
 use std::path::Path;
 
@@ -14,14 +15,13 @@ pub(super) fn find(spec: &Spec) -> Vec<Finding> {
             wrong(format!("/mounts/{index}/type"), format!("this kernel has no filesystem {kind}"));
         }
     }
+    if let Some(process) = spec.process() {
+        about_labels(process, &mut wrong);
+    }
     let Some(linux) = spec.linux() else { return findings };
     for (index, namespace) in linux.namespaces().iter().flatten().enumerate() {
-        let file = match namespace.typ() {
-            LinuxNamespaceType::Mount => "mnt".to_owned(),
-            LinuxNamespaceType::Network => "net".to_owned(),
-            kind => kind.to_string(),
-        };
-        if !Path::new("/proc/self/ns").join(&file).exists() {
+        let file = namespace_file(namespace.typ());
+        if !Path::new("/proc/self/ns").join(file).exists() {
             wrong(format!("/linux/namespaces/{index}"), format!("this kernel has no {} namespaces", namespace.typ()));
         } else if namespace.path().is_none() && reads(&format!("/proc/sys/user/max_{file}_namespaces"), "0") {
             wrong(format!("/linux/namespaces/{index}"), format!("/proc/sys/user/max_{file}_namespaces is 0"));
@@ -30,15 +30,12 @@ pub(super) fn find(spec: &Spec) -> Vec<Finding> {
     for key in linux.sysctl().iter().flatten().map(|(key, _)| key) {
         // Those of a network namespace are the same in all of them.
         if !Path::new("/proc/sys").join(sysctl_path(key)).exists() {
-            wrong(
-                format!("/linux/sysctl/{}", crate::bundle::escape_key(key)),
-                "this kernel has no such setting".into(),
-            );
+            wrong(format!("/linux/sysctl/{}", escape_key(key)), "this kernel has no such setting".into());
         }
     }
     for name in linux.net_devices().iter().flatten().map(|(name, _)| name) {
         if !Path::new("/sys/class/net").join(name).exists() {
-            wrong(format!("/linux/netDevices/{}", crate::bundle::escape_key(name)), "there is no such device".into());
+            wrong(format!("/linux/netDevices/{}", escape_key(name)), "there is no such device".into());
         }
     }
     let resources = linux.resources().as_ref();
@@ -51,23 +48,18 @@ pub(super) fn find(spec: &Spec) -> Vec<Finding> {
         }
     }
     if let Some(seccomp) = linux.seccomp() {
-        let available = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
-        let mut check = |action: LinuxSeccompAction, pointer: String| {
-            if !available.split_whitespace().any(|name| name == kernel_name(action)) {
-                wrong(pointer, format!("this kernel has no {action}"));
-            }
-        };
-        check(seccomp.default_action(), "/linux/seccomp/defaultAction".into());
-        for (index, rule) in seccomp.syscalls().iter().flatten().enumerate() {
-            check(rule.action(), format!("/linux/seccomp/syscalls/{index}/action"));
-        }
-        if let Some(path) =
-            seccomp.listener_path().as_ref().filter(|path| !path.as_os_str().is_empty() && !path.exists())
-        {
-            wrong("/linux/seccomp/listenerPath".into(), format!("{}: nobody listens there", path.display()));
-        }
+        about_seccomp(seccomp, &mut wrong);
     }
-    let profile = spec.process().as_ref().and_then(|process| process.apparmor_profile().as_deref()).unwrap_or_default();
+    findings
+}
+
+/// Labels, of which the modules know nothing before they are asked for.
+fn about_labels(process: &Process, wrong: &mut impl FnMut(String, String)) {
+    let profile = process.apparmor_profile().as_deref().unwrap_or_default();
+    let enabled = fs::read_to_string("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with('Y'));
+    if !profile.is_empty() && !enabled {
+        wrong("/process/apparmorProfile".into(), "AppArmor is not enabled on this host".into());
+    }
     // Only root may read it.
     if let Ok(loaded) = fs::read_to_string("/sys/kernel/security/apparmor/profiles")
         && !matches!(profile, "" | "unconfined")
@@ -75,14 +67,32 @@ pub(super) fn find(spec: &Spec) -> Vec<Finding> {
     {
         wrong("/process/apparmorProfile".into(), format!("the profile {profile} is not loaded"));
     }
-    findings
+    let has_label = process.selinux_label().as_deref().is_some_and(|label| !label.is_empty());
+    if has_label && !Path::new("/sys/fs/selinux/enforce").exists() {
+        wrong("/process/selinuxLabel".into(), "SELinux is not enabled on this host".into());
+    }
+}
+
+fn about_seccomp(seccomp: &LinuxSeccomp, wrong: &mut impl FnMut(String, String)) {
+    let available = fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail").unwrap_or_default();
+    let mut check = |action: LinuxSeccompAction, pointer: String| {
+        if !available.split_whitespace().any(|name| name == kernel_name(action)) {
+            wrong(pointer, format!("this kernel has no {action}"));
+        }
+    };
+    check(seccomp.default_action(), "/linux/seccomp/defaultAction".into());
+    for (index, rule) in seccomp.syscalls().iter().flatten().enumerate() {
+        check(rule.action(), format!("/linux/seccomp/syscalls/{index}/action"));
+    }
+    if let Some(path) = seccomp.listener_path().as_ref().filter(|path| !path.as_os_str().is_empty() && !path.exists()) {
+        wrong("/linux/seccomp/listenerPath".into(), format!("{}: nobody listens there", path.display()));
+    }
 }
 
 /// A type that the kernel neither has nor could load a module for.
 fn unknown_filesystem(mount: &Mount) -> Option<&str> {
-    let mut options = mount.options().iter().flatten();
-    let kind = mount.typ().as_deref().filter(|kind| !matches!(*kind, "" | "bind" | "none" | "cgroup"))?;
-    if options.any(|option| matches!(option.as_str(), "bind" | "rbind" | "remount")) {
+    let kind = mount.typ().as_deref().filter(|kind| !matches!(*kind, "" | "none" | "cgroup"))?;
+    if is_bind(mount) || mount.options().iter().flatten().any(|option| option == "remount") {
         return None;
     }
     let known = fs::read_to_string("/proc/filesystems").ok()?;

@@ -8,7 +8,7 @@ mod security;
 mod subids;
 
 use crate::plan::{self, PlanOptions};
-use crate::{Bundle, Error, ErrorKind, HostFacts, Result};
+use crate::{Bundle, ErrorKind, HostFacts, Result, bundle};
 use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
@@ -52,14 +52,8 @@ impl Finding {
 impl Bundle {
     /// Every problem of the bundle at `directory` on the host that `facts` describe, errors first.
     pub fn check(directory: impl AsRef<Path>, facts: &HostFacts, options: &PlanOptions) -> Result<Vec<Finding>> {
-        let directory = directory.as_ref();
-        let path = directory.join("config.json");
-        let bytes = std::fs::read(&path).map_err(|error| {
-            Error::io("JSON specification file config.json not found", path.display().to_string(), &error)
-        })?;
-        let path = std::path::absolute(directory)
-            .map_err(|error| Error::io(format!("bundle {}", directory.display()), "getcwd", &error))?;
-        Ok(check(&path, &bytes, facts, options))
+        let (path, config) = bundle::read(directory.as_ref(), "config.json".as_ref())?;
+        Ok(check(&path, &config, facts, options))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What works, but gives more away than most containers need.
 #![forbid(unsafe_code)]
 use super::{Concern, Finding};
+use crate::plan::is_bind;
 use oci_spec::runtime::{Capability, LinuxNamespaceType, Mount, Process, Spec};
 use std::path::Path;
 
@@ -97,8 +98,7 @@ fn about_mount(mount: &Mount) -> Option<String> {
     const SOCKETS: &[&str] = &["docker.sock", "containerd.sock", "podman.sock", "crio.sock"];
     let options = mount.options().as_deref().unwrap_or_default();
     let set = |name: &str| options.iter().any(|option| option == name);
-    let source =
-        mount.source().as_deref().filter(|_| set("bind") || set("rbind") || mount.typ().as_deref() == Some("bind"))?;
+    let source = mount.source().as_deref().filter(|_| is_bind(mount))?;
     let name = source.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if SOCKETS.contains(&name) {
         return Some(format!("{}: whoever may speak to an engine is root on the host", source.display()));

@@ -5,6 +5,7 @@ use crate::HostFacts;
 use crate::launch::id_map_helper;
 use crate::plan::id_mappings_of;
 use crate::plan::line::IdMap;
+use crate::store::user_name;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 pub(super) fn find(spec: &Spec, facts: &HostFacts) -> Vec<Finding> {
@@ -18,7 +19,7 @@ pub(super) fn find(spec: &Spec, facts: &HostFacts) -> Vec<Finding> {
     // The lookup may be somebody else's (nsswitch.conf(5), `subid: sss`): then only that can tell.
     let nsswitch = std::fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
     let elsewhere = nsswitch.lines().any(|line| line.strip_prefix("subid:").is_some_and(|how| how.trim() != "files"));
-    let name = user_name(&std::fs::read_to_string("/etc/passwd").unwrap_or_default(), facts.euid);
+    let name = user_name(facts.euid);
     let (uid, gid) = id_mappings_of(spec);
     let mut findings = Vec::new();
     for (key, helper, file, maps, own) in [
@@ -81,12 +82,6 @@ fn covers(ranges: &[(u64, u64)], map: &IdMap) -> bool {
         }
     }
     true
-}
-
-fn user_name(passwd: &str, uid: u32) -> Option<String> {
-    let number = uid.to_string();
-    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&number))?;
-    line.split(':').next().map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! `checkpoint`: a container's processes become files, with CRIU.
 use super::{Container, Status};
 use crate::criu::images::Directory;
-use crate::criu::{Criu, Event, Feature, Kind, Message, Start, external, option, streams};
+use crate::criu::{Criu, Event, Feature, Kind, Message, Start, external, namespaces, option, streams};
 use crate::plan::{self, asked_namespace};
 use crate::sys::Helper;
 use crate::{CriuOptions, Error, ErrorKind, HostFacts, Result, cgroup, sys};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
-use std::path::Path;
 
 const LOG: &str = "dump.log";
 
@@ -18,7 +17,6 @@ impl Container {
     pub fn checkpoint(self, options: &CriuOptions) -> Result<()> {
         let status = self.status()?;
         if !matches!(status, Status::Running | Status::Paused) {
-            let status = format!("{status:?}").to_lowercase();
             let message = format!("Container cannot be checkpointed in {status} state");
             return Err(Error::new(ErrorKind::WrongStatus, message));
         }
@@ -39,7 +37,7 @@ impl Container {
     }
 
     fn dump(&self, spec: &Spec, options: &CriuOptions) -> Result<()> {
-        let init = self.record.init.map_or(0, |init| init.pid);
+        let init = self.record.pid();
         if asked_namespace(spec, LinuxNamespaceType::Mount).is_none() {
             let message = "CRIU needs a container with a mount namespace of its own";
             return Err(Error::new(ErrorKind::Unsupported, message).at("/linux/namespaces"));
@@ -64,7 +62,7 @@ impl Container {
         let start = Start { helper: Helper::default(), streams: None, work: options.work(), log: LOG, mount: None };
         let mut criu = Criu::start(start)?;
         let mut message = options
-            .message(&images, &criu)
+            .message(&images, &criu, spec)
             .number(option::PID, init)
             .text(option::ROOT, self.record.rootfs.as_os_str().as_encoded_bytes())
             .number(option::LEAVE_RUNNING, options.leave_running)
@@ -84,17 +82,10 @@ impl Container {
         if let Some(freezer) = cgroup::freezer_directory(&self.record.cgroups) {
             message = message.text(option::FREEZE_CGROUP, freezer.as_os_str().as_encoded_bytes());
         }
-        message = super::restore::config_file(message, spec);
-        for (kind, name, key) in super::restore::EXTERNAL_NAMESPACES {
-            if let Some(Some(path)) = asked_namespace(spec, kind) {
-                message = message.text(option::EXTERNAL, format!("{name}[{}]:{key}", inode(path)?));
-            }
-        }
+        message = namespaces::for_dump(message, spec)?;
         if !options.pre_dump {
             message = external::for_dump(message, &mounts, init)?;
-            for stream in self.record.streams.iter().filter(|name| streams::is_file(name)) {
-                message = message.text(option::EXTERNAL, stream);
-            }
+            message = streams::for_dump(message, &self.record.streams);
             images.write_descriptors(&self.record.streams)?;
         }
         criu.check_version()?;
@@ -111,16 +102,8 @@ impl Container {
             _ => Ok(()),
         };
         let kind = if options.pre_dump { Kind::SINGLE_PRE_DUMP } else { Kind::DUMP };
-        criu.finish(kind, &message, &mut act).map(drop)
+        criu.finish(kind, &message, &mut act)
     }
-}
-
-/// Which namespace is behind a path.
-fn inode(path: &Path) -> Result<u64> {
-    let stat = rustix::fs::stat(path);
-    stat.map(|stat| stat.st_ino).map_err(|errno| {
-        Error::system("look at a namespace", format!("stat({})", path.display()), errno).at("/linux/namespaces")
-    })
 }
 
 /// The descriptor that the caller has opened for writing under this number.

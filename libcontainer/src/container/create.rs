@@ -1,14 +1,15 @@
 //! `create`: from a bundle to a container whose init waits for `start`.
-use super::{Child, Container, CreateOptions, time};
+use super::{Child, Container, CreateOptions};
 use crate::criu::streams;
 use crate::launch::{self, Host};
 use crate::plan::line::HookKind;
-use crate::plan::{self, PlanOptions, hooks_of};
+use crate::plan::{self, PlanOptions, asked_namespace, hooks_of};
 use crate::store::{CONFIG, Folder, NOTIFY, ProcessId, Record, Store};
 use crate::{Bundle, Error, ErrorKind, HostFacts, OCI_VERSION, Result, Trace, cgroup};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::BorrowedFd;
 use std::path::Path;
+use std::time::SystemTime;
 
 impl Store {
     /// Makes a container from `bundle`, up to the point where `start` runs its program.
@@ -78,7 +79,7 @@ pub(super) fn intent(
         oci_version: OCI_VERSION.to_owned(),
         bundle: bundle.path().to_owned(),
         rootfs: spec.root().as_ref().map(|root| bundle.path().join(root.path())).unwrap_or_default(),
-        created: time::now(),
+        created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
         owner: facts.euid,
         annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
         cgroup_manager: options.cgroup_manager,
@@ -86,7 +87,7 @@ pub(super) fn intent(
         kept_cgroups: cgroup::existing(&plan.cgroups),
         unit: plan.unit.clone(),
         intel_rdt: plan.intel_rdt.clone(),
-        private_pid_namespace: has_private_pid_namespace(spec),
+        private_pid_namespace: asked_namespace(spec, LinuxNamespaceType::Pid) == Some(None),
         has_process: spec.process().is_some(),
         has_poststart: has_hooks(HookKind::Poststart),
         has_poststop: has_hooks(HookKind::Poststop),
@@ -168,13 +169,6 @@ pub(super) fn check_console(spec: &Spec, options: &CreateOptions) -> Result<()> 
 
 pub(super) fn has_terminal(spec: &Spec) -> bool {
     spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false)
-}
-
-fn has_private_pid_namespace(spec: &Spec) -> bool {
-    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    namespaces.is_some_and(|namespaces| {
-        namespaces.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::Pid && namespace.path().is_none())
-    })
 }
 
 /// Decimal, no newline, whole or not at all: engines read it as soon as it is there.

@@ -1,7 +1,6 @@
 //! `delete`: everything that `create` made, and nothing else.
 use super::{Container, Status, state};
-use crate::launch::{hooks, intel_rdt};
-use crate::plan::hooks_of;
+use crate::launch::{Hooks, intel_rdt};
 use crate::plan::line::HookKind;
 use crate::{Error, ErrorKind, Result, cgroup, sys, systemd};
 use oci_spec::runtime::Spec;
@@ -20,8 +19,7 @@ impl Container {
             match self.status()? {
                 Status::Stopped | Status::Created => {}
                 status => {
-                    let (id, status) = (&self.record.id, format!("{status:?}").to_lowercase());
-                    let message = format!("cannot delete container {id} that is not stopped: {status}");
+                    let message = format!("cannot delete container {} that is not stopped: {status}", self.record.id);
                     return Err(Error::new(ErrorKind::WrongStatus, message));
                 }
             }
@@ -51,7 +49,7 @@ impl Container {
 
     /// Ends every process and waits for it.
     pub(super) fn end(&self) -> Result<()> {
-        let init = self.record.init.and_then(|init| init.open());
+        let init = self.record.pidfd();
         if let Some(pidfd) = &init {
             let _ = sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
         }
@@ -82,12 +80,9 @@ impl Container {
         intel_rdt::remove(&self.record.intel_rdt)?;
         self.folder.remove()?;
         let Some(spec) = spec else { return Ok(()) };
-        let state = state::for_hooks(&self.record, "stopped", 0);
-        for (index, hook) in hooks_of(spec, HookKind::Poststop).iter().enumerate() {
-            if let Err(error) = hooks::run(hook, HookKind::Poststop, index, &self.record.bundle, &state, None) {
-                log::warn!("{error}");
-            }
-        }
+        let state = &state::for_hooks(&self.record, "stopped", 0);
+        let hooks = Hooks { spec, bundle: &self.record.bundle, state, init: None };
+        hooks.all(HookKind::Poststop).filter_map(Result::err).for_each(|error| log::warn!("{error}"));
         Ok(())
     }
 }

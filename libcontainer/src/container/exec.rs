@@ -1,8 +1,9 @@
 //! `exec`: another process in a container.
-use super::{Child, Container, ExecOptions, Status, create::write_pid_file, state};
+use super::create::write_pid_file;
+use super::{Child, Container, ExecOptions, Status, not_running, state};
 use crate::launch::{self, Host};
 use crate::plan::{self, ExecPlanOptions};
-use crate::{Error, ErrorKind, HostFacts, Result};
+use crate::{Error, ErrorKind, HostFacts, Result, cgroup};
 use oci_spec::runtime::Process;
 use rustix::fd::BorrowedFd;
 
@@ -17,7 +18,7 @@ impl Container {
                 return Err(Error::new(ErrorKind::WrongStatus, message));
             }
             Status::Stopped => return Err(Error::new(ErrorKind::NotRunning, "cannot exec in a stopped container")),
-            Status::Creating => return Err(Error::new(ErrorKind::NotRunning, "container not running")),
+            Status::Creating => return Err(not_running()),
         }
         let terminal = process.terminal().unwrap_or(false);
         super::check_console(terminal, options.console_socket.is_some(), options.own_console)?;
@@ -43,13 +44,12 @@ impl Container {
             options.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, pid))
         };
         // That of the container, whose pid is init's.
-        let init = self.record.init.map_or(0, |init| init.pid);
-        let describe = |_: &str, _: i32| state::for_hooks(&self.record, "running", init);
+        let describe = |_: &str, _: i32| state::for_hooks(&self.record, "running", self.record.pid());
         let mut host = Host {
             spec: bundle.spec(),
             bundle: bundle.path(),
             state: self.folder.fd(),
-            init: self.record.init.and_then(|init| init.open()),
+            init: self.record.pidfd(),
             stdio: options.stdio,
             preserve: options.preserve_fds,
             made_cgroups: false,
@@ -67,17 +67,19 @@ impl Container {
         &self,
         below: &[(Vec<String>, String)],
     ) -> Result<(Vec<std::path::PathBuf>, Option<std::path::PathBuf>)> {
+        let init = self.record.init.map_or(0, |init| init.pid);
         let mut tasks = Vec::new();
         let mut into_cgroup = None;
-        let known = |name: &String| self.record.cgroups.iter().any(|group| group.controllers.contains(name));
+        let known = |name: &String| self.record.cgroups.iter().any(|group| group.has(name));
         if let Some(name) = below.iter().flat_map(|(controllers, _)| controllers).find(|name| !known(name)) {
             return Err(Error::new(ErrorKind::InvalidConfig, format!("unknown controller {name} in --cgroup")));
         }
         for group in &self.record.cgroups {
-            let asked = below.iter().find(|(controllers, _)| {
-                controllers.is_empty() || controllers.iter().any(|name| group.controllers.contains(name))
-            });
+            let asked = below
+                .iter()
+                .find(|(controllers, _)| controllers.is_empty() || controllers.iter().any(|name| group.has(name)));
             let directory = match asked {
+                None if group.unified => cgroup::place_for_another(&group.directory, init),
                 None => group.directory.clone(),
                 Some((_, path)) => {
                     if path.split('/').any(|part| part == "..") {

@@ -1,5 +1,5 @@
 //! `kill`: a signal to init, or to every process of the container.
-use super::Container;
+use super::{Container, not_running};
 use crate::{Error, ErrorKind, Result, cgroup, sys};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
@@ -13,8 +13,7 @@ impl Container {
             let hit = cgroup::kill_all(&self.record.cgroups, signal)?;
             return if hit || all { Ok(()) } else { Err(not_running()) };
         }
-        let pidfd = self.record.init.and_then(|init| init.open());
-        let Some(pidfd) = pidfd else {
+        let Some(pidfd) = self.record.pidfd() else {
             // What `kill --all` asked for is so already.
             return if all { Ok(()) } else { Err(not_running()) };
         };
@@ -35,8 +34,4 @@ impl Container {
         }
         Ok(())
     }
-}
-
-fn not_running() -> Error {
-    Error::new(ErrorKind::NotRunning, "container not running")
 }

@@ -12,7 +12,6 @@ mod restore;
 mod restored;
 mod start;
 mod state;
-mod time;
 mod update;
 
 pub use events::{Event, Events, Stats};
@@ -24,6 +23,7 @@ use crate::store::{CONFIG, Folder, Record};
 use crate::{Bundle, Error, ErrorKind, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -100,6 +100,19 @@ pub enum Status {
     Running,
     Paused,
     Stopped,
+}
+
+impl fmt::Display for Status {
+    /// As it is serialized.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Status::Creating => "creating",
+            Status::Created => "created",
+            Status::Running => "running",
+            Status::Paused => "paused",
+            Status::Stopped => "stopped",
+        })
+    }
 }
 
 /// What `state` prints (field order and names are runc's).
@@ -190,6 +203,22 @@ impl Container {
             config.map_err(|errno| Error::system("read the container's config", "read(config.json)", errno))?;
         Bundle::from_parts(self.record.bundle.clone(), config)
     }
+
+    /// Changes a container, and nobody else does meanwhile. One that is being made would keep us waiting.
+    fn locked_while_running<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        if matches!(self.status()?, Status::Stopped | Status::Creating) {
+            return Err(not_running());
+        }
+        self.folder.lock()?;
+        let worked = work();
+        self.folder.unlock();
+        worked
+    }
+}
+
+/// runc's words, for whatever needs a container that runs.
+fn not_running() -> Error {
+    Error::new(ErrorKind::NotRunning, "container not running")
 }
 
 /// A terminal needs somebody who takes its master; nothing else does.

@@ -1,5 +1,5 @@
 //! `mounts add` and `mounts remove`: mounts of a container that runs.
-use super::{Container, Status};
+use super::Container;
 use crate::launch::{self, Note};
 use crate::plan;
 use crate::store::MOUNTS;
@@ -48,19 +48,8 @@ impl Container {
         })
     }
 
-    fn locked_while_running(&self, work: impl FnOnce() -> Result<()>) -> Result<()> {
-        // One that is being made would keep us waiting.
-        if matches!(self.status()?, Status::Stopped | Status::Creating) {
-            return Err(Error::new(ErrorKind::NotRunning, "container not running"));
-        }
-        self.folder.lock()?;
-        let worked = work();
-        self.folder.unlock();
-        worked
-    }
-
     fn play(&self, bundle: &Bundle, lines: &[plan::Line]) -> Result<()> {
-        launch::play_to_the_end(lines, bundle, self.folder.fd(), self.record.init.and_then(|init| init.open()))
+        launch::play_to_the_end(lines, bundle, self.folder.fd(), self.record.pidfd())
     }
 
     /// Whoever did the work may have been killed in the middle of it: what was noted was about to be attached, or is.

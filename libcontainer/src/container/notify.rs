@@ -1,8 +1,8 @@
 //! Passing on that a container is ready (sd_notify(3)).
-use super::Container;
-use crate::launch::fd_path;
+use super::{Container, not_running};
 use crate::plan::NOTIFY_SOCKET;
 use crate::store::NOTIFY;
+use crate::sys::fd_path;
 use crate::{Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, OwnedFd};
@@ -53,9 +53,8 @@ impl Container {
         };
         let address = address.map_err(fail("connect($NOTIFY_SOCKET)"))?;
         rustix::net::connect(&theirs, &address).map_err(fail("connect($NOTIFY_SOCKET)"))?;
-        let init = self.record.init.and_then(|init| init.open());
-        let init = init.ok_or_else(|| Error::new(crate::ErrorKind::NotRunning, "container not running"))?;
-        let pid = self.record.init.filter(|_| tell_pid).map(|init| init.pid);
+        let init = self.record.pidfd().ok_or_else(not_running)?;
+        let pid = tell_pid.then(|| self.record.pid());
         Ok(Some(Notifications { socket: ours, manager: theirs, init, pid }))
     }
 }

@@ -1,5 +1,5 @@
 //! `pause` and `resume`: the cgroup freezer.
-use super::{Container, Status};
+use super::{Container, Status, not_running};
 use crate::{Error, ErrorKind, Result, cgroup};
 
 impl Container {
@@ -7,8 +7,8 @@ impl Container {
     pub fn pause(&self) -> Result<()> {
         match self.status()? {
             Status::Running | Status::Created => cgroup::freeze(&self.record.cgroups),
-            // runc's word for a paused one too.
-            _ => Err(Error::new(ErrorKind::NotRunning, "container not running")),
+            // runc's words for a paused one too.
+            _ => Err(not_running()),
         }
     }
 
@@ -18,13 +18,5 @@ impl Container {
             Status::Paused => cgroup::thaw(&self.record.cgroups),
             _ => Err(Error::new(ErrorKind::WrongStatus, "container not paused")),
         }
-    }
-
-    /// Every process of the container, by its pid in the caller's pid namespace, in ascending order.
-    pub fn processes(&self) -> Result<Vec<i32>> {
-        if self.record.cgroups.is_empty() {
-            return Ok(self.record.init.filter(|init| init.is_alive()).map(|init| init.pid).into_iter().collect());
-        }
-        cgroup::pids(&self.record.cgroups)
     }
 }

@@ -4,34 +4,19 @@ use super::create::{check_console, has_terminal, intent, refuse_groups, write_pi
 use super::restored::Restored;
 use super::{Child, Container, CreateOptions, state};
 use crate::criu::images::Directory;
-use crate::criu::{Criu, Event, Kind, Message, Start, external, option, streams};
-use crate::launch::{self, hooks, intel_rdt, net_devices};
-use crate::plan::line::{Action, HookKind, HostStep};
-use crate::plan::{self, ExternalMount, Line, Plan, PlanOptions, asked_namespace, hooks_of};
+use crate::criu::{Criu, Event, Kind, Message, Start, external, namespaces, option, streams};
+use crate::launch::{self, Hooks, intel_rdt, net_devices};
+use crate::plan::line::{Action, HostStep};
+use crate::plan::{self, ExternalMount, Line, Plan, PlanOptions, asked_namespace};
 use crate::store::{CONFIG, Folder, ProcessId, Record, Store, note_scope};
 use crate::sys::Helper;
 use crate::{Bundle, CriuOptions, Error, ErrorKind, HostFacts, ManageCgroups, Result, cgroup, sys, systemd};
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use oci_spec::runtime::LinuxNamespaceType;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
-use rustix::process::{Pid, PidfdFlags};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 const LOG: &str = "restore.log";
-
-/// Those that CRIU leaves to others if they are joined, and what runc and crun call them in the images.
-pub(super) const EXTERNAL_NAMESPACES: [(LinuxNamespaceType, &str, &str); 2] =
-    [(LinuxNamespaceType::Network, "net", "extRootNetNS"), (LinuxNamespaceType::Pid, "pid", "extRootPidNS")];
-
-/// Those that CRIU joins by itself (criu(8), `--join-ns`).
-const JOINED_NAMESPACES: [(LinuxNamespaceType, &str); 5] = [
-    (LinuxNamespaceType::Ipc, "ipc"),
-    (LinuxNamespaceType::Uts, "uts"),
-    (LinuxNamespaceType::Mount, "mnt"),
-    (LinuxNamespaceType::User, "user"),
-    (LinuxNamespaceType::Time, "time"),
-];
 
 impl Store {
     /// Restores a container from the images of a checkpoint. Its first process is a child of the caller. After a failure nothing
@@ -147,7 +132,7 @@ impl Restore<'_> {
 
         let join = if plan.unit.is_none() { open_groups(&self.record.cgroups)? } else { Vec::new() };
         let mut helper = Helper { join, ..Helper::default() };
-        let namespaces = namespaces(spec, &mut helper)?;
+        let joined = namespaces::for_restore(spec, &mut helper)?;
         // A terminal of the container's own comes from elsewhere.
         let streams = if has_terminal(spec) && !self.criu.shell_job { None } else { Some(self.streams()?) };
         // CRIU wants the root to be a mount point that nothing above is mounted over: in its own mount namespace our folder is a
@@ -159,24 +144,19 @@ impl Restore<'_> {
         play_lines(in_scope)?;
         let mut message = self
             .criu
-            .message(&self.images.images, &criu)
+            .message(&self.images.images, &criu, spec)
             .text(option::ROOT, self.folder.path().as_os_str().as_bytes())
             .number(option::EVASIVE_DEVICES, true)
             .number(option::RST_SIBLING, true)
             .number(option::TCP_CLOSE, self.criu.tcp_close)
-            .and(&namespaces);
+            .and(&joined);
         for (field, text) in
             [(option::LSM_PROFILE, &self.criu.lsm_profile), (option::LSM_MOUNT_CONTEXT, &self.criu.lsm_mount_context)]
         {
             message = text.iter().fold(message, |message, text| message.text(field, text));
         }
-        message = config_file(message, spec);
         message = external::for_restore(message, &mounts)?;
-        for (number, stream) in (0..).zip(&self.images.streams) {
-            if streams::is_given(stream) {
-                message = message.message(option::INHERIT_FD, &inherited(stream, number));
-            }
-        }
+        message = streams::for_restore(message, &self.images.streams);
         self.join_rdt(plan, criu.pid())?;
         for (controller, path) in groups_of(criu.pid())? {
             message = message.message(option::CG_ROOT, &Message::default().text(1, controller).text(2, path));
@@ -249,8 +229,7 @@ impl Restore<'_> {
         match (&*event.script, event.pid) {
             ("setup-namespaces", Some(pid)) => {
                 self.adopt(pid)?;
-                self.set_up_network(plan, pid)?;
-                self.run_hooks(pid)
+                self.set_up(plan, pid)
             }
             ("post-restore", Some(pid)) => {
                 self.adopt(pid)?;
@@ -275,39 +254,30 @@ impl Restore<'_> {
         }
     }
 
-    /// It is our child, and nobody else waits for it: the number is not another's.
     fn adopt(&mut self, pid: i32) -> Result<()> {
         if self.init.is_none() {
-            let fail = |errno| Error::system("hold on to the container", format!("pidfd_open({pid})"), errno);
-            let number = Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH).map_err(fail)?;
-            let pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty()).map_err(fail)?;
-            self.init = Some(Child { pid, pidfd, console: None });
+            self.init = Some(Child { pid, pidfd: launch::hold(pid)?, console: None });
         }
         Ok(())
     }
 
-    /// A network namespace that is joined still has its devices.
-    fn set_up_network(&self, plan: &Plan, pid: i32) -> Result<()> {
-        if asked_namespace(self.bundle.spec(), LinuxNamespaceType::Network) != Some(None) {
-            return Ok(());
-        }
-        plan.lines.iter().try_for_each(|line| match &line.action {
-            Action::Host(HostStep::MoveNetDevice { name, new_name }) => {
-                net_devices::move_into(pid, name, new_name).map_err(|error| error.at(line.origin.0.clone()))
-            }
-            _ => Ok(()),
-        })
-    }
-
-    fn run_hooks(&self, pid: i32) -> Result<()> {
-        let state = state::for_hooks(self.record, "creating", pid);
+    /// Plays the host's lines that need the namespaces. A network namespace that is joined still has its devices.
+    fn set_up(&self, plan: &Plan, pid: i32) -> Result<()> {
+        let spec = self.bundle.spec();
+        let new_network = asked_namespace(spec, LinuxNamespaceType::Network) == Some(None);
+        let state = &state::for_hooks(self.record, "creating", pid);
         let init = self.init.as_ref().map(|init| init.pidfd.as_fd());
-        for kind in [HookKind::Prestart, HookKind::CreateRuntime] {
-            for (index, hook) in hooks_of(self.bundle.spec(), kind).iter().enumerate() {
-                hooks::run(hook, kind, index, self.bundle.path(), &state, init)?;
-            }
-        }
-        Ok(())
+        let hooks = Hooks { spec, bundle: self.bundle.path(), state, init };
+        plan.lines.iter().try_for_each(|line| {
+            let played = match &line.action {
+                Action::Host(HostStep::MoveNetDevice { name, new_name }) if new_network => {
+                    net_devices::move_into(pid, name, new_name)
+                }
+                Action::Host(HostStep::RunHook { kind, index }) => hooks.run(*kind, *index),
+                _ => Ok(()),
+            };
+            played.map_err(|error| error.at(line.origin()))
+        })
     }
 
     /// Whoever CRIU starts is in its groups.
@@ -315,7 +285,7 @@ impl Restore<'_> {
         let mut made = Vec::new();
         let joined = plan.lines.iter().try_for_each(|line| {
             let Action::Host(step) = &line.action else { return Ok(()) };
-            intel_rdt::play(step, pid, &mut made).map_err(|error| error.at(line.origin.0.clone()))
+            intel_rdt::play(step, pid, &mut made).map_err(|error| error.at(line.origin()))
         });
         if joined.is_err() {
             let _ = intel_rdt::remove(&made);
@@ -348,7 +318,7 @@ fn play_lines(lines: Vec<&Line>) -> Result<()> {
     let mut files = cgroup::Writer::default();
     lines.into_iter().try_for_each(|line| {
         log::debug!("host {line}");
-        launch::before_clone(line, &mut files).map_err(|error| error.at(line.origin.0.clone()))
+        launch::before_clone(line, &mut files).map_err(|error| error.at(line.origin()))
     })
 }
 
@@ -375,7 +345,7 @@ fn enter_scope<'p>(
             }
             _ => Ok(()),
         };
-        played.map_err(|error| error.at(line.origin.0.clone()))?;
+        played.map_err(|error| error.at(line.origin()))?;
     }
     Ok(late)
 }
@@ -396,52 +366,8 @@ fn groups_of(pid: i32) -> Result<Vec<(String, String)>> {
     let path = format!("/proc/{pid}/cgroup");
     let text = std::fs::read_to_string(&path)
         .map_err(|error| Error::io("look at the container's cgroups", format!("open({path})"), &error))?;
-    let lines = text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
     let each = |(controllers, path): (&str, &str)| {
         controllers.split(',').map(|controller| (controller.to_owned(), path.to_owned())).collect::<Vec<_>>()
     };
-    Ok(lines.flat_map(each).collect())
-}
-
-/// Settings for CRIU from a file, which come after all others: the annotation names one, or says that there is none.
-pub(super) fn config_file(message: Message, spec: &Spec) -> Message {
-    let annotation = spec.annotations().as_ref().and_then(|annotations| annotations.get("org.criu.config"));
-    match annotation.map_or("/etc/criu/runc.conf", String::as_str) {
-        "" => message,
-        path => message.text(option::CONFIG_FILE, path),
-    }
-}
-
-/// Which namespaces are not to be made anew.
-fn namespaces(spec: &Spec, helper: &mut Helper) -> Result<Message> {
-    let mut message = Message::default();
-    if let Some(Some(_)) = asked_namespace(spec, LinuxNamespaceType::Cgroup) {
-        let message = "CRIU cannot restore into a cgroup namespace that is there already";
-        return Err(Error::new(ErrorKind::Unsupported, message).at("/linux/namespaces"));
-    }
-    for (kind, _, key) in EXTERNAL_NAMESPACES {
-        if let Some(Some(path)) = asked_namespace(spec, kind) {
-            let namespace = open_namespace(path)?;
-            message = message.message(option::INHERIT_FD, &inherited(key, namespace.as_raw_fd()));
-            helper.keep.push(namespace);
-        }
-    }
-    for (kind, name) in JOINED_NAMESPACES {
-        if let Some(Some(path)) = asked_namespace(spec, kind) {
-            let joined = Message::default().text(1, name).text(2, path.as_os_str().as_bytes());
-            message = message.message(option::JOIN_NS, &joined);
-        }
-    }
-    Ok(message)
-}
-
-fn open_namespace(path: &Path) -> Result<OwnedFd> {
-    rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(|errno| {
-        Error::system("open a namespace", format!("open({})", path.display()), errno).at("/linux/namespaces")
-    })
-}
-
-/// What CRIU opens anew in the images' place of `key`.
-fn inherited(key: &str, descriptor: i32) -> Message {
-    Message::default().text(1, key).number(2, descriptor)
+    Ok(cgroup::memberships(&text).flat_map(each).collect())
 }

@@ -1,32 +1,32 @@
 //! Images hold what processes may do as well as what they do, and may come from a stranger: before a restored process runs,
 //! everything that config.json denies it is looked at again. A process that had more than the container, by an `exec` with flags
 //! of its own, cannot come back either.
-use crate::criu::mountinfo::{self, Mount};
-use crate::launch::fd_path;
+use crate::mountinfo::{self, Mount, Mounts};
 use crate::plan::cgroup::Group;
 use crate::plan::line::{Action, HostStep, IdMap, InitStep, Line};
-use crate::plan::{ExternalMount, Plan, asked_namespace};
+use crate::plan::{ExternalMount, Plan, asked_namespace, namespace_file};
 use crate::sys::{self, MountAttr};
 use crate::{Error, ErrorKind, Result, cgroup};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags};
+use rustix::fd::AsFd;
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::mount::MountAttrFlags;
+use rustix::thread::{CapabilitySet, LinkNameSpaceType, move_into_link_name_space};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use step::Lsm;
 
-const NAMESPACES: [(LinuxNamespaceType, &str); 8] = [
-    (LinuxNamespaceType::Mount, "mnt"),
-    (LinuxNamespaceType::Cgroup, "cgroup"),
-    (LinuxNamespaceType::Uts, "uts"),
-    (LinuxNamespaceType::Ipc, "ipc"),
-    (LinuxNamespaceType::User, "user"),
-    (LinuxNamespaceType::Pid, "pid"),
-    (LinuxNamespaceType::Network, "net"),
-    (LinuxNamespaceType::Time, "time"),
+const NAMESPACES: [LinuxNamespaceType; 8] = [
+    LinuxNamespaceType::Mount,
+    LinuxNamespaceType::Cgroup,
+    LinuxNamespaceType::Uts,
+    LinuxNamespaceType::Ipc,
+    LinuxNamespaceType::User,
+    LinuxNamespaceType::Pid,
+    LinuxNamespaceType::Network,
+    LinuxNamespaceType::Time,
 ];
 
 /// What CRIU has restored, and stands still.
@@ -49,7 +49,7 @@ impl Restored<'_> {
     pub(super) fn check(&self) -> Result<()> {
         self.check_namespaces()?;
         for line in &self.plan.lines {
-            self.check_line(line).map_err(|error| error.at(line.origin.0.clone()))?;
+            self.check_line(line).map_err(|error| error.at(line.origin()))?;
         }
         self.check_processes()?;
         self.check_mounts()
@@ -57,7 +57,6 @@ impl Restored<'_> {
 
     /// CRIU (until 4.2) restores every mount's flags but the root's.
     pub(super) fn protect_root(&self) -> Result<()> {
-        const RDONLY: u64 = 1;
         if !self.steps().any(|step| matches!(step, InitStep::SetRootReadonly)) {
             return Ok(());
         }
@@ -75,7 +74,7 @@ impl Restored<'_> {
         let protect = || {
             sys::unshare_fs().map_err(fail("unshare(CLONE_FS)"))?;
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount)).map_err(fail("setns"))?;
-            let read_only = MountAttr { set: RDONLY, ..MountAttr::default() };
+            let read_only = MountAttr { set: MountAttrFlags::MOUNT_ATTR_RDONLY.bits().into(), ..MountAttr::default() };
             sys::mount_setattr(root.as_fd(), false, &read_only).map_err(fail("mount_setattr"))
         };
         let protected = std::thread::scope(|scope| scope.spawn(protect).join());
@@ -83,14 +82,15 @@ impl Restored<'_> {
     }
 
     fn check_namespaces(&self) -> Result<()> {
-        for (kind, name) in NAMESPACES {
-            let own = || std::fs::read_link(format!("/proc/self/ns/{name}")).ok();
-            let theirs = || std::fs::read_link(format!("/proc/{}/ns/{name}", self.init)).ok();
+        for kind in NAMESPACES {
+            let name = namespace_file(kind);
+            let own = PathBuf::from(format!("/proc/self/ns/{name}"));
+            let theirs = PathBuf::from(format!("/proc/{}/ns/{name}", self.init));
             let matches = match asked_namespace(self.spec, kind) {
                 None => true,
-                Some(None) if name == "cgroup" && self.ignores_cgroups => true,
-                Some(None) => own() != theirs(),
-                Some(Some(path)) => inode(path) == inode(Path::new(&format!("/proc/{}/ns/{name}", self.init))),
+                Some(None) if kind == LinuxNamespaceType::Cgroup && self.ignores_cgroups => true,
+                Some(None) => inode(&own) != inode(&theirs),
+                Some(Some(path)) => inode(path) == inode(&theirs),
             };
             if !matches {
                 return Err(refused(format!("its {name} namespace is another")).at("/linux/namespaces"));
@@ -206,29 +206,29 @@ impl Restored<'_> {
     }
 
     fn check_mounts(&self) -> Result<()> {
-        const SYS_ADMIN: u64 = 1 << 21;
-        let there = mountinfo::of(Some(self.init))?;
-        let path = format!("/proc/{}/root", self.init);
-        let root = rustix::fs::openat(CWD, &path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|errno| Error::system("look at the restored mounts", format!("open({path})"), errno))?;
+        let there = Mounts::of(self.init)?;
         for line in &self.plan.lines {
-            self.check_cover(line, &there, root.as_fd()).map_err(|error| error.at(line.origin.0.clone()))?;
+            self.check_cover(line, &there).map_err(|error| error.at(line.origin()))?;
         }
         for mount in self.external.iter().filter(|mount| mount.read_only) {
             let Some(source) = place_of(&mount.source)? else { continue };
             let writable =
                 |there: &&Mount| (&*there.device, &*there.root) == (&*source.0, &*source.1) && !there.read_only;
-            if let Some(writable) = there.iter().find(writable) {
+            if let Some(writable) = there.all.iter().find(writable) {
                 let message = format!("{:?} is mounted writable on {:?}", mount.source, writable.point);
                 return Err(refused(message).at(mount.origin.clone()));
             }
         }
         // Who may mount could have done so before, and could now.
-        if self.capabilities() & SYS_ADMIN != 0 { Ok(()) } else { self.check_nothing_else(&there, root.as_fd()) }
+        if self.capabilities() & CapabilitySet::SYS_ADMIN.bits() != 0 {
+            Ok(())
+        } else {
+            self.check_nothing_else(&there)
+        }
     }
 
     /// What hides or protects a path is where the path leads.
-    fn check_cover(&self, line: &Line, there: &[Mount], root: BorrowedFd<'_>) -> Result<()> {
+    fn check_cover(&self, line: &Line, there: &Mounts) -> Result<()> {
         let (path, hides) = match &line.action {
             Action::Init(InitStep::MaskPath { path }) => (&path.0, true),
             Action::Init(InitStep::ReadonlyPath { path }) => (&path.0, false),
@@ -236,30 +236,29 @@ impl Restored<'_> {
             _ => return Ok(()),
         };
         let path = Path::new(OsStr::from_bytes(path.to_bytes()));
-        let Some(found) = look(root, path)? else { return Ok(()) };
-        let mount = there.iter().find(|mount| mount.id == found.mount);
-        let read_only = mount.is_some_and(|mount| mount.read_only);
+        let Some(found) = there.look(path)? else { return Ok(()) };
+        let read_only = found.mount.is_some_and(|mount| mount.read_only);
         let covered = match found.kind {
             // The cover of a directory is an empty filesystem, that of a file the null device.
-            FileType::Directory if hides => read_only && mount.is_some_and(|mount| mount.fstype == "tmpfs"),
+            FileType::Directory if hides => read_only && found.mount.is_some_and(|mount| mount.fstype == "tmpfs"),
             _ if hides => found.is_null,
             _ => read_only,
         };
         if found.is_mount && covered { Ok(()) } else { Err(refused(format!("{path:?} is not protected"))) }
     }
 
-    fn check_nothing_else(&self, there: &[Mount], root: BorrowedFd<'_>) -> Result<()> {
+    fn check_nothing_else(&self, there: &Mounts) -> Result<()> {
         let mut known = vec![PathBuf::from("/")];
         let mut trees = Vec::new();
         for (target, recursive) in self.plan.mount_points() {
-            let Some(found) = look(root, &target)?.filter(|found| found.is_mount) else { continue };
-            let Some(mount) = there.iter().find(|mount| mount.id == found.mount) else { continue };
+            let found = there.look(&target)?.filter(|found| found.is_mount);
+            let Some(mount) = found.and_then(|found| found.mount) else { continue };
             known.push(mount.point.clone());
             trees.extend(recursive.then(|| mount.point.clone()));
         }
         let is_known =
             |mount: &Mount| known.contains(&mount.point) || trees.iter().any(|tree| mount.point.starts_with(tree));
-        match there.iter().find(|mount| !is_known(mount)) {
+        match there.all.iter().find(|mount| !is_known(mount)) {
             Some(other) => {
                 let message = format!("{} is mounted on {:?}, where nothing is to be", other.fstype, other.point);
                 Err(refused(message).at("/mounts"))
@@ -278,34 +277,6 @@ fn inode(path: &Path) -> Option<(u64, u64)> {
     Some((stat.st_dev, stat.st_ino))
 }
 
-/// What a path of the container's leads to.
-struct Found {
-    mount: u64,
-    is_mount: bool,
-    is_null: bool,
-    kind: FileType,
-}
-
-fn look(root: BorrowedFd<'_>, path: &Path) -> Result<Option<Found>> {
-    let fail =
-        |call: &str, errno| Error::system("look at the restored mounts", format!("{call}({})", path.display()), errno);
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let opened: OwnedFd = match rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
-    {
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
-        opened => opened.map_err(|errno| fail("openat2", errno))?,
-    };
-    let wanted = StatxFlags::TYPE | StatxFlags::MNT_ID;
-    let stat = rustix::fs::statx(&opened, "", AtFlags::EMPTY_PATH, wanted).map_err(|errno| fail("statx", errno))?;
-    let kind = FileType::from_raw_mode(stat.stx_mode.into());
-    Ok(Some(Found {
-        mount: stat.stx_mnt_id,
-        is_mount: stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
-        is_null: kind == FileType::CharacterDevice && (stat.stx_rdev_major, stat.stx_rdev_minor) == (1, 3),
-        kind,
-    }))
-}
-
 /// The filesystem of a host path, and where in it that is: what mountinfo says of a bind mount of it.
 fn place_of(path: &Path) -> Result<Option<(String, PathBuf)>> {
     let fail = |call: &str, errno| Error::system("look at a mount", format!("{call}({})", path.display()), errno);
@@ -313,7 +284,7 @@ fn place_of(path: &Path) -> Result<Option<(String, PathBuf)>> {
     let opened = opened.map_err(|errno| fail("open", errno))?;
     let stat = rustix::fs::statx(&opened, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID);
     let id = stat.map_err(|errno| fail("statx", errno))?.stx_mnt_id;
-    let named = std::fs::read_link(fd_path(&opened)).map_err(|_| fail("readlink", Errno::IO))?;
+    let named = std::fs::read_link(sys::fd_path(&opened)).map_err(|_| fail("readlink", Errno::IO))?;
     let mounts = mountinfo::of(None)?;
     let Some(mount) = mounts.into_iter().find(|mount| mount.id == id) else { return Ok(None) };
     let below = named.strip_prefix(&mount.point).unwrap_or(Path::new(""));

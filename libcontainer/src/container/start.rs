@@ -1,10 +1,9 @@
 //! `start`: let init execute the user's program.
 use super::{Container, Status, state};
-use crate::launch::{Channel, Heard, explain, hooks};
+use crate::launch::{Channel, Heard, Hooks, explain};
+use crate::plan;
 use crate::plan::line::HookKind;
-use crate::plan::{self, hooks_of};
 use crate::{Bundle, Error, ErrorKind, HostFacts, Result, Trace, launch};
-use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use rustix::net::SocketType;
 
@@ -28,15 +27,15 @@ impl Container {
         let socket = match Trace::time(trace, "(connect to init)", connect) {
             // Somebody else was faster, or init is no more.
             Err(Errno::CONNREFUSED | Errno::NOENT | Errno::AGAIN) => {
-                let _ = rustix::fs::unlinkat(self.folder.fd(), launch::START_SOCKET, AtFlags::empty());
+                self.folder.remove_start_socket();
                 return self.check_created().and(Err(wrong("cannot start an already running container")));
             }
             connected => {
                 connected.map_err(|errno| Error::system("start the container", "connect(start.sock)", errno))?
             }
         };
-        // Gone before the program runs: from here on the status is `running`.
-        let _ = rustix::fs::unlinkat(self.folder.fd(), launch::START_SOCKET, AtFlags::empty());
+        // Before the program runs, which may look.
+        self.folder.remove_start_socket();
         let channel = Channel::new(socket);
         match Trace::time(trace, "(lines from start to execve)", || channel.receive())? {
             Heard::Failed(mut words) => {
@@ -83,12 +82,9 @@ impl Container {
     }
 
     fn run_poststart(&self, bundle: &Bundle) -> Result<()> {
-        let pid = self.record.init.map_or(0, |init| init.pid);
-        let state = state::for_hooks(&self.record, "running", pid);
-        let hooks = hooks_of(bundle.spec(), HookKind::Poststart).iter().enumerate();
-        hooks
-            .into_iter()
-            .try_for_each(|(index, hook)| hooks::run(hook, HookKind::Poststart, index, bundle.path(), &state, None))
+        let state = &state::for_hooks(&self.record, "running", self.record.pid());
+        let hooks = Hooks { spec: bundle.spec(), bundle: bundle.path(), state, init: None };
+        hooks.all(HookKind::Poststart).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! `state`: what a container is doing, asked of the kernel each time.
+//! `state` and `ps`: what a container is doing, asked of the kernel each time.
 use super::{Container, State, Status};
 use crate::store::Record;
 use crate::{Result, cgroup};
@@ -7,7 +7,7 @@ impl Container {
     /// Its status and what else `state` prints.
     pub fn state(&self) -> Result<State> {
         let status = self.status()?;
-        let pid = if status == Status::Stopped { 0 } else { self.record.init.map_or(0, |init| init.pid) };
+        let pid = if status == Status::Stopped { 0 } else { self.record.pid() };
         let record = &self.record;
         Ok(State {
             oci_version: record.oci_version.clone(),
@@ -20,6 +20,14 @@ impl Container {
             annotations: record.annotations.clone(),
             owner: String::new(),
         })
+    }
+
+    /// Every process of the container, by its pid in the caller's pid namespace, in ascending order.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        if self.record.cgroups.is_empty() {
+            return Ok(self.record.init.filter(|init| init.is_alive()).map(|init| init.pid).into_iter().collect());
+        }
+        cgroup::pids(&self.record.cgroups)
     }
 
     pub(super) fn status(&self) -> Result<Status> {

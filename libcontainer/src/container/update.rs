@@ -1,5 +1,5 @@
 //! `update`: other limits for a container.
-use super::{Container, Status};
+use super::Container;
 use crate::launch::intel_rdt;
 use crate::plan;
 use crate::plan::cgroup::{Write, limits, merge};
@@ -13,26 +13,15 @@ impl Container {
     /// Writes what `change` asks for, and keeps it for later updates. What it does not name stays as it is; device rules always
     /// do. If a value is refused, those before it are taken back.
     pub fn update(&self, change: &LinuxResources) -> Result<()> {
-        // One that is being made would keep us waiting.
-        if matches!(self.status()?, Status::Stopped | Status::Creating) {
-            return Err(Error::new(ErrorKind::NotRunning, "container not running"));
-        }
         // Two updates at a time would each forget the other.
-        self.folder.lock()?;
-        let updated = self.update_locked(change);
-        self.folder.unlock();
-        updated
+        self.locked_while_running(|| self.update_locked(change))
     }
 
     fn update_locked(&self, change: &LinuxResources) -> Result<()> {
-        let failed = |what: String| Error::new(ErrorKind::System, format!("read the container's config: {what}"));
-        let bytes = self.folder.read(CONFIG).map_err(|errno| failed(crate::error::describe(errno)))?;
-        let mut config: Value = serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
-        let resources = merge(&config["linux"]["resources"], change)?;
-        // Read as strictly as at create.
-        config["linux"]["resources"] = resources;
-        let config = config.to_string().into_bytes();
-        let bundle = crate::Bundle::from_parts(self.record.bundle.clone(), config)?;
+        let bundle = self.changed(&self.bundle()?, |linux| {
+            linux["resources"] = merge(&linux["resources"], change)?;
+            Ok(())
+        })?;
         let merged = bundle.spec().linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
         let groups = &self.record.cgroups;
         let told = |writes: &[Write]| match &self.record.unit {
@@ -55,13 +44,7 @@ impl Container {
         if asked.is_empty() {
             return self.update(change);
         }
-        if matches!(self.status()?, Status::Stopped | Status::Creating) {
-            return Err(Error::new(ErrorKind::NotRunning, "container not running"));
-        }
-        self.folder.lock()?;
-        let updated = self.replace_schemata(&asked);
-        self.folder.unlock();
-        let (class, before) = updated?;
+        let (class, before) = self.locked_while_running(|| self.replace_schemata(&asked))?;
         self.update(change).inspect_err(|_| {
             // Either all of it, or nothing.
             if let Err(error) = intel_rdt::write_schemata(&class, &before) {
@@ -81,17 +64,22 @@ impl Container {
             return Err(Error::new(ErrorKind::Unsupported, message));
         };
         let class = plan::rdt_class(existing, &mount, &self.record.id);
-        let mut config: Value = serde_json::from_slice(bundle.config_bytes())
-            .map_err(|error| Error::new(ErrorKind::System, format!("read the container's config: {error}")))?;
-        for (key, schema) in asked {
-            config["linux"]["intelRdt"][*key] = (*schema).into();
-        }
-        // Read as strictly as at create.
-        let bundle = Bundle::from_parts(self.record.bundle.clone(), config.to_string().into_bytes())?;
+        let bundle = self.changed(&bundle, |linux| {
+            asked.iter().for_each(|(key, schema)| linux["intelRdt"][*key] = (*schema).into());
+            Ok(())
+        })?;
         crate::validate::spec(bundle.spec())?;
         let lines: Vec<_> = asked.iter().map(|(_, schema)| (*schema).to_owned()).collect();
         let before = intel_rdt::replace_schemata(&class, &lines)?;
         self.folder.write(CONFIG, bundle.config_bytes())?;
         Ok((class, before))
+    }
+
+    /// The bundle with another `linux`, read as strictly as at create.
+    fn changed(&self, bundle: &Bundle, change: impl FnOnce(&mut Value) -> Result<()>) -> Result<Bundle> {
+        let mut config: Value = serde_json::from_slice(bundle.config_bytes())
+            .map_err(|error| Error::new(ErrorKind::System, format!("read the container's config: {error}")))?;
+        change(&mut config["linux"])?;
+        Bundle::from_parts(self.record.bundle.clone(), config.to_string().into_bytes())
     }
 }

@@ -4,25 +4,19 @@
 //! is, which the container has a say in, and the value is a name; at the restore the key is that name, and the value a path of
 //! the host's that config.json gives.
 #![forbid(unsafe_code)]
-use super::mountinfo::{self, Mount};
 use super::{Message, option};
+use crate::mountinfo::{Mount, Mounts};
 use crate::plan::ExternalMount;
 use crate::{Error, ErrorKind, Result};
-use rustix::fd::{AsFd, BorrowedFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags};
-use rustix::io::Errno;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// What of `mounts` is mounted in the container of `init`, by where it is.
 pub(crate) fn for_dump(mut options: Message, mounts: &[ExternalMount], init: i32) -> Result<Message> {
-    let there = mountinfo::of(Some(init))?;
-    let path = format!("/proc/{init}/root");
-    let root = rustix::fs::openat(CWD, &path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| Error::system("look at the container's mounts", format!("open({path})"), errno))?;
+    let there = Mounts::of(init)?;
     for mount in mounts {
         // The container may have unmounted it.
-        let Some(found) = find(mount, &there, root.as_fd())? else { continue };
+        let Some(found) = find(mount, &there)? else { continue };
         // The cover of a directory, or what the root filesystem was mounted from.
         if mount.is_mask && found.root == Path::new("/") || found.point == Path::new("/") {
             continue;
@@ -58,28 +52,12 @@ fn readable<'a>(path: &'a Path, mount: &ExternalMount) -> Result<&'a [u8]> {
 }
 
 /// The mount that is seen at the target: there literally, or where symbolic links of the image lead.
-fn find<'a>(mount: &ExternalMount, there: &'a [Mount], root: BorrowedFd<'_>) -> Result<Option<&'a Mount>> {
-    if let Some(found) = there.iter().rev().find(|found| found.point == mount.target) {
+fn find<'a>(mount: &ExternalMount, there: &'a Mounts) -> Result<Option<&'a Mount>> {
+    if let Some(found) = there.all.iter().rev().find(|found| found.point == mount.target) {
         return Ok(Some(found));
     }
-    let target = match rustix::fs::openat2(
-        root,
-        &mount.target,
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-    ) {
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
-        opened => opened.map_err(|errno| {
-            Error::system("look at a mount of the container's", format!("openat2({})", mount.target.display()), errno)
-                .at(mount.origin.clone())
-        })?,
-    };
-    let stat = rustix::fs::statx(&target, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_err(|errno| {
-        Error::system("look at a mount of the container's", "statx", errno).at(mount.origin.clone())
-    })?;
-    let is_mount = stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
-    Ok(there.iter().find(|found| is_mount && found.id == stat.stx_mnt_id))
+    let found = there.look(&mount.target).map_err(|error| error.at(mount.origin.clone()))?;
+    Ok(found.filter(|found| found.is_mount).and_then(|found| found.mount))
 }
 
 #[cfg(test)]

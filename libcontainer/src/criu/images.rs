@@ -83,7 +83,7 @@ impl Directory {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = rustix::fs::openat(&self.fd, DESCRIPTORS, flags, Mode::from_raw_mode(0o600)).map_err(fail)?;
         let json = serde_json::to_vec(streams).map_err(|error| Error::new(ErrorKind::System, error.to_string()))?;
-        crate::launch::write_all(&file, &json).map_err(fail)
+        crate::sys::write_all(&file, &json).map_err(fail)
     }
 
     /// What the container's standard streams were.

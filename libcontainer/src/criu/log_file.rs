@@ -1,7 +1,14 @@
 //! CRIU says why only in its log.
 #![forbid(unsafe_code)]
-use super::Log;
+use super::images::Directory;
 use rustix::fs::{Mode, OFlags, SeekFrom};
+
+/// Where CRIU writes what it does.
+#[derive(Debug)]
+pub(super) struct Log {
+    pub(super) directory: Directory,
+    pub(super) name: &'static str,
+}
 
 impl Log {
     /// The last errors in it, or where there are none its last lines; on one line, after where the rest is.

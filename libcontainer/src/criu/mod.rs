@@ -5,7 +5,7 @@ pub(crate) mod external;
 pub(crate) mod images;
 mod log_file;
 mod message;
-pub(crate) mod mountinfo;
+pub(crate) mod namespaces;
 mod options;
 pub(crate) mod streams;
 
@@ -15,6 +15,7 @@ pub use options::{CriuOptions, ManageCgroups, NetworkLock};
 use crate::sys::{self, Helper};
 use crate::{Error, ErrorKind, Result};
 use images::Directory;
+use log_file::Log;
 use message::{Value, fields};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::io::{Errno, IoSliceMut};
@@ -108,13 +109,6 @@ pub(crate) struct Criu {
     socket: OwnedFd,
     process: Child,
     log: Log,
-}
-
-/// Where CRIU writes what it does.
-#[derive(Debug)]
-pub(crate) struct Log {
-    pub(crate) directory: Directory,
-    pub(crate) name: &'static str,
 }
 
 /// How a CRIU is started.
@@ -220,14 +214,14 @@ impl Criu {
         kind: Kind,
         options: &Message,
         act: &mut dyn FnMut(Event) -> Result<()>,
-    ) -> Result<Answer> {
-        let answer = self.ask(kind, Some(options), act)?;
+    ) -> Result<()> {
+        self.ask(kind, Some(options), act)?;
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
         let ended = self.process.wait().map_err(|error| Error::io("wait for criu", "waitpid", &error))?;
         if !ended.success() {
             return Err(Error::new(ErrorKind::System, format!("criu failed: {ended}")).detail(self.log.tail()));
         }
-        Ok(answer)
+        Ok(())
     }
 
     fn ask(
@@ -316,6 +310,11 @@ fn request(kind: Kind) -> Message {
     Message::default().number(1, kind as i32)
 }
 
+/// `inherit_fd`: what CRIU takes in the place of `key`, which the images name.
+fn inherited(key: &str, descriptor: i32) -> Message {
+    Message::default().text(1, key).number(2, descriptor)
+}
+
 fn number_in(message: Option<&[u8]>, field: u64) -> Option<i32> {
     let fields = fields(message?)?;
     fields.into_iter().find(|(number, _)| *number == field).and_then(|(_, value)| value.number())
@@ -323,7 +322,7 @@ fn number_in(message: Option<&[u8]>, field: u64) -> Option<i32> {
 
 /// `criu_resp`.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
+struct Answer {
     kind: Option<i32>,
     success: bool,
     event: Option<Event>,

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 use super::images::Directory;
 use super::{Criu, Message, option};
+use oci_spec::runtime::Spec;
 use rustix::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
@@ -73,9 +74,9 @@ impl CriuOptions {
         self.work_path.as_deref().unwrap_or(&self.image_path)
     }
 
-    /// What `checkpoint` and `restore` share. Of network namespaces CRIU saves nothing: what is in one belongs to the engine
+    /// What `checkpoint` and `restore` of a container with this configuration share. Of network namespaces CRIU saves nothing: what is in one belongs to the engine
     /// (runc does the same).
-    pub(crate) fn message(&self, images: &Directory, criu: &Criu) -> Message {
+    pub(crate) fn message(&self, images: &Directory, criu: &Criu, spec: &Spec) -> Message {
         /// One that tells what it is about, short of every page.
         const LOG_LEVEL: i32 = 4;
         let manage_cgroups = match self.manage_cgroups {
@@ -107,6 +108,15 @@ impl CriuOptions {
             };
             message = message.number(option::NETWORK_LOCK, method);
         }
-        message
+        match config_file(spec) {
+            "" => message,
+            path => message.text(option::CONFIG_FILE, path),
+        }
     }
+}
+
+/// Settings for CRIU from a file, which outweigh all others: an annotation names one, or says that there is none.
+fn config_file(spec: &Spec) -> &str {
+    let annotation = spec.annotations().as_ref().and_then(|annotations| annotations.get("org.criu.config"));
+    annotation.map_or("/etc/criu/runc.conf", String::as_str)
 }

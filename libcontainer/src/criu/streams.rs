@@ -1,6 +1,7 @@
 //! The container's standard streams come from outside: CRIU saves a name for each, and at the restore they are those that the
 //! container is given then. In the images they are in a file of runc's, `descriptors.json`.
 #![forbid(unsafe_code)]
+use super::{Message, inherited, option};
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 use std::os::unix::ffi::OsStrExt;
 
@@ -22,8 +23,19 @@ fn name(number: i32) -> String {
     }
 }
 
+/// Which are saved by a name only. CRIU has to be told of files: nobody would find a pipe's other end in the container.
+pub(crate) fn for_dump(options: Message, names: &[String]) -> Message {
+    names.iter().filter(|name| is_file(name)).fold(options, |options, name| options.text(option::EXTERNAL, name))
+}
+
+/// CRIU's own standard streams take the place of those that the images name.
+pub(crate) fn for_restore(options: Message, names: &[String]) -> Message {
+    let given = (0..).zip(names).filter(|(_, name)| is_given(name));
+    given.fold(options, |options, (number, name)| options.message(option::INHERIT_FD, &inherited(name, number)))
+}
+
 /// Whether a stream of this name is saved as a name, and can be given anew. Names may come from a stranger's archive.
-pub(crate) fn is_given(name: &str) -> bool {
+fn is_given(name: &str) -> bool {
     let number =
         |text: &str, digit: fn(&u8) -> bool| (1..=20).contains(&text.len()) && text.bytes().all(|byte| digit(&byte));
     let inside = |kind| name.strip_prefix(kind).and_then(|rest: &str| rest.strip_suffix(']'));
@@ -35,8 +47,7 @@ pub(crate) fn is_given(name: &str) -> bool {
             })
 }
 
-/// CRIU has to be told of files only: nobody would find a pipe's other end in the container.
-pub(crate) fn is_file(name: &str) -> bool {
+fn is_file(name: &str) -> bool {
     name.starts_with("file[")
 }
 

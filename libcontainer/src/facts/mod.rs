@@ -58,3 +58,12 @@ pub struct Hierarchy {
     #[serde(default)]
     pub writable: bool,
 }
+
+#[cfg(any(test, fuzzing))]
+impl Hierarchy {
+    /// One that the caller, whose group is `/own`, may make groups in.
+    pub(crate) fn example(controllers: &[&str], mount: &str, unified: bool) -> Hierarchy {
+        let controllers = controllers.iter().map(|name| (*name).to_owned()).collect();
+        Hierarchy { controllers, mount: mount.into(), own: "/own".to_owned(), unified, writable: true }
+    }
+}

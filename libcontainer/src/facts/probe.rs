@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 use super::{Hierarchy, HostFacts, Systemd};
+use crate::cgroup::memberships;
 use crate::container::CgroupManager;
+use crate::mountinfo::{self, Mount};
 use crate::{Error, Result};
 use rustix::fs::{CWD, Mode, OFlags};
 use std::path::{Path, PathBuf};
@@ -67,7 +69,7 @@ impl HostFacts {
                 let own = read("/proc/1/cgroup").ok()?;
                 let kept =
                     |(names, _): &(&str, &str)| if place.unified { names.is_empty() } else { *names == "name=systemd" };
-                let (_, path) = parse_own(&own).find(kept)?;
+                let (_, path) = memberships(&own).find(kept)?;
                 path.strip_suffix("/init.scope").unwrap_or(path).to_owned()
             }
         };
@@ -123,8 +125,8 @@ fn is_identity(uid_map: &str) -> bool {
 /// The hierarchies that are mounted, in the order of `/proc/self/cgroup`.
 fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
     let mut found = Vec::new();
-    let mut mounts = None;
-    for (controllers, own) in parse_own(own) {
+    let mut mounts: Option<Vec<Mount>> = None;
+    for (controllers, own) in memberships(own) {
         let unified = controllers.is_empty();
         let magic = if unified { CGROUP2 } else { CGROUP };
         // Where every distribution has them; mountinfo grows with the host's mounts, so it is the second choice.
@@ -136,12 +138,12 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
             // Beside others it is there or nowhere (for systemd and runc too).
             None if unified && !found.is_empty() => continue,
             None => {
-                let text: &String = match &mounts {
-                    Some(text) => text,
-                    None => mounts.insert(read("/proc/self/mountinfo")?),
+                let mounts = match &mounts {
+                    Some(mounts) => mounts,
+                    None => mounts.insert(mountinfo::of(None)?),
                 };
-                match mount_of(text, controllers).filter(|path| is(path, magic)) {
-                    Some(path) => path,
+                match mount_of(mounts, controllers).filter(|path| is(path, magic)) {
+                    Some(path) => path.to_owned(),
                     // A hierarchy that is not mounted, or is mounted over, is none that we can use.
                     None => continue,
                 }
@@ -168,48 +170,20 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
     Ok(found)
 }
 
-/// `(controllers, path)` of each line of `/proc/self/cgroup`: `4:memory:/user.slice`, `0::/init.scope`.
-fn parse_own(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    text.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'))
-}
-
 fn is(path: &Path, magic: i64) -> bool {
     rustix::fs::statfs(path).is_ok_and(|filesystem| i128::from(filesystem.f_type) == i128::from(magic))
 }
 
-/// The mount point of the hierarchy with these controllers ("" for cgroup v2) in `/proc/self/mountinfo` (proc(5)).
-fn mount_of(mountinfo: &str, controllers: &str) -> Option<PathBuf> {
-    mountinfo.lines().find_map(|line| {
-        let (mount, filesystem) = line.split_once(" - ")?;
-        let point = mount.split(' ').nth(4)?;
-        let mut fields = filesystem.split(' ');
-        let (fstype, options) = (fields.next()?, fields.nth(1)?);
-        let matches = match controllers {
-            "" => fstype == "cgroup2",
-            names => fstype == "cgroup" && names.split(',').all(|name| options.split(',').any(|option| option == name)),
-        };
-        matches.then(|| unescape(point))
-    })
-}
-
-/// `\040` and the like stand for white space in mountinfo.
-fn unescape(text: &str) -> PathBuf {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let octal = tail.get(..3).filter(|_| first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[3..];
-            }
-            None => {
-                bytes.push(first);
-                rest = tail;
-            }
+/// The mount point of the hierarchy with these controllers ("" for cgroup v2).
+fn mount_of<'a>(mounts: &'a [Mount], controllers: &str) -> Option<&'a Path> {
+    let matches = |mount: &&Mount| match controllers {
+        "" => mount.fstype == "cgroup2",
+        names => {
+            let has = |name: &str| mount.options.split(',').any(|option| option == name);
+            mount.fstype == "cgroup" && names.split(',').all(has)
         }
-    }
-    PathBuf::from(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(bytes))
+    };
+    mounts.iter().find(matches).map(|mount| &*mount.point)
 }
 
 #[cfg(test)]
@@ -234,14 +208,16 @@ mod tests {
 
     #[test]
     fn a_hierarchy_is_found_in_mountinfo() {
-        let mountinfo = "\
+        let mounts = mountinfo::parse(
+            b"\
             35 31 0:32 / /my\\040cgroups/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct\n\
             40 31 0:37 / /my/systemd rw - cgroup cgroup rw,xattr,name=systemd\n\
-            41 31 0:38 / /my/unified rw,relatime shared:3 - cgroup2 cgroup2 rw\n";
-        assert_eq!(mount_of(mountinfo, "cpu,cpuacct"), Some("/my cgroups/cpu".into()));
-        assert_eq!(mount_of(mountinfo, "name=systemd"), Some("/my/systemd".into()));
-        assert_eq!(mount_of(mountinfo, ""), Some("/my/unified".into()));
-        assert_eq!(mount_of(mountinfo, "memory"), None);
+            41 31 0:38 / /my/unified rw,relatime shared:3 - cgroup2 cgroup2 rw\n",
+        );
+        assert_eq!(mount_of(&mounts, "cpu,cpuacct"), Some("/my cgroups/cpu".as_ref()));
+        assert_eq!(mount_of(&mounts, "name=systemd"), Some("/my/systemd".as_ref()));
+        assert_eq!(mount_of(&mounts, ""), Some("/my/unified".as_ref()));
+        assert_eq!(mount_of(&mounts, "memory"), None);
     }
 
     #[test]

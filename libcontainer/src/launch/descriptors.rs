@@ -1,5 +1,5 @@
 //! Descriptors that go to others: over unix sockets that the caller named.
-use super::entry::fd_path;
+use crate::sys::{self, fd_path, write_all};
 use crate::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -30,13 +30,13 @@ pub(crate) fn send(path: &Path, descriptor: BorrowedFd<'_>, payload: &[u8], what
     let sent = rustix::net::sendmsg(&socket, &[IoSlice::new(payload)], &mut control, SendFlags::NOSIGNAL)
         .map_err(|errno| fail("sendmsg", errno))?;
     // A signal may have cut a long one short; the descriptor has gone with the first part.
-    super::entry::write_all(&socket, &payload[sent..]).map_err(|errno| fail("write", errno))
+    write_all(&socket, &payload[sent..]).map_err(|errno| fail("write", errno))
 }
 
 /// The descriptors from 3 on that the container is to keep have to be open, and have to be the caller's.
 pub(crate) fn check_preserved(count: u32) -> Result<()> {
     (3..count.saturating_add(3)).try_for_each(|number| {
-        crate::sys::is_inheritable(number).map_err(|errno| {
+        sys::is_inheritable(number).map_err(|errno| {
             Error::system(
                 format!("unable to stat preserved-fd {} (of {count})", number - 3),
                 format!("fcntl({number})"),
@@ -49,7 +49,7 @@ pub(crate) fn check_preserved(count: u32) -> Result<()> {
 /// A sealed-off file in memory that holds `bytes`.
 pub(crate) fn in_memory(bytes: &[u8]) -> Result<OwnedFd> {
     let fail = |errno| Error::system("hold the state for a hook", "memfd_create", errno);
-    let memfd = crate::sys::memfd(c"plimsoll-state", false).map_err(fail)?;
-    super::entry::write_all(&memfd, bytes).map_err(fail)?;
+    let memfd = sys::memfd(c"plimsoll-state", false).map_err(fail)?;
+    write_all(&memfd, bytes).map_err(fail)?;
     Ok(memfd)
 }

@@ -1,6 +1,6 @@
 //! Starting init: the embedded program, sealed, in its first namespaces and its cgroup.
 use crate::plan::line::HostStep;
-use crate::sys::{self, Spawn};
+use crate::sys::{self, Spawn, fd_path, write_all};
 use crate::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, SealFlags};
@@ -36,22 +36,6 @@ fn unlinked_program(state: BorrowedFd<'_>) -> Result<OwnedFd> {
     write_all(&file, PROGRAM).map_err(fail)?;
     let readonly = rustix::fs::openat(CWD, fd_path(&file), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     readonly.map_err(fail)
-}
-
-/// A way to name what a descriptor stands for to calls that take paths only.
-pub(crate) fn fd_path(fd: &impl rustix::fd::AsRawFd) -> String {
-    format!("/proc/self/fd/{}", fd.as_raw_fd())
-}
-
-/// Writes everything.
-pub(crate) fn write_all(file: impl AsFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
-    while !bytes.is_empty() {
-        match rustix::io::write(&file, bytes) {
-            Err(Errno::INTR) => {}
-            written => bytes = &bytes[written?..],
-        }
-    }
-    Ok(())
 }
 
 /// What `start` is given besides the plan's line.

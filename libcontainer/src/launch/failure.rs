@@ -18,7 +18,7 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
             Error::new(ErrorKind::Init, format!("exec {}: {}", words.detail, describe(words.errno)))
         }
         (Action::Init(Step::RunHook { .. }), _) => {
-            let (kind, index) = hook(&line.origin.0);
+            let (kind, index) = hook(line.origin());
             let message = format!("error running {kind} hook #{index}");
             match words.call {
                 Call::Wait | Call::Poll => Error::new(ErrorKind::Hook, format!("{message}: {}", words.detail)),
@@ -58,7 +58,7 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
         _ => Error::system(line.to_string(), words.call.name(), words.errno).detail(words.detail.clone()),
     };
     let kind = if error.kind() == ErrorKind::System { ErrorKind::Init } else { error.kind() };
-    error.kind_of(kind).at(line.origin.0.clone())
+    error.kind_of(kind).at(line.origin())
 }
 
 /// This kernel runs without the module that was to be given a label.

@@ -1,29 +1,46 @@
 //! Hooks that run in the runtime's namespaces: prestart, createRuntime, poststart, poststop.
 use super::descriptors;
+use crate::plan::hooks_of;
 use crate::plan::line::HookKind;
 use crate::{Error, ErrorKind, Result};
-use oci_spec::runtime::Hook;
+use oci_spec::runtime::{Hook, Spec};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::BorrowedFd;
 use rustix::fs::SeekFrom;
-use rustix::process::{Pid, PidfdFlags};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// The hooks of a configuration, and what they run with.
+#[derive(Debug)]
+pub(crate) struct Hooks<'a> {
+    pub(crate) spec: &'a Spec,
+    pub(crate) bundle: &'a Path,
+    /// The container's, for their standard input.
+    pub(crate) state: &'a [u8],
+    /// They are stopped if it ends meanwhile: whoever deletes a container that is still being made should not have to wait for
+    /// its hooks.
+    pub(crate) init: Option<BorrowedFd<'a>>,
+}
+
+impl Hooks<'_> {
+    /// Runs one after the other, as it is asked what has become of it.
+    pub(crate) fn all(&self, kind: HookKind) -> impl Iterator<Item = Result<()>> {
+        (0..hooks_of(self.spec, kind).len()).map(move |index| self.run(kind, index))
+    }
+
+    /// Runs one that is there.
+    pub(crate) fn run(&self, kind: HookKind, index: usize) -> Result<()> {
+        run(&hooks_of(self.spec, kind)[index], kind, index, self)
+    }
+}
+
 /// Runs one hook in the bundle's directory, the state on its standard input. Its environment is what config.json
-/// gives it and nothing of the container's or the caller's. It is stopped if `init` ends meanwhile: whoever deletes a container
-/// that is still being made should not have to wait for its hooks.
-pub(crate) fn run(
-    hook: &Hook,
-    kind: HookKind,
-    index: usize,
-    bundle: &Path,
-    state: &[u8],
-    init: Option<BorrowedFd<'_>>,
-) -> Result<()> {
+/// gives it and nothing of the container's or the caller's.
+fn run(hook: &Hook, kind: HookKind, index: usize, with: &Hooks<'_>) -> Result<()> {
     let fail = |what: String| {
         let message = format!("error running {} hook #{index}: {what}", kind.key());
         Error::new(ErrorKind::Hook, message).at(format!("/hooks/{}/{index}", kind.key()))
@@ -33,9 +50,9 @@ pub(crate) fn run(
         command.arg0(name).args(rest);
     }
     command.env_clear().envs(hook.env().iter().flatten().filter_map(|entry| entry.split_once('=')));
-    command.current_dir(bundle).process_group(0);
+    command.current_dir(with.bundle).process_group(0);
     // A file, not a pipe: however long the state is, nobody has to wait for a hook that does not read it.
-    let state = descriptors::in_memory(state)?;
+    let state = descriptors::in_memory(with.state)?;
     rustix::fs::seek(&state, SeekFrom::Start(0)).map_err(|errno| fail(crate::error::describe(errno)))?;
     command.stdin(state).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| {
@@ -44,13 +61,11 @@ pub(crate) fn run(
     })?;
     let seconds = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok());
     let deadline = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let said = match collect(&mut child, deadline, init) {
+    let said = match collect(&mut child, deadline, with.init) {
         Ok(said) => said,
         Err(why) => {
             // The whole group: a shell's children would hold the pipes open.
-            if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
+            let _ = rustix::process::kill_process_group(Pid::from_child(&child), Signal::KILL);
             let _ = child.wait();
             return Err(fail(match why {
                 Stopped::TooLong => format!("hook ran past specified timeout of {}.0s", seconds.unwrap_or_default()),
@@ -88,8 +103,7 @@ fn collect(
     deadline: Option<Instant>,
     init: Option<BorrowedFd<'_>>,
 ) -> std::result::Result<[Vec<u8>; 2], Stopped> {
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Stopped::Lost)?;
-    let ended = rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|_| Stopped::Lost)?;
+    let ended = rustix::process::pidfd_open(Pid::from_child(child), PidfdFlags::empty()).map_err(|_| Stopped::Lost)?;
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else { return Err(Stopped::Lost) };
     let mut streams = (stdout, stderr);
     let mut said = [Vec::new(), Vec::new()];

@@ -1,7 +1,7 @@
 //! Groups of resctrl ([the kernel's documentation](https://docs.kernel.org/filesystems/resctrl.html)): directories in
 //! which everything else is there as soon as they are.
 use crate::plan::line::HostStep;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, sys};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -98,7 +98,7 @@ fn write(file: &Path, text: &str, what: &str, directory: &Path) -> Result<()> {
     rustix::fs::openat(CWD, file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| failed(what, call("open", file), errno, directory))
         .and_then(|opened| {
-            super::write_all(&opened, text.as_bytes())
+            sys::write_all(&opened, text.as_bytes())
                 .map_err(|errno| failed(what, call("write", file), errno, directory))
         })
 }

@@ -3,7 +3,7 @@ mod channel;
 pub(crate) mod descriptors;
 mod entry;
 mod failure;
-pub(crate) mod hooks;
+mod hooks;
 mod id_mappings;
 pub(crate) mod intel_rdt;
 pub(crate) mod net_devices;
@@ -12,22 +12,21 @@ mod open_mount;
 mod seccomp_listener;
 
 pub(crate) use channel::{Channel, Heard};
-pub(crate) use entry::{fd_path, write_all};
 pub(crate) use failure::explain;
+pub(crate) use hooks::Hooks;
 pub(crate) use id_mappings::helper as id_map_helper;
 pub(crate) use note_mount::{Note, notes};
 
 use crate::cgroup;
-use crate::plan::hooks_of;
 use crate::plan::line::{self, Action, HostStep, Line};
-use crate::store::note_scope;
+use crate::store::{START_SOCKET, note_scope};
 use crate::systemd::{self, Starting};
 use crate::trace::{self, Trace};
 use crate::{Bundle, Error, ErrorKind, Result, sys};
 use entry::Entry;
 use oci_spec::runtime::Spec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::process::{PidfdFlags, WaitId, WaitIdOptions};
+use rustix::process::{WaitId, WaitIdOptions};
 use std::path::{Path, PathBuf};
 use step::{DESCRIPTORS, Step};
 
@@ -74,7 +73,7 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
     for (number, line) in lines[..clone].iter().enumerate() {
         log::debug!("host {line}");
         let begin = host.trace.map(|_| trace::now());
-        let played = before_clone(line, &mut files).map_err(|error| error.at(line.origin.0.clone()));
+        let played = before_clone(line, &mut files).map_err(|error| error.at(line.origin()));
         timed(number, begin);
         played?;
         host.made_cgroups |= matches!(line.action, Action::Host(HostStep::CreateCgroup { .. }));
@@ -304,7 +303,7 @@ impl Launch<'_, '_, '_> {
         let line = &self.lines[at];
         log::debug!("host {line}");
         let begin = self.host.trace.map(|_| trace::now());
-        let played = self.host_line(line, rider).map_err(|error| error.at(line.origin.0.clone()));
+        let played = self.host_line(line, rider).map_err(|error| error.at(line.origin()));
         if let (Some(trace), Some(begin)) = (self.host.trace, begin) {
             trace.line(at, line, begin, trace::now());
         }
@@ -329,23 +328,18 @@ impl Launch<'_, '_, '_> {
                 Ok(Some(mount))
             }
             HostStep::IdMapMount { id_map } => {
-                let lost = || Error::new(ErrorKind::System, "init sent no mount");
-                open_mount::id_map(self.host.state, rider.take().ok_or_else(lost)?, id_map).map(Some)
+                open_mount::id_map(self.host.state, sent(rider, "mount")?, id_map).map(Some)
             }
             HostStep::NoteMount { destination } => {
-                let lost = || Error::new(ErrorKind::System, "init sent no mount");
-                let mount = rider.take().ok_or_else(lost)?;
+                let mount = sent(rider, "mount")?;
                 note_mount::note(self.host.state, destination, mount.as_fd())?;
                 Ok(Some(mount))
             }
             HostStep::Meet => Ok(None),
             HostStep::RunHook { kind, index } => {
-                let hook = hooks_of(self.host.spec, *kind).get(*index);
-                let state = (self.host.describe)("creating", self.pid);
-                hook.map_or(Ok(()), |hook| {
-                    hooks::run(hook, *kind, *index, self.host.bundle, &state, Some(self.pidfd.as_fd()))
-                })
-                .map(|()| None)
+                let state = &(self.host.describe)("creating", self.pid);
+                let (spec, bundle, init) = (self.host.spec, self.host.bundle, Some(self.pidfd.as_fd()));
+                Hooks { spec, bundle, state, init }.run(*kind, *index).map(|()| None)
             }
             HostStep::SendState { status } => {
                 descriptors::in_memory(&(self.host.describe)(status, pid_inside(self.pid))).map(Some)
@@ -354,8 +348,7 @@ impl Launch<'_, '_, '_> {
                 .map_err(|errno| Error::system(format!("set {name} to {soft}:{hard}"), "prlimit", errno))
                 .map(|()| None),
             HostStep::ForwardConsole => {
-                let lost = || Error::new(ErrorKind::System, "init sent no console");
-                let master = rider.take().ok_or_else(lost)?;
+                let master = sent(rider, "console")?;
                 match self.host.console_socket {
                     Some(path) => descriptors::send(path, master.as_fd(), b"/dev/ptmx", "send the console")?,
                     None => {
@@ -392,8 +385,7 @@ impl Launch<'_, '_, '_> {
                 net_devices::move_into(self.pid, name, new_name).map(|()| None)
             }
             HostStep::ForwardSeccompListener { path, metadata, status } => {
-                let lost = || Error::new(ErrorKind::System, "init sent no seccomp listener");
-                let listener = rider.take().ok_or_else(lost)?;
+                let listener = sent(rider, "seccomp listener")?;
                 let state = (self.host.describe)(status, self.pid);
                 seccomp_listener::forward(listener.as_fd(), path, metadata, self.pid, &state).map(|()| None)
             }
@@ -404,10 +396,7 @@ impl Launch<'_, '_, '_> {
     /// Init goes on as another process: wait for the one that forked, hold on to the new one.
     fn adopt(&mut self, pid: i32) -> Result<()> {
         reap(self.pidfd.as_fd());
-        let fail = |errno| Error::system("hold on to init", format!("pidfd_open({pid})"), errno);
-        let number = sys::pid(pid).ok_or(rustix::io::Errno::SRCH).map_err(fail)?;
-        // It is our child and nobody has waited for it: the number cannot be another's.
-        self.pidfd = rustix::process::pidfd_open(number, PidfdFlags::empty()).map_err(fail)?;
+        self.pidfd = hold(pid)?;
         self.pid = pid;
         Ok(())
     }
@@ -442,11 +431,21 @@ impl Drop for Launch<'_, '_, '_> {
     }
 }
 
+/// What has come along with init's *reached*.
+fn sent(rider: &mut Option<OwnedFd>, what: &str) -> Result<OwnedFd> {
+    rider.take().ok_or_else(|| Error::new(ErrorKind::System, format!("init sent no {what}")))
+}
+
 /// The pid as the process itself sees it, which is what hooks in its namespaces are told (config.md, "Hooks").
 fn pid_inside(pid: i32) -> i32 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
     pids.and_then(|pids| pids.split_ascii_whitespace().next_back()?.parse().ok()).unwrap_or(pid)
+}
+
+/// A pidfd of a child that nobody has waited for: the number cannot be another's.
+pub(crate) fn hold(pid: i32) -> Result<OwnedFd> {
+    sys::pidfd_open(pid).map_err(|errno| Error::system("hold on to init", format!("pidfd_open({pid})"), errno))
 }
 
 /// Waits for a child and forgets how it ended.
@@ -475,9 +474,6 @@ pub(crate) fn encode(lines: &[Line], first: usize) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The socket in the store that `start` connects to.
-pub(crate) const START_SOCKET: &str = "start.sock";
-
 /// Who takes the master itself shows it on a terminal of its own, which already makes `\r\n` of `\n`, or in a file, which
 /// wants neither. While init waits for this line nothing has been written yet.
 fn leave_line_ends_alone(master: &OwnedFd) -> Result<()> {
@@ -493,7 +489,7 @@ fn listen(state: BorrowedFd<'_>) -> Result<OwnedFd> {
     let fail = |call: &'static str| move |errno| Error::system("listen for start", call, errno);
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .map_err(fail("socket"))?;
-    let path = PathBuf::from(fd_path(&state)).join(START_SOCKET);
+    let path = PathBuf::from(sys::fd_path(&state)).join(START_SOCKET);
     let address = SocketAddrUnix::new(&path).map_err(fail("bind"))?;
     rustix::net::bind(&socket, &address).map_err(fail("bind"))?;
     rustix::net::listen(&socket, 1).map_err(fail("listen"))?;

@@ -1,8 +1,8 @@
 //! Which mounts `mounts add` has put into a container: a line each in the store, written before the mount is attached, so that who
 //! comes after a runtime that was killed knows what to take away.
 #![forbid(unsafe_code)]
-use super::write_all;
 use crate::store::MOUNTS;
+use crate::sys::write_all;
 use crate::{Error, ErrorKind, Result};
 use rustix::fd::BorrowedFd;
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};

@@ -103,15 +103,6 @@ fn line(context: &Context, node: Node, origin: String) -> Result<Line> {
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn a_ptmx_that_is_listed_is_the_link() {
-        crate::plan::tests::check(
-            r#"{"linux": {"devices": [{"path": "/dev/ptmx", "type": "c", "major": 5, "minor": 2}]}}"#,
-            "/linux/devices",
-            "",
-        );
-    }
-
     use crate::plan::tests::{DEFAULT_DEVICES, check, plan_of, refused, spec_of, text_of};
 
     #[test]
@@ -135,6 +126,15 @@ mod tests {
              init make-device /run/pipe p 0666",
         );
         assert!(!text_of(&plan_of(&spec_of(config)), "(default)").contains("/dev/tty"));
+    }
+
+    #[test]
+    fn a_ptmx_that_is_listed_is_the_link() {
+        check(
+            r#"{"linux": {"devices": [{"path": "/dev/ptmx", "type": "c", "major": 5, "minor": 2}]}}"#,
+            "/linux/devices",
+            "",
+        );
     }
 
     #[test]

@@ -29,14 +29,20 @@ impl Plan {
         let mut mounts = Vec::new();
         let mut opened = None;
         for line in &self.lines {
-            let origin = &line.origin.0;
+            let origin = line.origin();
             let mut external = |target: &ZString, source: PathBuf, read_only, is_mask| {
-                mounts.push(ExternalMount { origin: origin.clone(), target: path(target), source, read_only, is_mask });
+                mounts.push(ExternalMount {
+                    origin: origin.to_owned(),
+                    target: path(target),
+                    source,
+                    read_only,
+                    is_mask,
+                });
             };
             match &line.action {
                 Action::Host(HostStep::OpenMount { id_map: Some(_), .. } | HostStep::IdMapMount { .. }) => {
                     let message = "CRIU cannot restore an id-mapped mount";
-                    return Err(Error::new(ErrorKind::Unsupported, message).at(origin.clone()));
+                    return Err(Error::new(ErrorKind::Unsupported, message).at(origin));
                 }
                 Action::Host(HostStep::OpenMount { source, .. }) => opened = Some(source.clone()),
                 Action::Init(InitStep::BindMount { source, target, attributes, recursive_attributes, .. }) => {
@@ -62,7 +68,6 @@ impl Plan {
     pub(crate) fn mount_points(&self) -> Vec<(PathBuf, bool)> {
         let point = |line: &super::Line| match &line.action {
             Action::Init(InitStep::BindMount { target, recursive, .. }) => Some((path(target), *recursive)),
-
             Action::Init(
                 InitStep::Mount { target, .. }
                 | InitStep::MountCgroup2 { target, .. }

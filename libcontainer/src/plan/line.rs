@@ -18,17 +18,11 @@ pub(crate) type InitStep = step::Step<ZString, Vec<u8>>;
 /// Where a line comes from: a JSON pointer into config.json (`/mounts/3`), or `(default)` for what every
 /// container gets, or `(lifecycle)` for what the runtime itself needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin(pub(crate) String);
+pub(crate) struct Origin(pub(crate) String);
 
 impl Origin {
     pub(crate) const DEFAULT: &'static str = "(default)";
     pub(crate) const LIFECYCLE: &'static str = "(lifecycle)";
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// One line of a plan.

@@ -47,8 +47,9 @@ pub(crate) use external::ExternalMount;
 pub(crate) use hooks::of as hooks_of;
 pub(crate) use id_mappings::of as id_mappings_of;
 pub(crate) use intel_rdt::class as rdt_class;
-pub use line::{Line, Origin};
-pub(crate) use namespaces::asked as asked_namespace;
+pub use line::Line;
+pub(crate) use mounts::is_bind;
+pub(crate) use namespaces::{asked as asked_namespace, file as namespace_file};
 pub(crate) use notify::SOCKET as NOTIFY_SOCKET;
 pub(crate) use sysctl::path_of as sysctl_path;
 
@@ -57,7 +58,7 @@ use crate::facts::HostFacts;
 use crate::{Bundle, Error, ErrorKind, Result, validate};
 use capabilities::Granted;
 use cgroup::ScopeLines;
-use line::{Action, HostStep, InitStep, ZString};
+use line::{Action, HostStep, InitStep, Origin, ZString};
 use namespaces::Namespaces;
 use oci_spec::runtime::{Linux, Mount, Process, Spec};
 use std::borrow::Cow;
@@ -65,7 +66,7 @@ use std::path::{Path, PathBuf};
 use step::Slot;
 
 /// What is going to happen, line by line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     pub(crate) lines: Vec<Line>,
     /// The container's groups, for the store. None for an `exec`.
@@ -297,7 +298,7 @@ pub(crate) fn mount_targets(bundle: &Path, spec: &Spec, facts: &HostFacts, optio
     lines.extend(devices::lines(&context)?);
     // The host hears that it has come this far.
     lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
-    Ok(Plan { lines, cgroups: Vec::new(), unit: None, intel_rdt: Vec::new() })
+    Ok(Plan { lines, ..Plan::default() })
 }
 
 /// A group may have a single process.
@@ -334,7 +335,7 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.extend(identity(spec, process, facts, &capabilities, &mut filter)?);
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);
-    Ok(Plan { lines, cgroups: Vec::new(), unit: None, intel_rdt: Vec::new() })
+    Ok(Plan { lines, ..Plan::default() })
 }
 
 /// The plan of `mounts add`: into the container's namespaces, and there the lines that its own mounts have. Of the pid namespace
@@ -351,7 +352,7 @@ pub(crate) fn add_mounts(bundle: &Path, spec: &Spec, mounts: Vec<Mount>, facts: 
     let mut lines = enter_to_mount(&context, not, &mut slots)?;
     lines.extend(mounts::add(&context, &mut slots)?);
     lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
-    Ok(Plan { lines, cgroups: Vec::new(), unit: None, intel_rdt: Vec::new() })
+    Ok(Plan { lines, ..Plan::default() })
 }
 
 /// The plan of `mounts remove`: first all of them are looked for, so that a mistake costs nothing.
@@ -369,7 +370,7 @@ pub(crate) fn remove_mounts(bundle: &Path, spec: &Spec, mounts: &[(PathBuf, u64)
         lines.push(init(InitStep::Unmount { target: z(target, &origin)?, mount: *mount }, origin));
     }
     lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
-    Ok(Plan { lines, cgroups: Vec::new(), unit: None, intel_rdt: Vec::new() })
+    Ok(Plan { lines, ..Plan::default() })
 }
 
 /// Where in the container a mount goes.

@@ -103,11 +103,14 @@ fn below_root(context: &Context, path: &Path) -> Option<PathBuf> {
 
 /// Whether config.json brings its own `/dev`, ready-made.
 pub(super) fn binds_dev(context: &Context) -> bool {
-    let bound = |mount: &Mount| {
-        let options = parse(mount.options().as_deref().unwrap_or_default());
-        options.bind.is_some() || mount.typ().as_deref() == Some("bind")
-    };
-    context.spec.mounts().iter().flatten().any(|mount| clean(mount.destination()) == Path::new("/dev") && bound(mount))
+    let mut mounts = context.spec.mounts().iter().flatten();
+    mounts.any(|mount| clean(mount.destination()) == Path::new("/dev") && is_bind(mount))
+}
+
+/// "Any `type` is a dummy, often `none`", for a bind mount; and the other way round, `bind` says it all.
+pub(crate) fn is_bind(mount: &Mount) -> bool {
+    let says_so = |option: &String| matches!(option.as_str(), "bind" | "rbind");
+    mount.typ().as_deref() == Some("bind") || mount.options().iter().flatten().any(says_so)
 }
 
 /// One entry of `mounts`.
@@ -149,9 +152,8 @@ impl<'a> Entry<'a> {
         given(self.mount.typ()).unwrap_or_default()
     }
 
-    /// "Any `type` is a dummy, often `none`", for a bind mount; and the other way round, `bind` says it all.
     fn is_bind(&self) -> bool {
-        self.options.bind.is_some() || self.fstype() == "bind"
+        is_bind(self.mount)
     }
 
     /// `Some(recursive)`; mappings alone mean the same as `idmap`, to runc.
@@ -675,19 +677,13 @@ mod tests {
 
     #[test]
     fn on_cgroup_v1_each_hierarchy_shows_the_containers_own_group() {
-        let hierarchy = |controllers: &[&str], mount: &str| Hierarchy {
-            controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
-            mount: mount.into(),
-            own: "/self".into(),
-            unified: false,
-            writable: true,
-        };
+        let hierarchy = Hierarchy::example;
         let v1 = HostFacts {
             hierarchies: vec![
-                hierarchy(&["cpu", "cpuacct"], "/sys/fs/cgroup/cpu,cpuacct"),
-                hierarchy(&["devices"], "/sys/fs/cgroup/devices"),
-                hierarchy(&["name=systemd"], "/sys/fs/cgroup/systemd"),
-                Hierarchy { unified: true, ..hierarchy(&["hugetlb", "misc"], "/sys/fs/cgroup/unified") },
+                hierarchy(&["cpu", "cpuacct"], "/sys/fs/cgroup/cpu,cpuacct", false),
+                hierarchy(&["devices"], "/sys/fs/cgroup/devices", false),
+                hierarchy(&["name=systemd"], "/sys/fs/cgroup/systemd", false),
+                hierarchy(&["hugetlb", "misc"], "/sys/fs/cgroup/unified", true),
             ],
             ..facts()
         };
@@ -696,12 +692,12 @@ mod tests {
             &format!(r#"{{"mounts": [{CGROUP}]}}"#),
             "/mounts/0",
             "init mount tmpfs on /sys/fs/cgroup nosuid mode=755
-             init bind-mount /sys/fs/cgroup/cpu,cpuacct/self/web on /sys/fs/cgroup/cpu,cpuacct ro,nosuid
+             init bind-mount /sys/fs/cgroup/cpu,cpuacct/own/web on /sys/fs/cgroup/cpu,cpuacct ro,nosuid
              init symlink /sys/fs/cgroup/cpu → cpu,cpuacct
              init symlink /sys/fs/cgroup/cpuacct → cpu,cpuacct
-             init bind-mount /sys/fs/cgroup/devices/self/web on /sys/fs/cgroup/devices ro,nosuid
-             init bind-mount /sys/fs/cgroup/systemd/self/web on /sys/fs/cgroup/systemd ro,nosuid
-             init bind-mount /sys/fs/cgroup/unified/self/web on /sys/fs/cgroup/unified ro,nosuid
+             init bind-mount /sys/fs/cgroup/devices/own/web on /sys/fs/cgroup/devices ro,nosuid
+             init bind-mount /sys/fs/cgroup/systemd/own/web on /sys/fs/cgroup/systemd ro,nosuid
+             init bind-mount /sys/fs/cgroup/unified/own/web on /sys/fs/cgroup/unified ro,nosuid
              init remount /sys/fs/cgroup ro",
         );
         check_on(
@@ -716,7 +712,7 @@ mod tests {
              init symlink /sys/fs/cgroup/cpuacct → cpu,cpuacct
              init mount cgroup on /sys/fs/cgroup/devices ro,nosuid devices
              init mount cgroup on /sys/fs/cgroup/systemd ro,nosuid none,name=systemd
-             init mount-cgroup2 /sys/fs/cgroup/unified ro,nosuid or bind /sys/fs/cgroup/unified/self/web
+             init mount-cgroup2 /sys/fs/cgroup/unified ro,nosuid or bind /sys/fs/cgroup/unified/own/web
              init remount /sys/fs/cgroup ro",
         );
     }

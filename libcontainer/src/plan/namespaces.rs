@@ -227,6 +227,20 @@ pub(crate) fn asked(spec: &Spec, namespace: LinuxNamespaceType) -> Option<Option
     namespaces.has(namespace).then(|| namespaces.joined(namespace))
 }
 
+/// What it is called in `/proc/PID/ns` (namespaces(7)).
+pub(crate) fn file(namespace: LinuxNamespaceType) -> &'static str {
+    match namespace {
+        LinuxNamespaceType::Cgroup => "cgroup",
+        LinuxNamespaceType::Ipc => "ipc",
+        LinuxNamespaceType::Mount => "mnt",
+        LinuxNamespaceType::Network => "net",
+        LinuxNamespaceType::Pid => "pid",
+        LinuxNamespaceType::Time => "time",
+        LinuxNamespaceType::User => "user",
+        LinuxNamespaceType::Uts => "uts",
+    }
+}
+
 fn undumpable() -> Line {
     init(InitStep::SetUndumpable, Origin::DEFAULT)
 }

@@ -33,7 +33,7 @@ pub(super) fn disown(lines: &mut [Line], spec: &Spec, notify: &Option<PathBuf>) 
         return;
     }
     let ours = format!("/mounts/{}", spec.mounts().as_ref().map_or(0, Vec::len).saturating_sub(1));
-    for line in lines.iter_mut().filter(|line| line.origin.0 == ours) {
+    for line in lines.iter_mut().filter(|line| line.origin() == ours) {
         line.origin = Origin(Origin::LIFECYCLE.to_owned());
     }
 }

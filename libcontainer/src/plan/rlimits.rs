@@ -3,7 +3,8 @@
 
 use super::line::{HostStep, InitStep, Line};
 use super::{host, init};
-use oci_spec::runtime::{PosixRlimitType, Process};
+use oci_spec::runtime::PosixRlimitType::{self, *};
+use oci_spec::runtime::Process;
 
 /// By init, while it has the privilege to raise them. In a user namespace only the host has it.
 pub(super) fn lines(process: &Process, in_user_namespace: bool) -> Vec<Line> {
@@ -25,8 +26,6 @@ pub(super) fn name(resource: u32) -> String {
     let known = ALL.iter().find(|limit| number(**limit) == resource);
     known.map_or_else(|| resource.to_string(), ToString::to_string)
 }
-
-use PosixRlimitType::*;
 
 const ALL: [PosixRlimitType; 16] = [
     RlimitCpu,

@@ -21,18 +21,14 @@ pub(super) fn lines(context: &Context) -> Result<Vec<Line>> {
 /// of the two is meant: in `net/ipv4/conf/eth0.1` and in `net.ipv4.conf.eth0/1` the interface is `eth0.1`.
 pub(crate) fn path_of(key: &str) -> String {
     match key.find(['.', '/']).map(|at| key.as_bytes()[at]) {
-        Some(b'.') => key
-            .chars()
-            .map(|letter| {
-                if letter == '.' {
-                    '/'
-                } else if letter == '/' {
-                    '.'
-                } else {
-                    letter
-                }
-            })
-            .collect(),
+        Some(b'.') => {
+            let swapped = |letter| match letter {
+                '.' => '/',
+                '/' => '.',
+                letter => letter,
+            };
+            key.chars().map(swapped).collect()
+        }
         _ => key.to_owned(),
     }
 }

@@ -55,7 +55,7 @@ pub(crate) fn exec_of(process: &str) -> Plan {
 
 /// The lines of a plan whose origin begins so.
 pub(crate) fn text_of(plan: &Plan, origin: &str) -> String {
-    let chosen = plan.with_slots().filter(|(line, _)| line.origin.0.starts_with(origin));
+    let chosen = plan.with_slots().filter(|(line, _)| line.origin().starts_with(origin));
     chosen.map(|(line, slot)| line.brief(slot)).collect::<Vec<_>>().join("\n")
 }
 

@@ -1,5 +1,5 @@
-#![forbid(unsafe_code)]
 //! The ABIs a profile can speak of, which it calls architectures.
+#![forbid(unsafe_code)]
 use oci_spec::runtime::Arch;
 
 /// x32 shares the architecture of x86-64; this bit of the number tells its calls apart.

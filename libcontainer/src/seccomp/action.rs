@@ -1,5 +1,5 @@
-#![forbid(unsafe_code)]
 //! Actions, as the kernel spells them.
+#![forbid(unsafe_code)]
 use super::Problem;
 use oci_spec::runtime::LinuxSeccompAction;
 

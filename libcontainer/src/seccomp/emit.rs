@@ -1,9 +1,9 @@
-#![forbid(unsafe_code)]
 //! From ranges to instructions.
 //!
 //! The program is written from its end, so that the distance of each jump is known when it is written:
 //! classic BPF jumps only forwards. A conditional jump reaches 255 instructions; beyond that a `ja` goes the rest of the way, or
 //! the returned action is written once more.
+#![forbid(unsafe_code)]
 use super::action::{Action, KILL_THREAD};
 use super::rules::{Compare, Condition, Rule};
 use super::verdicts::{Decision, Range, Verdict};

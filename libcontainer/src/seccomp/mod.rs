@@ -1,10 +1,10 @@
-#![forbid(unsafe_code)]
 //! [Seccomp](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#seccomp): from
 //! `linux.seccomp` to the program that the kernel runs before each system call.
 //!
 //! Pure: nothing is asked of this host but its architecture, and the same profile gives the same bytes.
 //! The way of a profile: `rules` (what is asked for) → `verdicts` (what each number comes to, on each ABI) →
 //! `emit` (instructions). What differs from libseccomp is in `docs/seccomp.md`.
+#![forbid(unsafe_code)]
 mod abi;
 mod action;
 mod emit;

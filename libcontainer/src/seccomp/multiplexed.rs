@@ -1,8 +1,8 @@
-#![forbid(unsafe_code)]
 //! `socketcall` and `ipc`: old ABIs reach many calls through these two.
 //!
 //! A rule about `connect` must hold for `socketcall(SYS_CONNECT, …)` too. The arguments of the inner call are in memory,
 //! where a filter cannot look.
+#![forbid(unsafe_code)]
 use super::rules::{Compare, Condition, Rule};
 use super::{action::Action, numbers::Call};
 

@@ -1,5 +1,5 @@
-#![forbid(unsafe_code)]
 //! From the name of a system call to its numbers.
+#![forbid(unsafe_code)]
 use super::table::TABLE;
 
 /// In a cell of the table: a call of 32-bit ARM's private range, which starts at 0xf0000.

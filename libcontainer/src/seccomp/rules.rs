@@ -1,5 +1,5 @@
-#![forbid(unsafe_code)]
 //! `syscalls`: what is asked for, before any ABI comes into it.
+#![forbid(unsafe_code)]
 use super::Problem;
 use super::action::Action;
 use super::numbers::Call;

@@ -1,5 +1,5 @@
-#![forbid(unsafe_code)]
 //! The part of classic BPF that seccomp has, for tests.
+#![forbid(unsafe_code)]
 use super::emit::{AND, EQUAL, GREATER, GREATER_OR_EQUAL, Instruction, JUMP, LOAD, RETURN};
 
 /// `struct seccomp_data`

@@ -1,9 +1,9 @@
-#![forbid(unsafe_code)]
 //! Linux's system calls: their names and their numbers on each ABI.
 //!
 //! The numbers are the kernel's (`syscall.tbl` and `unistd.h` of Linux 7.1). To renew them, append the
 //! new calls: since Linux 5.1 a new call has the same number everywhere. A test compares
 //! this table with the one of the `syscalls` crate.
+#![forbid(unsafe_code)]
 
 /// The ABI has no such call.
 const __: i16 = -1;

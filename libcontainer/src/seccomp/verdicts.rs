@@ -1,5 +1,5 @@
-#![forbid(unsafe_code)]
 //! What each number of an ABI comes to, when all rules are weighed.
+#![forbid(unsafe_code)]
 use super::abi::{Abi, X32_BIT};
 use super::action::{Action, ENOSYS};
 use super::multiplexed::Multiplexed;

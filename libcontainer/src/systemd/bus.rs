@@ -1,9 +1,12 @@
 //! A connection to systemd: its own socket, or a message bus. Nothing here waits longer than until its deadline.
+//!
+//! systemd drops its connections when it executes itself anew (`daemon-reexec`, which every upgrade does), and what it had not
+//! answered it never answers. What it was at goes on: whoever has lost it asks again.
 #![forbid(unsafe_code)]
 use super::message::{self, Body, Message, Object};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, sys};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use std::fmt;
@@ -83,12 +86,24 @@ pub(super) const SYSTEMD: Object = Object {
     interface: "org.freedesktop.systemd1.Manager",
 };
 
+/// So many connections may be lost in one errand. More is somebody who does not want to speak to us.
+const LOSSES: u32 = 5;
+/// Until systemd listens again, which nothing tells.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What a bus says for a systemd that was there when it was asked.
+const HUNG_UP: [&str; 2] = ["org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.Disconnected"];
+
 /// A connection for one errand.
 #[derive(Debug)]
 pub(super) struct Bus {
     socket: OwnedFd,
+    addresses: Vec<Address>,
     address: Address,
     errand: Errand,
+    /// The other side has gone away in the middle.
+    is_lost: bool,
+    losses: u32,
     serial: u32,
     /// The calls up to this one are made for the others' sake.
     prelude: u32,
@@ -99,33 +114,85 @@ pub(super) struct Bus {
 impl Bus {
     /// Connects to the first of these that anybody listens at, and is let in.
     pub(super) fn connect(addresses: &[Address], errand: Errand) -> Result<Bus> {
-        let mut last = None;
-        for address in addresses {
-            match connect(address, &errand) {
-                Ok(socket) => {
-                    let address = address.clone();
-                    // As libsystemd does: the peer asks the kernel who we are, whatever our uid is in a user namespace.
-                    let to_send = b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n".to_vec();
-                    let mut bus = Bus { socket, address, errand, serial: 0, prelude: 0, to_send, received: Vec::new() };
-                    // Not along with the first call: what systemd has read with these lines it forgets until more comes.
-                    bus.send()?;
-                    bus.hear_authentication()?;
-                    if !bus.address.is_private {
-                        bus.prelude = bus.call(BUS, "Hello", &Body::default());
-                    }
-                    return Ok(bus);
-                }
-                Err(errno @ (Errno::NOENT | Errno::CONNREFUSED)) => last = Some((address, errno)),
-                Err(errno) => return Err(failed(&errand, address, "connect", errno)),
+        let (socket, address) = dial(addresses, &errand)?;
+        let (addresses, received) = (addresses.to_vec(), Vec::new());
+        let mut bus = Bus {
+            socket,
+            addresses,
+            address,
+            errand,
+            is_lost: false,
+            losses: 0,
+            serial: 0,
+            prelude: 0,
+            to_send: Vec::new(),
+            received,
+        };
+        match bus.introduce() {
+            Err(lost) if bus.is_lost => bus.reconnect(lost)?,
+            let_in => let_in?,
+        }
+        Ok(bus)
+    }
+
+    /// Does it, and does it again as long as it is only the connection that is lost.
+    pub(super) fn insist<T>(&mut self, mut errand: impl FnMut(&mut Bus) -> Result<T>) -> Result<T> {
+        loop {
+            match errand(self) {
+                Err(lost) if self.is_lost => self.reconnect(lost)?,
+                done => return done,
             }
         }
-        match last {
-            Some((address, errno)) => Err(failed(&errand, address, "connect", errno)),
-            None => {
-                let message = format!("systemd: {}: there is no socket to speak to it through", errand.what);
-                Err(Error::new(ErrorKind::Unsupported, message))
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
+    /// Waits a moment; `false` if there is none left.
+    pub(super) fn pause(&self) -> bool {
+        std::thread::sleep(PAUSE);
+        self.errand.left().is_some()
+    }
+
+    /// Another connection; that the first one was `lost` is the error if there is none to be had.
+    pub(super) fn reconnect(&mut self, lost: Error) -> Result<()> {
+        self.losses += 1;
+        while self.losses < LOSSES && self.pause() {
+            let Ok((socket, address)) = dial(&self.addresses, &self.errand) else { continue };
+            (self.socket, self.address, self.is_lost) = (socket, address, false);
+            self.received.clear();
+            match self.introduce() {
+                Err(_) if self.is_lost => self.losses += 1,
+                let_in => return let_in,
             }
         }
+        Err(lost)
+    }
+
+    /// An error if systemd would take our pids for those of others: it knows processes as its own pid namespace does.
+    pub(super) fn check_pids(&self) -> Result<()> {
+        match sys::peer_pid(self.socket.as_fd()) {
+            Ok(0) => {
+                let words = "it is outside of this pid namespace, where our pids are other processes";
+                Err(Error::new(ErrorKind::Unsupported, self.error(words).to_string()))
+            }
+            Ok(_) => Ok(()),
+            Err(errno) => Err(failed(&self.errand, &self.address, "getsockopt(SO_PEERCRED)", errno)),
+        }
+    }
+
+    /// Who we are.
+    fn introduce(&mut self) -> Result<()> {
+        // As libsystemd does: the peer asks the kernel who we are, whatever our uid is in a user namespace.
+        self.to_send = b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n".to_vec();
+        // Not along with the first call: what systemd has read with these lines it forgets until more comes.
+        self.send()?;
+        self.hear_authentication()?;
+        if !self.address.is_private {
+            self.prelude = self.call(BUS, "Hello", &Body::default());
+        }
+        Ok(())
     }
 
     /// Asks to be told of the end of jobs for this unit; before there is one, or it might be missed.
@@ -154,7 +221,7 @@ impl Bus {
                 Ok(count) => sent += count,
                 Err(Errno::AGAIN) => self.wait(PollFlags::OUT, "send")?,
                 Err(Errno::INTR) => {}
-                Err(errno) => return Err(failed(&self.errand, &self.address, "send", errno)),
+                Err(errno) => return Err(self.broken("send", errno)),
             }
         }
         self.to_send.clear();
@@ -169,9 +236,11 @@ impl Bus {
             {
                 let bytes: Vec<u8> = self.received.drain(..length).collect();
                 return match message::parse(&bytes).map_err(|_| self.nonsense())? {
-                    Message::Failure { to, name, words } if to <= self.prelude => {
-                        Err(self.error(format!("{words} ({name})")))
+                    Message::Failure { refusal, .. } if HUNG_UP.contains(&refusal.name.as_str()) => {
+                        self.is_lost = true;
+                        Err(self.error(refusal))
                     }
+                    Message::Failure { to, refusal } if to <= self.prelude => Err(self.error(refusal)),
                     message => Ok(message),
                 };
             }
@@ -182,14 +251,17 @@ impl Bus {
     fn read(&mut self) -> Result<()> {
         let mut chunk = [0; 4096];
         match rustix::io::read(&self.socket, &mut chunk) {
-            Ok(0) => Err(self.error("the connection was closed before the answer")),
+            Ok(0) => {
+                self.is_lost = true;
+                Err(self.error("the connection was closed before the answer"))
+            }
             Ok(count) => {
                 self.received.extend(&chunk[..count]);
                 Ok(())
             }
             Err(Errno::AGAIN) => self.wait(PollFlags::IN, "read"),
             Err(Errno::INTR) => Ok(()),
-            Err(errno) => Err(failed(&self.errand, &self.address, "read", errno)),
+            Err(errno) => Err(self.broken("read", errno)),
         }
     }
 
@@ -224,6 +296,11 @@ impl Bus {
         }
     }
 
+    fn broken(&mut self, call: &str, errno: Errno) -> Error {
+        self.is_lost = matches!(errno, Errno::CONNRESET | Errno::PIPE);
+        failed(&self.errand, &self.address, call, errno)
+    }
+
     /// An error with what was wanted, and through which socket.
     pub(super) fn error(&self, words: impl fmt::Display) -> Error {
         Error::new(ErrorKind::System, format!("systemd: {} on {}: {words}", self.errand.what, self.address))
@@ -236,6 +313,25 @@ impl Bus {
 
 fn failed(errand: &Errand, address: &Address, call: &str, errno: Errno) -> Error {
     Error::system(format!("systemd: {} on {address}", errand.what), call, errno)
+}
+
+/// A connection to the first of these that anybody listens at.
+fn dial(addresses: &[Address], errand: &Errand) -> Result<(OwnedFd, Address)> {
+    let mut last = None;
+    for address in addresses {
+        match connect(address, errand) {
+            Ok(socket) => return Ok((socket, address.clone())),
+            Err(errno @ (Errno::NOENT | Errno::CONNREFUSED)) => last = Some((address, errno)),
+            Err(errno) => return Err(failed(errand, address, "connect", errno)),
+        }
+    }
+    match last {
+        Some((address, errno)) => Err(failed(errand, address, "connect", errno)),
+        None => {
+            let message = format!("systemd: {}: there is no socket to speak to it through", errand.what);
+            Err(Error::new(ErrorKind::Unsupported, message))
+        }
+    }
 }
 
 fn connect(address: &Address, errand: &Errand) -> std::result::Result<OwnedFd, Errno> {

@@ -2,6 +2,7 @@
 //! talk to systemd. Bytes only: no socket here.
 #![forbid(unsafe_code)]
 use crate::plan::cgroup::{Property, Value};
+use std::fmt;
 
 const METHOD_CALL: u8 = 1;
 const METHOD_RETURN: u8 = 2;
@@ -208,8 +209,7 @@ pub(super) enum Message {
     },
     Failure {
         to: u32,
-        name: String,
-        words: String,
+        refusal: Refusal,
     },
     /// `JobRemoved` of `org.freedesktop.systemd1.Manager`.
     JobRemoved {
@@ -218,6 +218,19 @@ pub(super) enum Message {
     },
     /// A signal that we have not asked for.
     Other,
+}
+
+/// Why a call has failed: the name of a D-Bus error, and what people read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) name: String,
+    pub(super) words: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.words, self.name)
+    }
 }
 
 /// Bytes that are no message.
@@ -276,7 +289,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Message, Broken> {
     let mut first_text = || if signature.starts_with(['s', 'o']) { reader.text() } else { Ok(String::new()) };
     match kind {
         METHOD_RETURN => Ok(Message::Reply { to: to.ok_or(Broken)?, value: first_text()? }),
-        ERROR => Ok(Message::Failure { to: to.ok_or(Broken)?, name, words: first_text()? }),
+        ERROR => Ok(Message::Failure { to: to.ok_or(Broken)?, refusal: Refusal { name, words: first_text()? } }),
         SIGNAL if interface == "org.freedesktop.systemd1.Manager" && member == "JobRemoved" && signature == "uoss" => {
             reader.number()?;
             let (job, _unit, result) = (reader.text()?, reader.text()?, reader.text()?);

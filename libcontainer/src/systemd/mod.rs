@@ -9,7 +9,7 @@ mod message;
 use crate::Result;
 use crate::plan::cgroup::{Property, Unit};
 use bus::{Address, Bus, Errand, SYSTEMD};
-use message::{Body, Message};
+use message::{Body, Message, Refusal};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -47,33 +47,37 @@ impl Manager {
     /// Asks for a scope with `pid` in it, and does not wait for it.
     pub(crate) fn start(&self, unit: &Unit, properties: &[Property], pid: i32) -> Result<Starting> {
         let errand = Errand::new("StartTransientUnit", &unit.name, self.patience);
-        let mut bus = Bus::connect(&self.addresses, errand)?;
-        bus.listen(&unit.name);
-        let pid = pid.unsigned_abs();
-        let mut starting =
-            Starting { bus, unit: unit.name.clone(), pid, properties: properties.to_vec(), call: 0, has_reset: false };
-        starting.ask()?;
-        Ok(starting)
+        let bus = Bus::connect(&self.addresses, errand)?;
+        bus.check_pids()?;
+        let (unit, properties) = (unit.name.clone(), properties.to_vec());
+        let mut starting = Starting { bus, unit, pid, properties, call: None, has_reset: false, was_lost: false };
+        match starting.ask() {
+            Err(error) if !starting.bus.is_lost() => Err(error),
+            // `wait` asks again.
+            _ => Ok(starting),
+        }
     }
 
     /// Ends a unit that nobody is left in, and forgets how it ended: its name is free afterwards.
     pub(crate) fn stop(&self, unit: &Unit) -> Result<()> {
         let mut bus = Bus::connect(&self.addresses, Errand::new("StopUnit", &unit.name, self.forgetting))?;
-        bus.listen(&unit.name);
-        let stop = bus.call(SYSTEMD, "StopUnit", &Body::default().text(&unit.name).text("replace"));
-        bus.send()?;
-        match wait_for_job(&mut bus, stop)? {
-            Answer::Done => {}
-            Answer::Refused { name, .. } if name == NO_SUCH_UNIT => return Ok(()),
-            Answer::Refused { name, words } => return Err(bus.error(refusal(&name, &words))),
-            Answer::NotDone(result) => return Err(bus.error(format!("the job ended as {result:?}"))),
-        }
-        let reset = bus.call(SYSTEMD, "ResetFailedUnit", &Body::default().text(&unit.name));
-        bus.send()?;
-        match wait_for_reply(&mut bus, reset)? {
-            Answer::Refused { name, words } if name != NO_SUCH_UNIT => Err(bus.error(refusal(&name, &words))),
-            _ => Ok(()),
-        }
+        bus.insist(|bus| {
+            bus.listen(&unit.name);
+            let stop = bus.call(SYSTEMD, "StopUnit", &Body::default().text(&unit.name).text("replace"));
+            bus.send()?;
+            match wait_for_job(bus, stop)? {
+                Answer::Done => {}
+                Answer::Refused(refusal) if refusal.name == NO_SUCH_UNIT => return Ok(()),
+                Answer::Refused(refusal) => return Err(bus.error(refusal)),
+                Answer::NotDone(result) => return Err(bus.error(format!("the job ended as {result:?}"))),
+            }
+            let reset = bus.call(SYSTEMD, "ResetFailedUnit", &Body::default().text(&unit.name));
+            bus.send()?;
+            match wait_for_reply(bus, reset)? {
+                Answer::Refused(refusal) if refusal.name != NO_SUCH_UNIT => Err(bus.error(refusal)),
+                _ => Ok(()),
+            }
+        })
     }
 
     /// Moves `pid` into a scope, or into the group at `below` in it. Unlike its user, a user's systemd may move what is outside of
@@ -81,13 +85,16 @@ impl Manager {
     pub(crate) fn attach(&self, unit: &Unit, below: &str, pid: i32) -> Result<()> {
         let errand = Errand::new("AttachProcessesToUnit", &unit.name, self.patience);
         let mut bus = Bus::connect(&self.addresses, errand)?;
+        bus.check_pids()?;
         let body = Body::default().text(&unit.name).text(below).pids(pid.unsigned_abs());
-        let attach = bus.call(SYSTEMD, "AttachProcessesToUnit", &body);
-        bus.send()?;
-        match wait_for_reply(&mut bus, attach)? {
-            Answer::Refused { name, words } => Err(bus.error(refusal(&name, &words))),
-            _ => Ok(()),
-        }
+        bus.insist(|bus| {
+            let attach = bus.call(SYSTEMD, "AttachProcessesToUnit", &body);
+            bus.send()?;
+            match wait_for_reply(bus, attach)? {
+                Answer::Refused(refusal) => Err(bus.error(refusal)),
+                _ => Ok(()),
+            }
+        })
     }
 
     /// Other limits, until the next boot.
@@ -97,16 +104,18 @@ impl Manager {
             return Ok(());
         }
         let mut bus = Bus::connect(&self.addresses, Errand::new("SetUnitProperties", &unit.name, self.patience))?;
-        loop {
-            let body = Body::default().text(&unit.name).bool(true).properties(&properties, None);
-            let set = bus.call(SYSTEMD, "SetUnitProperties", &body);
-            bus.send()?;
-            match wait_for_reply(&mut bus, set)? {
-                Answer::Refused { name, words } if name == READ_ONLY && drop_unknown(&mut properties, &words) => {}
-                Answer::Refused { name, words } => return Err(bus.error(refusal(&name, &words))),
-                _ => return Ok(()),
+        bus.insist(|bus| {
+            loop {
+                let body = Body::default().text(&unit.name).bool(true).properties(&properties, None);
+                let set = bus.call(SYSTEMD, "SetUnitProperties", &body);
+                bus.send()?;
+                match wait_for_reply(bus, set)? {
+                    Answer::Refused(refusal) if drop_unknown(&mut properties, &refusal) => {}
+                    Answer::Refused(refusal) => return Err(bus.error(refusal)),
+                    _ => return Ok(()),
+                }
             }
-        }
+        })
     }
 }
 
@@ -115,56 +124,84 @@ impl Manager {
 pub(crate) struct Starting {
     bus: Bus,
     unit: String,
-    pid: u32,
+    pid: i32,
     properties: Vec<Property>,
-    /// The serial of the call.
-    call: u32,
+    /// The serial of the call, once it has been made.
+    call: Option<u32>,
     has_reset: bool,
+    /// The connection was lost after the call, which may have been heard.
+    was_lost: bool,
 }
 
 impl Starting {
-    fn ask(&mut self) -> Result<()> {
+    fn ask(&mut self) -> Result<u32> {
+        if self.call.is_none() {
+            self.bus.listen(&self.unit);
+        }
         let body = Body::default().text(&self.unit).text("fail");
-        let body = body.properties(&self.properties, Some(self.pid)).no_units();
-        self.call = self.bus.call(SYSTEMD, "StartTransientUnit", &body);
-        self.bus.send()
+        let body = body.properties(&self.properties, Some(self.pid.unsigned_abs())).no_units();
+        let call = self.bus.call(SYSTEMD, "StartTransientUnit", &body);
+        self.call = Some(call);
+        self.bus.send()?;
+        Ok(call)
     }
 
     /// Waits until the process is in the scope, and the scope has what was asked for.
     pub(crate) fn wait(mut self) -> Result<()> {
         loop {
-            match wait_for_job(&mut self.bus, self.call)? {
+            match self.hear() {
+                Err(lost) if self.bus.is_lost() => {
+                    self.bus.reconnect(lost)?;
+                    (self.call, self.was_lost) = (None, true);
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    fn hear(&mut self) -> Result<()> {
+        let mut call = match self.call {
+            Some(call) => call,
+            None => self.ask()?,
+        };
+        loop {
+            match wait_for_job(&mut self.bus, call)? {
                 Answer::Done => return Ok(()),
                 Answer::NotDone(result) => {
                     let words = format!("the job ended as {result:?}");
                     return Err(self.bus.error(words).detail(format!("see systemctl status {}", self.unit)));
                 }
+                // The one that we had asked for.
+                Answer::Refused(refusal) if refusal.name == UNIT_EXISTS && self.was_lost && self.is_settled() => {
+                    return Ok(());
+                }
                 // One that has failed and was not forgotten keeps its name. One that is active does so too, rightly.
-                Answer::Refused { name, .. } if name == UNIT_EXISTS && !self.has_reset => {
+                Answer::Refused(refusal) if refusal.name == UNIT_EXISTS && !self.has_reset => {
                     self.has_reset = true;
                     self.bus.call(SYSTEMD, "ResetFailedUnit", &Body::default().text(&self.unit));
                 }
-                Answer::Refused { name, words } if name == READ_ONLY && drop_unknown(&mut self.properties, &words) => {}
-                Answer::Refused { name, words } => return Err(self.bus.error(refusal(&name, &words))),
+                // Its job may still be going on.
+                Answer::Refused(refusal) if refusal.name == UNIT_EXISTS && self.was_lost && self.bus.pause() => {}
+                Answer::Refused(refusal) if drop_unknown(&mut self.properties, &refusal) => {}
+                Answer::Refused(refusal) => return Err(self.bus.error(refusal)),
             }
-            self.ask()?;
+            call = self.ask()?;
         }
+    }
+
+    /// The process is in a group of the scope's name: systemd moves it there when the scope has all that was asked for.
+    fn is_settled(&self) -> bool {
+        let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", self.pid)).unwrap_or_default();
+        groups.lines().any(|line| line.rsplit('/').next() == Some(&self.unit))
     }
 }
 
 /// What became of a call.
 enum Answer {
     Done,
-    Refused {
-        name: String,
-        words: String,
-    },
+    Refused(Refusal),
     /// Its job had another result.
     NotDone(String),
-}
-
-fn refusal(name: &str, words: &str) -> String {
-    format!("{words} ({name})")
 }
 
 /// The answer to a call.
@@ -172,7 +209,7 @@ fn wait_for_reply(bus: &mut Bus, call: u32) -> Result<Answer> {
     loop {
         match bus.receive()? {
             Message::Reply { to, .. } if to == call => return Ok(Answer::Done),
-            Message::Failure { to, name, words } if to == call => return Ok(Answer::Refused { name, words }),
+            Message::Failure { to, refusal } if to == call => return Ok(Answer::Refused(refusal)),
             _ => {}
         }
     }
@@ -185,7 +222,7 @@ fn wait_for_job(bus: &mut Bus, call: u32) -> Result<Answer> {
     loop {
         match bus.receive()? {
             Message::Reply { to, value } if to == call => wanted = Some(value),
-            Message::Failure { to, name, words } if to == call => return Ok(Answer::Refused { name, words }),
+            Message::Failure { to, refusal } if to == call => return Ok(Answer::Refused(refusal)),
             Message::JobRemoved { job, result } => ended.push((job, result)),
             _ => {}
         }
@@ -196,12 +233,15 @@ fn wait_for_job(bus: &mut Bus, call: u32) -> Result<Answer> {
 }
 
 /// A systemd that is older than a property names it in its refusal. A limit is written to the group as well, so that it holds
-/// nevertheless, until systemd writes its own. `false` if it is none that can be done without.
-fn drop_unknown(properties: &mut Vec<Property>, words: &str) -> bool {
+/// nevertheless, until systemd writes its own. `false` if it says something else, or names none that can be done without.
+fn drop_unknown(properties: &mut Vec<Property>, refusal: &Refusal) -> bool {
     const NEEDED: [&str; 3] = ["PIDs", "Slice", "Delegate"];
     let named = |property: &Property| {
-        words.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == property.name)
+        refusal.words.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|word| word == property.name)
     };
+    if refusal.name != READ_ONLY {
+        return false;
+    }
     let before = properties.len();
     properties.retain(|property| {
         let drop = !NEEDED.contains(&property.name) && named(property);

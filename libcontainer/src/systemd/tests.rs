@@ -141,7 +141,7 @@ impl Peer {
     }
 }
 
-/// A peer who plays this part for the one connection there is. The methods it has heard, in the end.
+/// A peer who plays this part for the one connection there is, and says when it has.
 fn peer(part: impl FnOnce(&mut Peer) + Send + 'static) -> (Place, Receiver<()>) {
     let place = Place::new();
     let listener = UnixListener::bind(&place.0).unwrap();

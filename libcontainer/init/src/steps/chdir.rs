@@ -23,27 +23,29 @@ pub(super) fn run(init: &mut Init, path: &CStr, uid: u32, gid: u32) -> Result {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     let mut opened = root::open(init.root()?, path, flags, ResolveFlags::empty());
     if matches!(opened, Err(Errno::ACCESS)) {
-        sys::set_filesystem_ids(uid, gid);
-        opened = root::open(init.root()?, path, flags, ResolveFlags::empty());
-        sys::set_filesystem_ids(0, 0);
+        let root = init.root()?;
+        opened = as_user(uid, gid, || root::open(root, path, flags, ResolveFlags::empty()));
     }
     if opened.is_err() {
         init.detail.say(path.to_bytes());
     }
     let directory = opened.at(Call::Openat2)?;
-    match rustix::process::fchdir(&directory) {
-        Err(Errno::ACCESS) => {
-            sys::set_filesystem_ids(uid, gid);
-            let changed = rustix::process::fchdir(&directory);
-            sys::set_filesystem_ids(0, 0);
-            changed.at(Call::Chdir)?;
-        }
-        changed => changed.at(Call::Chdir)?,
-    }
+    let changed = match rustix::process::fchdir(&directory) {
+        Err(Errno::ACCESS) => as_user(uid, gid, || rustix::process::fchdir(&directory)),
+        changed => changed,
+    };
+    changed.at(Call::Chdir)?;
     let mut buffer = [0; 4096];
     match sys::getcwd(&mut buffer) {
         Ok(inside) if inside.starts_with(b"/") => Ok(()),
         Ok(_) => Err(Fault::new(Call::Getcwd, Errno::XDEV)),
         Err(errno) => Err(Fault::new(Call::Getcwd, errno)),
     }
+}
+
+fn as_user<T>(uid: u32, gid: u32, work: impl FnOnce() -> T) -> T {
+    sys::set_filesystem_ids(uid, gid);
+    let done = work();
+    sys::set_filesystem_ids(0, 0);
+    done
 }

@@ -20,7 +20,7 @@ pub(super) fn run(init: &mut Init, lsm: Lsm, label: &CStr) -> Result {
         Lsm::Selinux => b"",
     };
     let mut text = root::Text::empty();
-    let text = text.concat(command, label.to_bytes())?;
+    let text = text.set(&[command, label.to_bytes()])?;
     let set = match set_self_attr(lsm, text) {
         // KERNEL(6.8): lsm_set_self_attr.
         Err(Fault { errno: Errno::NOSYS, .. }) => write_attr(lsm, text),

@@ -33,11 +33,7 @@ fn look_up(name: &[u8], search: &[u8]) -> rustix::io::Result<Text> {
         let mut path = Text::empty();
         // An empty entry is the working directory (environ(7)).
         let directory = if directory.is_empty() { b"." } else { directory };
-        if path.join(directory, name).is_err() {
-            continue;
-        }
-        let len = directory.len() + 1 + name.len();
-        if check(path.c_str(len)).is_ok() {
+        if path.set(&[directory, b"/", name]).is_ok() && check(path.as_c_str()).is_ok() {
             return Ok(path);
         }
     }

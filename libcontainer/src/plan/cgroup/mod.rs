@@ -12,7 +12,8 @@ pub(crate) use merge::merge;
 pub(crate) use resources::{Write, writes};
 pub(crate) use systemd::{Property, Unit, Value, limits};
 
-use super::line::{Action, HostStep, Line, Origin};
+use super::line::{HostStep, InitStep, Line, Origin, Tolerate};
+use super::{Slots, host, init, mounts, namespaces};
 use crate::container::CgroupManager;
 use crate::facts::Hierarchy;
 use crate::{Error, ErrorKind, HostFacts, Result};
@@ -28,6 +29,12 @@ pub(crate) struct Group {
     pub directory: PathBuf,
     /// cgroup v2.
     pub unified: bool,
+}
+
+impl Group {
+    pub(crate) fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|name| name == controller)
+    }
 }
 
 /// What the control groups of a container ask of the host.
@@ -102,9 +109,9 @@ fn mount_view(facts: &HostFacts, groups: &[Group]) -> Vec<PathBuf> {
 
 /// Init moves itself into the cgroup v1 groups, whose descriptors fill the first slots.
 pub(super) fn join(tasks: &[PathBuf]) -> Result<Option<Line>> {
-    let count = super::Slots::after(tasks)?.take()?;
-    let step = super::line::InitStep::JoinCgroup { first: 0, count };
-    Ok((count > 0).then(|| super::init(step, Origin::LIFECYCLE)))
+    let count = Slots::after(tasks)?.take()?;
+    let step = InitStep::JoinCgroup { first: 0, count };
+    Ok((count > 0).then(|| init(step, Origin::LIFECYCLE)))
 }
 
 /// How a process gets into the groups: the directory for `CLONE_INTO_CGROUP` and the v1 `tasks` files.
@@ -112,10 +119,6 @@ pub(crate) fn entry(groups: &[Group]) -> (Option<PathBuf>, Vec<PathBuf>) {
     let unified = groups.iter().find(|group| group.unified).map(|group| group.directory.clone());
     let tasks = groups.iter().filter(|group| !group.unified).map(|group| group.directory.join("tasks"));
     (unified, tasks.collect())
-}
-
-fn host(step: HostStep, origin: &str) -> Line {
-    Line { action: Action::Host(step), origin: Origin(origin.to_owned()) }
 }
 
 /// The group in each hierarchy. An absolute path counts from the mount, a relative one from the caller's own
@@ -149,16 +152,7 @@ fn groups(path: Option<&Path>, facts: &HostFacts, id: &str) -> Result<Vec<Group>
 
 /// `path` relative to the root of a hierarchy, without `.`, `..` and doubled slashes: `..` stops at the root.
 fn clean(path: &Path) -> PathBuf {
-    use std::path::Component;
-    let mut clean = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => clean.push(name),
-            Component::ParentDir => _ = clean.pop(),
-            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
-        }
-    }
-    clean
+    mounts::clean(path).iter().skip(1).collect()
 }
 
 /// Root of the host: what it may not do is an error. Anyone else goes without what nobody asked for.
@@ -193,11 +187,11 @@ fn device_lines(
     let origin =
         if rules.is_some_and(|rules| !rules.is_empty()) { "/linux/resources/devices" } else { Origin::DEFAULT };
     let model = devices::rules(rules.unwrap_or_default())?;
-    let v1 = groups.iter().find(|group| !group.unified && group.controllers.iter().any(|name| name == "devices"));
+    let v1 = groups.iter().find(|group| !group.unified && group.has("devices"));
     if let Some(group) = v1 {
         let writes = model.v1().into_iter().map(|(name, value)| {
             let file = group.directory.join(name);
-            host(HostStep::WriteCgroup { file, value, tolerate: super::line::Tolerate::Nothing }, origin)
+            host(HostStep::WriteCgroup { file, value, tolerate: Tolerate::Nothing }, origin)
         });
         return Ok(writes.collect());
     }
@@ -215,10 +209,7 @@ fn device_lines(
 fn ownership(spec: &Spec, groups: &[Group]) -> Option<Line> {
     let [group] = groups else { return None };
     let linux = spec.linux().as_ref()?;
-    let has_namespace = linux.namespaces().iter().flatten().any(|namespace| {
-        namespace.typ() == LinuxNamespaceType::Cgroup
-            && namespace.path().as_ref().is_none_or(|path| path.as_os_str().is_empty())
-    });
+    let has_namespace = namespaces::asked(spec, LinuxNamespaceType::Cgroup) == Some(None);
     let is_writable = spec.mounts().iter().flatten().any(|mount| {
         let cgroup = matches!(mount.typ().as_deref(), Some("cgroup" | "cgroup2"));
         cgroup && !mount.options().iter().flatten().any(|option| option == "ro")

@@ -2,7 +2,9 @@
 //! as writes: each resource goes to the hierarchy that holds its controller.
 #![forbid(unsafe_code)]
 use super::{Group, v1, v2};
-use crate::plan::line::{Action, HostStep, Line, Origin, Tolerate};
+use crate::bundle::escape_key;
+use crate::plan::host;
+use crate::plan::line::{HostStep, Line, Tolerate};
 use crate::{Error, ErrorKind, Result};
 use oci_spec::runtime::LinuxResources;
 use std::collections::{BTreeMap, HashMap};
@@ -22,7 +24,7 @@ impl Write {
     /// The same as a line of the plan.
     pub(super) fn line(self) -> Line {
         let Write { origin, file, value, tolerate } = self;
-        Line { action: Action::Host(HostStep::WriteCgroup { file, value, tolerate }), origin: Origin(origin) }
+        host(HostStep::WriteCgroup { file, value, tolerate }, origin)
     }
 
     fn below(mut self, directory: &Path) -> Write {
@@ -108,10 +110,7 @@ impl Controller<'_> {
         v1: impl FnOnce() -> Result<Vec<Write>>,
         v2: impl FnOnce() -> Result<Vec<Write>>,
     ) -> Result<Vec<Write>> {
-        let holds = |group: &&Group| {
-            let name = if group.unified { self.v2 } else { self.v1 };
-            group.controllers.iter().any(|controller| controller == name)
-        };
+        let holds = |group: &&Group| group.has(if group.unified { self.v2 } else { self.v1 });
         if let Some(group) = self.groups.iter().find(holds) {
             let writes = if group.unified { v2()? } else { v1()? };
             return Ok(writes.into_iter().map(|write| write.below(&group.directory)).collect());
@@ -132,7 +131,7 @@ impl Controller<'_> {
 fn unified(entries: &HashMap<String, String>, groups: &[Group]) -> Result<Vec<Write>> {
     let mut writes = Vec::new();
     for (file, value) in entries.iter().collect::<BTreeMap<_, _>>() {
-        let origin = format!("/unified/{}", escape(file));
+        let origin = format!("/unified/{}", escape_key(file));
         if file.contains('/') {
             return Err(invalid(&origin, format!("unified resource {file:?} must be a file name (no slashes)")));
         }
@@ -141,7 +140,7 @@ fn unified(entries: &HashMap<String, String>, groups: &[Group]) -> Result<Vec<Wr
             return Err(invalid(&origin, message));
         };
         let unified = groups.iter().find(|group| group.unified);
-        let holds = |group: &Group| controller == "cgroup" || group.controllers.iter().any(|name| name == controller);
+        let holds = |group: &Group| controller == "cgroup" || group.has(controller);
         let Some(group) = unified.filter(|group| holds(group)) else {
             let message = if groups.iter().all(|group| group.unified) {
                 format!("unified resource {file:?} can't be set: controller {controller:?} not available")
@@ -156,9 +155,4 @@ fn unified(entries: &HashMap<String, String>, groups: &[Group]) -> Result<Vec<Wr
         }
     }
     Ok(writes)
-}
-
-/// A key inside a JSON pointer (RFC 6901).
-pub(super) fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }

@@ -5,10 +5,11 @@
 //! value is then written to the group, so that what systemd writes again (at a daemon-reload, say) changes nothing. Properties
 //! are made of the writes for that reason: there is one place that knows what a limit is.
 #![forbid(unsafe_code)]
-use super::resources::{escape, writes};
+use super::resources::writes;
 use super::{
     CgroupPlan, Group, ScopeLines, Write, clean, device_lines, devices, has_authority, host, mount_view, ownership,
 };
+use crate::bundle::escape_key;
 use crate::facts::{Hierarchy, Systemd};
 use crate::plan::line::{HostStep, Origin, Tolerate};
 use crate::{Error, ErrorKind, HostFacts, Result};
@@ -336,13 +337,13 @@ fn per_second(quota: u64, period: u64) -> u64 {
 
 /// `0-3,7` as a set of bits. What is no such list the kernel refuses when it is written.
 fn set(name: &'static str, list: &str) -> Option<Property> {
-    // As many as a kernel can be built for.
-    const MOST: usize = 8192;
+    // A kernel can be built for 8192. systemd refuses more without a word which property it means; the kernel's file says so.
+    const LAST: usize = 8191;
     let mut bytes = Vec::new();
     for range in list.split(',').map(str::trim).filter(|range| !range.is_empty()) {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
-        for number in first..=last.min(MOST) {
+        for number in first..=last.min(LAST) {
             if bytes.len() <= number / 8 {
                 bytes.resize(number / 8 + 1, 0);
             }
@@ -400,7 +401,7 @@ fn annotations(spec: &Spec) -> Result<Vec<Property>> {
     let mut properties = Vec::new();
     for (key, value) in all {
         let Some(name) = key.strip_prefix("org.systemd.property.") else { continue };
-        let origin = format!("/annotations/{}", escape(key));
+        let origin = format!("/annotations/{}", escape_key(key));
         // A span of seconds is one of microseconds on the bus.
         let seconds = name == "TimeoutStopSec";
         let name = if seconds { "TimeoutStopUSec" } else { name };

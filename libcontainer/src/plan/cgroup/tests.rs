@@ -1,9 +1,9 @@
 use super::*;
+use crate::plan::line::Action;
 use crate::plan::line::Tolerate;
 
 fn hierarchy(controllers: &[&str], mount: &str, own: &str, unified: bool) -> Hierarchy {
-    let controllers = controllers.iter().map(|name| (*name).to_owned()).collect();
-    Hierarchy { controllers, mount: mount.into(), own: own.into(), unified, writable: true }
+    Hierarchy { own: own.to_owned(), ..Hierarchy::example(controllers, mount, unified) }
 }
 
 fn facts(hierarchies: Vec<Hierarchy>) -> HostFacts {
@@ -91,7 +91,7 @@ fn check(facts: &HostFacts, resources: &str, expected: &str) {
             let is_resource = |line: &&Line| {
                 let is_write = matches!(&line.action, Action::Host(HostStep::WriteCgroup { file, .. })
                     if !file.display().to_string().contains("/devices."));
-                is_write && line.origin.0.starts_with("/linux/resources/")
+                is_write && line.origin().starts_with("/linux/resources/")
             };
             print(&plan.lines.iter().filter(is_resource).cloned().collect::<Vec<_>>())
         }
@@ -105,7 +105,7 @@ fn an_absolute_path_counts_from_the_mount() {
     let plan = made(r#"{"cgroupsPath": "/pods/web"}"#, &v2()).unwrap();
     assert_eq!(plan.into_cgroup.as_deref(), Some(Path::new("/sys/fs/cgroup/pods/web")));
     assert_eq!(print(&plan.lines[..1]), "create-cgroup pods/web");
-    assert_eq!(plan.lines[0].origin.0, "/linux/cgroupsPath");
+    assert_eq!(plan.lines[0].origin(), "/linux/cgroupsPath");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn on_v2_alone_a_relative_path_counts_from_the_parent_of_the_own_group() {
     assert_eq!(plan.groups[0].directory, Path::new("/sys/fs/cgroup/user/pods/web"));
     let plan = made("{}", &v2()).unwrap();
     assert_eq!(plan.groups[0].directory, Path::new("/sys/fs/cgroup/user/web"));
-    assert_eq!(plan.lines[0].origin.0, "(default)");
+    assert_eq!(plan.lines[0].origin(), "(default)");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The files of cgroup v1 (kernel: `Documentation/admin-guide/cgroup-v1/`), and those that v2 calls the same.
 #![forbid(unsafe_code)]
-use super::resources::{Write, escape, invalid, write};
+use super::resources::{Write, invalid, write};
 use crate::Result;
+use crate::bundle::escape_key;
 use crate::plan::line::Tolerate;
 use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxHugepageLimit, LinuxMemory, LinuxNetwork, LinuxPids, LinuxRdma, LinuxThrottleDevice,
@@ -254,7 +255,7 @@ pub(super) fn net_prio(network: &LinuxNetwork) -> Vec<Write> {
 pub(super) fn rdma(devices: &HashMap<String, LinuxRdma>) -> Result<Vec<Write>> {
     let mut writes = Vec::new();
     for (device, limits) in devices.iter().collect::<BTreeMap<_, _>>() {
-        let origin = format!("/rdma/{}", escape(device));
+        let origin = format!("/rdma/{}", escape_key(device));
         let handles = limits.hca_handles().map(|handles| format!(" hca_handle={handles}"));
         let objects = limits.hca_objects().map(|objects| format!(" hca_object={objects}"));
         if handles.is_none() && objects.is_none() {

@@ -168,13 +168,7 @@ fn config() -> impl Strategy<Value = Value> {
 }
 
 fn facts() -> impl Strategy<Value = HostFacts> {
-    let hierarchy = |controllers: &[&str], mount: &str, unified| Hierarchy {
-        controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
-        mount: mount.into(),
-        own: "/own".into(),
-        unified,
-        writable: true,
-    };
+    let hierarchy = Hierarchy::example;
     let v2 = vec![hierarchy(&["cpu", "memory", "pids"], "/sys/fs/cgroup", true)];
     let v1 = vec![
         hierarchy(&["cpu", "cpuacct"], "/sys/fs/cgroup/cpu,cpuacct", false),

@@ -1,5 +1,5 @@
-#![forbid(unsafe_code)]
 //! What there is to know of ABIs, said once more, in other words than `super::super::abi`.
+#![forbid(unsafe_code)]
 use super::super::{abi::Abi, numbers::Call};
 use oci_spec::runtime::Arch;
 

@@ -1,5 +1,5 @@
-#![forbid(unsafe_code)]
 //! A profile read directly, rule by rule and number by number, to compare programs with.
+#![forbid(unsafe_code)]
 pub(in crate::seccomp) mod abis;
 
 use super::action::{ENOSYS, KILL_THREAD};

@@ -1,5 +1,5 @@
-#![forbid(unsafe_code)]
 //! The same profile by libseccomp, used as runc uses it.
+#![forbid(unsafe_code)]
 use super::super::compile_on;
 use super::super::meaning::{Reading, abis, value};
 use super::super::simulate::{Data, decode, run};

@@ -1,3 +1,4 @@
+//! What profiles come to: each action, operator and flag, the profiles of engines, and random ones.
 #![forbid(unsafe_code)]
 mod libseccomp;
 mod random;

@@ -1,5 +1,5 @@
-#![forbid(unsafe_code)]
 //! Profiles that nobody would write.
+#![forbid(unsafe_code)]
 use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompArgBuilder, LinuxSeccompOperator, LinuxSyscall,
 };

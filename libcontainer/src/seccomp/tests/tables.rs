@@ -1,5 +1,5 @@
-#![forbid(unsafe_code)]
 //! Numbers from elsewhere: the `syscalls` crate and libseccomp.
+#![forbid(unsafe_code)]
 use super::super::meaning::abis::number;
 use super::super::{numbers::Call, table::TABLE};
 use libseccomp::{ScmpArch, ScmpSyscall};

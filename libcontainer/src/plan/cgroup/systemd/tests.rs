@@ -4,27 +4,23 @@ use crate::facts::Hierarchy;
 use crate::plan::line::{Action, Line};
 use crate::plan::{PlanOptions, create, tests::spec_of, tests::text_of};
 
-fn hierarchy(controllers: &[&str], mount: &str, unified: bool) -> Hierarchy {
-    let controllers = controllers.iter().map(|name| (*name).to_owned()).collect();
-    Hierarchy { controllers, mount: mount.into(), own: "/own".into(), unified, writable: true }
-}
-
 fn v2() -> HostFacts {
     let controllers = ["cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"];
     HostFacts {
         privileged: true,
-        hierarchies: vec![hierarchy(&controllers, "/sys/fs/cgroup", true)],
+        hierarchies: vec![Hierarchy::example(&controllers, "/sys/fs/cgroup", true)],
         systemd: Some(Systemd::default()),
         ..HostFacts::default()
     }
 }
 
 fn v1() -> HostFacts {
-    let mount = |names: &&[&str]| hierarchy(names, &format!("/c/{}", names.join(",").replace("name=", "")), false);
+    let mount =
+        |names: &&[&str]| Hierarchy::example(names, &format!("/c/{}", names.join(",").replace("name=", "")), false);
     let mounts: [&[&str]; 7] =
         [&["cpu", "cpuacct"], &["cpuset"], &["memory"], &["devices"], &["blkio"], &["pids"], &["name=systemd"]];
     let mut hierarchies: Vec<_> = mounts.iter().map(mount).collect();
-    hierarchies.push(hierarchy(&[], "/c/unified", true));
+    hierarchies.push(Hierarchy::example(&[], "/c/unified", true));
     HostFacts { hierarchies, ..v2() }
 }
 
