@@ -197,6 +197,39 @@ fn a_restored_container_can_be_saved_again_with_what_exec_has_started() {
 }
 
 #[test]
+fn one_with_a_user_namespace_comes_back_and_its_images_stay_closed_to_others() {
+    if known_deviation() {
+        return;
+    }
+    let mut saved = Saved::counter();
+    for (key, host) in [("uidMappings", 100_000), ("gidMappings", 200_000)] {
+        let map = json!([{"containerID": 0, "hostID": host, "size": 65536}]);
+        saved.container = saved.container.set(&format!("/linux/{key}"), map);
+    }
+    saved.container = saved.container.namespace("user", None);
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.checkpoint(&[]).ok();
+    let mut streams = saved.restore();
+    assert_eq!(count(&mut streams, 1), 2);
+    assert_eq!(saved.container.exec(&["cat", "/proc/1/gid_map"]).ok().split_whitespace().nth(1), Some("200000"));
+    assert_eq!(fs::metadata(&saved.images).expect("images").permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn into_a_user_namespace_that_is_there_already_it_cannot_come_back() {
+    if known_deviation() {
+        return;
+    }
+    let mut saved = Saved::counter();
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.checkpoint(&[]).ok();
+    saved.container = saved.container.namespace("user", Some("/proc/self/ns/user"));
+    saved.restore_fails("/linux/namespaces: CRIU cannot restore into a user namespace that is there already");
+}
+
+#[test]
 fn with_leave_running_it_goes_on_at_once() {
     if known_deviation() {
         return;
@@ -372,6 +405,36 @@ fn bind_mounts_are_those_of_the_configuration() {
     assert_eq!(ask(&mut streams), ["link", "other"]);
     let written = saved.container.exec(&["sh", "-c", "echo x >/conf/name"]);
     assert!(written.status != 0 && written.stderr.contains("Read-only"), "{written:?}");
+}
+
+#[test]
+fn what_mounts_add_has_mounted_is_restored_if_config_json_has_it_by_then() {
+    if known_deviation() {
+        return;
+    }
+    let mut saved = Saved::counter();
+    saved.container = saved.container.set("/root/readonly", json!(false));
+    let source = saved.container.dir.join("source");
+    fs::create_dir(&source).expect("our own");
+    fs::write(source.join("file"), "ours").expect("our own");
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    let added = [
+        json!({"destination": "/data", "source": source, "options": ["bind", "ro"]}),
+        json!({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs"}),
+    ];
+    let list = saved.container.dir.join("list.json");
+    fs::write(&list, json!(added).to_string()).expect("our own");
+    saved.container.call(&["mounts", "add", &saved.container.id, list.to_str().expect("UTF-8")]).ok();
+    saved.container.exec(&["sh", "-c", "echo kept >/scratch/file"]).ok();
+    saved.checkpoint(&[]).says("unless config.json has the mounts of `mounts add`: /data, /scratch").ok();
+    saved.restore_fails("No mapping for");
+    for mount in added {
+        saved.container = saved.container.mount(mount);
+    }
+    let mut streams = saved.restore();
+    assert_eq!(count(&mut streams, 1), 2);
+    assert_eq!(saved.container.exec(&["cat", "/data/file", "/scratch/file"]).ok(), "ourskept");
 }
 
 #[test]

@@ -74,6 +74,15 @@ fn no_config_at_all() {
 }
 
 #[test]
+fn no_bundle_at_all() {
+    let container = Container::new();
+    let nowhere = container.dir.join("nowhere");
+    let output = container.call(&["create", "--bundle", &nowhere.to_string_lossy(), &container.id]);
+    output.fails(&format!("{}: ", nowhere.display())).says("no such file or directory");
+    container.assert_nothing_left();
+}
+
+#[test]
 fn a_zero_byte_in_a_string() {
     if known_deviation() {
         return;

@@ -99,6 +99,16 @@ fn flags_after_the_id_belong_to_the_program() {
 }
 
 #[test]
+fn a_capability_that_nobody_knows_is_warned_of() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().running();
+    let output = container.exec_with(&["--cap", "CAP_HARBOUR"], &["true"]);
+    output.says("ignoring unknown or unavailable capabilities: [CAP_HARBOUR]").ok();
+}
+
+#[test]
 fn in_a_created_container_it_works() {
     let container = Container::new().created();
     assert_eq!(container.exec(&["echo", "early"]).ok(), "early");

@@ -245,6 +245,18 @@ fn ps_shows_its_processes() {
 }
 
 #[test]
+fn ps_of_a_stopped_container_shows_none() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().running();
+    container.kill("KILL").ok();
+    container.wait_for("stopped");
+    assert_eq!(container.call(&["ps", "--format", "json", &container.id]).ok(), "null");
+    assert_eq!(container.call(&["ps", &container.id]).ok().lines().count(), 1);
+}
+
+#[test]
 fn ps_passes_its_arguments_on() {
     if known_deviation() {
         return;
@@ -319,6 +331,16 @@ fn an_error_goes_to_the_log_as_well() {
     assert_eq!(entry["level"], "error");
     assert!(entry["time"].as_str().is_some_and(|time| time.len() >= 20), "{entry}");
     assert!(output.stderr.contains(entry["msg"].as_str().expect("a message")), "{entry} {output:?}");
+}
+
+#[test]
+fn a_log_is_opened_before_there_is_something_to_log() {
+    let container = Container::new().created();
+    let log = container.dir.join("log");
+    container.call(&["--log", &log.to_string_lossy(), "state", &container.id]).ok();
+    assert_eq!(fs::read_to_string(log).expect("made"), "");
+    let nowhere = container.call(&["--log", "/nonexistent/log", "state", &container.id]);
+    nowhere.fails("open /nonexistent/log: no such file or directory");
 }
 
 #[test]

@@ -10,6 +10,16 @@ fn with(rules: Value) -> Container {
 }
 
 #[test]
+fn the_debug_log_has_the_flags_of_the_filter() {
+    if known_deviation() {
+        return;
+    }
+    let rule = json!([{"names": ["reboot"], "action": "SCMP_ACT_ERRNO"}]);
+    let container = with(rule).set("/linux/seccomp/flags", json!(["SECCOMP_FILTER_FLAG_LOG"])).args(&["true"]);
+    container.launch(&["--debug", "run"]).says("\"seccomp filter flags: 2\"").ok();
+}
+
+#[test]
 fn without_one_there_is_no_filter() {
     assert_eq!(field(Container::new().args(&["cat", "/proc/self/status"]).run().ok(), "Seccomp"), "0");
 }

@@ -4,6 +4,7 @@
 use crate::features::{MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES};
 use crate::{Error, ErrorKind, Result};
 use oci_spec::runtime::{LinuxResources, Mount, Process, Spec};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -76,6 +77,9 @@ pub(crate) fn read(directory: &Path, config_name: &Path) -> Result<(PathBuf, Vec
     let path = std::path::absolute(directory)
         .map_err(|error| Error::io(format!("bundle {}", directory.display()), "getcwd", &error))?;
     let config = std::fs::read(path.join(config_name)).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound if !path.is_dir() => {
+            Error::io(format!("bundle {}", path.display()), "open", &error)
+        }
         std::io::ErrorKind::NotFound => {
             let message = format!("JSON specification file {} not found", config_name.display());
             Error::new(ErrorKind::InvalidConfig, message)
@@ -144,10 +148,14 @@ impl Problem {
 type Mend = fn(&mut Value) -> std::result::Result<(), Problem>;
 
 /// Straight from the bytes; only if that fails as a tree, to mend what oci-spec takes for wrong and to find the place.
-fn parse<T: DeserializeOwned>(bytes: &[u8], mend: Mend) -> std::result::Result<T, Problem> {
+fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8], mend: Mend) -> std::result::Result<T, Problem> {
     // The kernel's strings end at a NUL, ours would not: `/etc\u0000/x` means two different things.
-    let may_hold_nul = contains(bytes, br"\u0000");
-    if !may_hold_nul && let Ok(value) = serde_json::from_slice(bytes) {
+    let may_hold_nul = starts_of(bytes, b'\\').any(|rest| rest.starts_with(br"\u0000"));
+    let may_misplace_arrays = may_misplace_arrays(bytes);
+    if !may_hold_nul
+        && !may_misplace_arrays
+        && let Ok(value) = serde_json::from_slice(bytes)
+    {
         return Ok(value);
     }
     let mut tree: Value =
@@ -156,12 +164,77 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], mend: Mend) -> std::result::Result<T
         return Err(Problem::new(pointer, "a string must not contain a NUL"));
     }
     mend(&mut tree)?;
-    serde_path_to_error::deserialize(tree)
-        .map_err(|error| Problem::new(json_pointer(error.path()), error.inner().to_string()))
+    let value: T = serde_path_to_error::deserialize(&tree)
+        .map_err(|error| Problem::new(json_pointer(error.path()), error.inner().to_string()))?;
+    let understood = if may_misplace_arrays { serde_json::to_value(&value).unwrap_or_default() } else { Value::Null };
+    match misplaced_array(&tree, &understood, &mut String::new()) {
+        Some(pointer) => Err(Problem::new(pointer, "an array where there must be an object")),
+        None => Ok(value),
+    }
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
+/// serde takes an array for an object whose members are given in order: `"linux": []` would be a container without namespaces.
+/// Whether there may be one; strings are not told apart.
+fn may_misplace_arrays(bytes: &[u8]) -> bool {
+    const OBJECTS: &[&[u8]] = &[
+        b"process",
+        b"root",
+        b"hooks",
+        b"linux",
+        b"user",
+        b"consoleSize",
+        b"capabilities",
+        b"scheduler",
+        b"ioPriority",
+        b"execCPUAffinity",
+        b"resources",
+        b"memory",
+        b"cpu",
+        b"pids",
+        b"blockIO",
+        b"network",
+        b"seccomp",
+        b"intelRdt",
+        b"personality",
+        b"memoryPolicy",
+        b"monotonic",
+        b"boottime",
+    ];
+    let trimmed = |end: usize| bytes[..end].trim_ascii_end();
+    starts_of(bytes, b'[').any(|rest| match trimmed(bytes.len() - rest.len()) {
+        // One in another is nowhere in these files, nor is the whole one (but for `mounts add`).
+        [] | [.., b'[' | b','] => true,
+        [key @ .., b':'] => {
+            let key = key.trim_ascii_end();
+            OBJECTS.iter().any(|name| key.strip_suffix(b"\"").is_some_and(|key| key.ends_with(name)))
+        }
+        _ => false,
+    })
+}
+
+/// Where there is an array in `tree` of what was understood to be an object.
+fn misplaced_array(tree: &Value, understood: &Value, at: &mut String) -> Option<String> {
+    let length = at.len();
+    let mut inside = |key: &str, one: &Value, other: Option<&Value>| {
+        at.truncate(length);
+        at.push_str(&format!("/{}", escape_key(key)));
+        misplaced_array(one, other?, at)
+    };
+    match (tree, understood) {
+        (Value::Array(_), Value::Object(_)) => Some(if at.is_empty() { "/".to_owned() } else { at.clone() }),
+        (Value::Array(ones), Value::Array(others)) => (0..)
+            .zip(ones.iter().zip(others))
+            .find_map(|(index, (one, other))| inside(&index.to_string(), one, Some(other))),
+        (Value::Object(ones), Value::Object(others)) => {
+            ones.iter().find_map(|(key, one)| inside(key, one, others.get(key)))
+        }
+        _ => None,
+    }
+}
+
+/// What begins with each of these bytes.
+fn starts_of(bytes: &[u8], first: u8) -> impl Iterator<Item = &[u8]> {
+    (0..).zip(bytes).filter(move |(_, byte)| **byte == first).map(|(at, _)| &bytes[at..])
 }
 
 fn find_nul(value: &Value, at: &mut String) -> Option<String> {
@@ -324,6 +397,23 @@ mod tests {
             "config.json: /linux/sysctl/a~1b: a string must not contain a NUL"
         );
         assert!(spec(r#"{"hostname": "back\\u0000slash"}"#).is_ok());
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        for (config, pointer) in [
+            ("[]", "/"),
+            (r#"{"ociVersion": "1.0.0", "linux": []}"#, "/linux"),
+            (r#"{"ociVersion": "1.0.0", "root" : [ "rootfs", true ] }"#, "/root"),
+            (r#"{"ociVersion": "1.0.0", "linux": {"namespaces": [["pid"]]}}"#, "/linux/namespaces/0"),
+            (r#"{"ociVersion": "1.0.0", "mounts": [{"destination": "/a"}, ["/b"]]}"#, "/mounts/1"),
+        ] {
+            assert_eq!(wrong(config), format!("config.json: {pointer}: an array where there must be an object"));
+        }
+        // Text, and what nobody reads.
+        let fine = r#"{"ociVersion": "1.0.0", "hostname": "a,[b", "windows": {"process": []}, "x": [[1]]}"#;
+        assert_eq!(spec(fine).unwrap().hostname().as_deref(), Some("a,[b"));
+        assert!(Bundle::mounts_from_slice(br#"[{"destination": "/a"}]"#).is_ok());
     }
 
     #[test]

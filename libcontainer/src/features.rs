@@ -127,7 +127,12 @@ impl Features {
                 ("org.opencontainers.runc.version", "1.5.0".to_owned()),
                 ("org.opencontainers.runc.checkpoint.enabled", "true".to_owned()),
             ]),
-            potentially_unsafe_config_annotations: &["bundle", "org.systemd.property.", "org.criu.config"],
+            potentially_unsafe_config_annotations: &[
+                "bundle",
+                "org.systemd.property.",
+                "org.criu.config",
+                "run.oci.keep_original_groups",
+            ],
         }
     }
 }

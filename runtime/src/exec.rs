@@ -166,8 +166,11 @@ fn no_capabilities() -> LinuxCapabilities {
 /// Ambient capabilities must be inheritable too, so that they only grow where config.json has inheritable ones.
 fn add_capabilities(capabilities: &mut LinuxCapabilities, names: &[&str]) -> Result<(), Failure> {
     for name in names {
-        let unknown = |_| Failure::new(format!("unknown capability {name:?}"));
-        let capability = serde_json::from_value::<Capability>((*name).into()).map_err(unknown)?;
+        // As with those of config.json: it may be one of a newer kernel.
+        let Ok(capability) = serde_json::from_value::<Capability>((*name).into()) else {
+            log::warn!("ignoring unknown or unavailable capabilities: [{name}]");
+            continue;
+        };
         let with = |set: &Option<_>| {
             let mut set: std::collections::HashSet<Capability> = set.clone().unwrap_or_default();
             set.insert(capability);

@@ -1,6 +1,6 @@
 //! `--log`, `--log-format`, `--log-level`: a logger in the shape of runc's (logrus), which engines parse.
 //!
-//! Nothing is opened before the first line is written. A line is one write(2) to a file opened with O_APPEND, and
+//! A line is one write(2) to a file opened with O_APPEND, and
 //! control characters are escaped: what a container's config says can neither forge a line nor command a terminal.
 #![forbid(unsafe_code)]
 use crate::cli::Invocation;
@@ -42,6 +42,11 @@ pub(crate) fn configure(invocation: &Invocation) -> Result<(), Failure> {
         Some(other) => return Err(Failure::new(format!("invalid log-level: {other}"))),
     };
     let (file, service) = destination(invocation.path("log"));
+    if let Some(path) = &file {
+        // A log that cannot be written must not be found out about when there is something to log. It is closed again:
+        // what --preserve-fds passes on was opened by the caller.
+        open(path).map_err(|error| Failure::io(&format!("open {}", path.display()), &error))?;
+    }
     let logger = LOGGER.get_or_init(|| Logger { file, service, json, opened: OnceLock::new() });
     if log::set_logger(logger).is_ok() {
         log::set_max_level(level);
@@ -94,6 +99,10 @@ fn to_service(service: Service, name: &str, level: Level, message: &str) -> std:
     .map(drop)
 }
 
+fn open(path: &std::path::Path) -> std::io::Result<File> {
+    File::options().append(true).create(true).mode(0o644).open(path)
+}
+
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= log::max_level()
@@ -121,11 +130,7 @@ impl Logger {
     /// Whether there is a log file, and the line is in it.
     fn to_file(&self, line: &str) -> bool {
         let Some(path) = &self.file else { return false };
-        let open = || {
-            let opened = File::options().append(true).create(true).mode(0o644).open(path);
-            opened.inspect_err(|error| plainly(&format!("--log {}: {error}", path.display()))).ok()
-        };
-        let file = self.opened.get_or_init(open).as_ref();
+        let file = self.opened.get_or_init(|| open(path).ok()).as_ref();
         file.is_some_and(|mut file| file.write_all(line.as_bytes()).is_ok())
     }
 }

@@ -9,6 +9,8 @@ use std::process::Command;
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let processes = invocation.store()?.load(invocation.id()?)?.processes()?;
     if invocation.choice("format")? == "json" {
+        // `null` for none, as with `list`: what runc prints.
+        let processes = Some(processes).filter(|processes| !processes.is_empty());
         let json = serde_json::to_string(&processes).map_err(|error| Failure::new(error.to_string()))?;
         print(format!("{json}\n").as_bytes())?;
         return Ok(0);

@@ -27,6 +27,7 @@ pub(crate) struct IntelRdt {}
 #[derive(Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Cpu {
     pub usage: CpuUsage,
+    #[serde(skip_serializing_if = "is_default")]
     pub throttling: Throttling,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub psi: Option<Psi>,
@@ -176,6 +177,10 @@ pub(crate) struct PsiData {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What the container uses now. What the host does not count, or a group that is gone, is left at zero.
@@ -473,7 +478,7 @@ mod tests {
         assert_eq!(
             json,
             format!(
-                r#"{{"cpu":{{"usage":{{"kernel":0,"user":0}},"throttling":{{}}}},"cpuset":{{"cpu_exclusive":0,"mem_hardwall":0,"mem_exclusive":0,"memory_migrate":0,"memory_spread_page":0,"memory_spread_slab":0,"memory_pressure":0,"sched_load_balance":0,"sched_relax_domain_level":0}},"memory":{{"usage":{entry},"swap":{entry},"kernel":{entry},"kernelTCP":{entry}}},"pids":{{}},"blkio":{{}},"hugetlb":{{}},"intel_rdt":{{}},"network_interfaces":null}}"#
+                r#"{{"cpu":{{"usage":{{"kernel":0,"user":0}}}},"cpuset":{{"cpu_exclusive":0,"mem_hardwall":0,"mem_exclusive":0,"memory_migrate":0,"memory_spread_page":0,"memory_spread_slab":0,"memory_pressure":0,"sched_load_balance":0,"sched_relax_domain_level":0}},"memory":{{"usage":{entry},"swap":{entry},"kernel":{entry},"kernelTCP":{entry}}},"pids":{{}},"blkio":{{}},"hugetlb":{{}},"intel_rdt":{{}},"network_interfaces":null}}"#
             )
         );
     }

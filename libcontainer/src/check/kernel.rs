@@ -47,6 +47,26 @@ pub(super) fn find(spec: &Spec) -> Vec<Finding> {
             wrong(format!("/linux/resources/hugepageLimits/{index}/pageSize"), message);
         }
     }
+    if let Some(cpu) = resources.and_then(|resources| resources.cpu().as_ref()) {
+        let mut wrong = |key: &str, message: String| wrong(format!("/linux/resources/cpu/{key}"), message);
+        for (key, list, what) in [("cpus", cpu.cpus(), "cpu"), ("mems", cpu.mems(), "node")] {
+            let online = fs::read_to_string(format!("/sys/devices/system/{what}/online")).unwrap_or_default();
+            if let Some(message) = list.as_deref().and_then(|list| not_among(list, online.trim())) {
+                wrong(key, message);
+            }
+        }
+        // tg_set_cfs_bandwidth() of the kernel.
+        let microseconds = 1_000..=1_000_000;
+        if let Some(period) = cpu.period().filter(|period| !microseconds.contains(period) && *period != 0) {
+            wrong("period", format!("{period} is not between 1000 and 1000000 microseconds"));
+        }
+        if let Some(quota) = cpu.quota().filter(|quota| (1..1_000).contains(quota)) {
+            wrong("quota", format!("{quota} is less than 1000 microseconds"));
+        }
+        if let Some(idle) = cpu.idle().filter(|idle| !(0..=1).contains(idle)) {
+            wrong("idle", format!("{idle} is neither 0 nor 1"));
+        }
+    }
     if let Some(seccomp) = linux.seccomp() {
         about_seccomp(seccomp, &mut wrong);
     }
@@ -105,6 +125,25 @@ fn unknown_filesystem(mount: &Mount) -> Option<&str> {
     (!modules.lines().any(|line| line.starts_with(&alias))).then_some(kind)
 }
 
+/// What of `list` is no number or range of numbers, or is not in the other list. Of what else cpuset(7) takes nothing is said.
+fn not_among(list: &str, online: &str) -> Option<String> {
+    let range = |text: &str| {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        Some(first.trim().parse::<u32>().ok()?..=last.trim().parse::<u32>().ok()?)
+    };
+    let there: Vec<_> = online.split(',').filter_map(range).collect();
+    let known = |part: &str| part.is_empty() || part == "all" || part.contains(['N', ':']);
+    list.split(',').map(str::trim).filter(|part| !known(part)).find_map(|part| match range(part) {
+        None => Some(format!("{part:?} is neither a number nor a range of numbers")),
+        Some(wanted)
+            if [wanted.start(), wanted.end()].iter().all(|end| there.iter().any(|there| there.contains(end))) =>
+        {
+            None
+        }
+        Some(_) => Some(format!("{part} is not online here: {online} is")),
+    })
+}
+
 fn reads(path: &str, value: &str) -> bool {
     fs::read_to_string(path).is_ok_and(|text| text.trim() == value)
 }
@@ -136,7 +175,17 @@ fn kernel_name(action: LinuxSeccompAction) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::find;
+    use super::{find, not_among};
+
+    #[test]
+    fn a_list_of_processors_is_held_against_those_that_are_online() {
+        for fine in ["0-1", "3", "", "all", "0-N", "0-3:1/2", "0, 1"] {
+            assert_eq!(not_among(fine, "0-1,3"), None, "{fine}");
+        }
+        assert_eq!(not_among("0,2", "0-1,3").unwrap(), "2 is not online here: 0-1,3 is");
+        assert_eq!(not_among("1-9", "0-1,3").unwrap(), "1-9 is not online here: 0-1,3 is");
+        assert!(not_among("0,x", "0-1,3").unwrap().contains("neither a number"));
+    }
 
     #[test]
     fn what_no_kernel_has_is_told_by_its_place() {

@@ -73,9 +73,13 @@ fn check(directory: &Path, config: &[u8], facts: &HostFacts, options: &PlanOptio
             subids::find(spec, facts),
             security::find(spec),
         ];
-        findings.extend(
-            rest.into_iter().flatten().map(|finding| Finding { pointer: taken.original(&finding.pointer), ..finding }),
-        );
+        for finding in rest.into_iter().flatten() {
+            // About what was taken out, or stands in for it, there is an error already.
+            let pointer = taken.original(&finding.pointer);
+            if !(taken.concerns(&pointer) && tree.pointer(&finding.pointer).is_none() || taken.0.contains(&pointer)) {
+                findings.push(Finding { pointer, ..finding });
+            }
+        }
     }
     findings.sort_by(|one, other| (one.concern, &one.pointer).cmp(&(other.concern, &other.pointer)));
     findings.dedup();
@@ -114,13 +118,32 @@ fn without_errors(
     None
 }
 
+fn stand_in(pointer: &str) -> Option<Value> {
+    match pointer {
+        "/ociVersion" => Some("1.3.0".into()),
+        "/process/cwd" | "/root/path" | "/linux/seccomp/listenerPath" => Some("/".into()),
+        "/process/args" => Some(["sh"].as_slice().into()),
+        "/linux/seccomp/defaultAction" => Some("SCMP_ACT_ERRNO".into()),
+        _ => None,
+    }
+}
+
 /// What was taken out of a tree, by pointers into the whole.
 #[derive(Debug, Default)]
 struct Taken(Vec<String>);
 
 impl Taken {
-    /// Removes what `pointer` leads to, or what holds it if there is no such thing; `false` if that is everything.
+    /// Removes what `pointer` leads to, or what holds it if there is no such thing; `false` if that is everything. What has to be there
+    /// gets a stand-in, or all that is with it would be lost.
     fn take(&mut self, tree: &mut Value, pointer: &str) -> bool {
+        if let (Some(value), false) = (stand_in(pointer), self.0.iter().any(|taken| taken == pointer))
+            && let Some((parent, key)) = pointer.rsplit_once('/')
+            && let Some(Value::Object(members)) = tree.pointer_mut(parent)
+        {
+            members.insert(key.to_owned(), value);
+            self.0.push(pointer.to_owned());
+            return true;
+        }
         let mut pointer = pointer;
         while let Some((parent, key)) = pointer.rsplit_once('/') {
             let removed = match tree.pointer_mut(parent) {
@@ -205,6 +228,27 @@ mod tests {
                 (Concern::Config, "/mounts/2/destination"),
                 (Concern::Config, "/process/cwd"),
                 (Concern::Config, "/process/user/uid"),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_has_to_be_there_does_not_hide_what_else_is_wrong() {
+        errors(
+            r#"{"root": {"path": ""}, "process": {"user": {}, "args": [], "cwd": "etc", "env": ["A"]},
+                "linux": {"namespaces": [{"type": "mount"}], "seccomp": {"defaultAction": "BOGUS", "listenerMetadata": "x",
+                    "syscalls": [{"names": ["a"], "action": "SCMP_ACT_NOTIFY"},
+                        {"names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 9, "value": 1, "op": "SCMP_CMP_EQ"}]}]}}}"#,
+            &[
+                (Concern::Config, "/linux/seccomp/defaultAction"),
+                (Concern::Config, "/linux/seccomp/listenerMetadata"),
+                (Concern::Config, "/linux/seccomp/listenerPath"),
+                (Concern::Config, "/linux/seccomp/syscalls/1/args/0/index"),
+                (Concern::Config, "/ociVersion"),
+                (Concern::Config, "/process/args"),
+                (Concern::Config, "/process/cwd"),
+                (Concern::Config, "/process/env/0"),
+                (Concern::Config, "/root/path"),
             ],
         );
     }

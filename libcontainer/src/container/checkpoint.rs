@@ -84,7 +84,7 @@ impl Container {
         }
         message = namespaces::for_dump(message, spec)?;
         if !options.pre_dump {
-            message = external::for_dump(message, &mounts, init)?;
+            message = external::for_dump(message, &mounts, &self.added_mounts()?, init)?;
             message = streams::for_dump(message, &self.record.streams);
             images.write_descriptors(&self.record.streams)?;
         }

@@ -67,7 +67,6 @@ impl Container {
         &self,
         below: &[(Vec<String>, String)],
     ) -> Result<(Vec<std::path::PathBuf>, Option<std::path::PathBuf>)> {
-        let init = self.record.init.map_or(0, |init| init.pid);
         let mut tasks = Vec::new();
         let mut into_cgroup = None;
         let known = |name: &String| self.record.cgroups.iter().any(|group| group.has(name));
@@ -79,8 +78,7 @@ impl Container {
                 .iter()
                 .find(|(controllers, _)| controllers.is_empty() || controllers.iter().any(|name| group.has(name)));
             let directory = match asked {
-                None if group.unified => cgroup::place_for_another(&group.directory, init),
-                None => group.directory.clone(),
+                None => cgroup::place_for_another(group, self.record.pid()),
                 Some((_, path)) => {
                     if path.split('/').any(|part| part == "..") {
                         return Err(Error::new(ErrorKind::InvalidConfig, format!("bad sub cgroup path: {path}")));

@@ -1,7 +1,7 @@
 //! `mounts add` and `mounts remove`: mounts of a container that runs.
 use super::Container;
 use crate::launch::{self, Note};
-use crate::plan;
+use crate::plan::{self, ExternalMount};
 use crate::store::MOUNTS;
 use crate::{Bundle, Error, ErrorKind, HostFacts, Result};
 use oci_spec::runtime::Mount;
@@ -46,6 +46,17 @@ impl Container {
             self.play(&bundle, &plan.lines).map_err(|error| error.in_file(FILE))?;
             self.write_notes(&notes)
         })
+    }
+
+    /// For a checkpoint, which says what the bundle of the restore needs: these are in no config.json yet.
+    pub(super) fn added_mounts(&self) -> Result<Vec<ExternalMount>> {
+        let mounts: Vec<_> = self.notes()?.into_iter().map(|note| ExternalMount::added(note.destination)).collect();
+        if !mounts.is_empty() {
+            let targets: Vec<_> = mounts.iter().map(|mount| mount.target.display().to_string()).collect();
+            let targets = targets.join(", ");
+            log::warn!("a restore is refused unless config.json has the mounts of `mounts add`: {targets}");
+        }
+        Ok(mounts)
     }
 
     fn play(&self, bundle: &Bundle, lines: &[plan::Line]) -> Result<()> {

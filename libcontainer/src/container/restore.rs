@@ -4,6 +4,7 @@ use super::create::{check_console, has_terminal, intent, refuse_groups, write_pi
 use super::restored::Restored;
 use super::{Child, Container, CreateOptions, state};
 use crate::criu::images::Directory;
+use crate::criu::search::Searchable;
 use crate::criu::{Criu, Event, Kind, Message, Start, external, namespaces, option, streams};
 use crate::launch::{self, Hooks, intel_rdt, net_devices};
 use crate::plan::line::{Action, HostStep};
@@ -25,6 +26,7 @@ impl Store {
         crate::store::check_id(id)?;
         let spec = bundle.spec();
         check_console(spec, options)?;
+        namespaces::check(spec)?;
         let facts = HostFacts::probe_for(options.cgroup_manager)?;
         let planned = PlanOptions {
             id: id.to_owned(),
@@ -163,6 +165,8 @@ impl Restore<'_> {
         }
         criu.check_version()?;
         let criu_pid = criu.pid();
+        // Until this function ends.
+        let _searchable = Searchable::for_restore(spec, &self.images.images)?;
         criu.finish(Kind::RESTORE, &message, &mut |event| {
             // From here on processes go on, whatever we say (they have had other capabilities until now).
             if event.script == "pre-resume" {

@@ -11,12 +11,23 @@ use crate::{Error, ErrorKind, Result};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// What of `mounts` is mounted in the container of `init`, by where it is.
-pub(crate) fn for_dump(mut options: Message, mounts: &[ExternalMount], init: i32) -> Result<Message> {
+/// Filesystems that CRIU makes anew, with what is in them.
+const SAVED: [&str; 7] = ["cgroup", "cgroup2", "devpts", "mqueue", "proc", "sysfs", "tmpfs"];
+
+/// What of `mounts`, and of those that were `added` later, is mounted in the container of `init`, by where it is.
+pub(crate) fn for_dump(
+    mut options: Message,
+    mounts: &[ExternalMount],
+    added: &[ExternalMount],
+    init: i32,
+) -> Result<Message> {
     let there = Mounts::of(init)?;
-    for mount in mounts {
+    for (mount, is_added) in mounts.iter().map(|mount| (mount, false)).chain(added.iter().map(|mount| (mount, true))) {
         // The container may have unmounted it.
         let Some(found) = find(mount, &there)? else { continue };
+        if is_added && found.root == Path::new("/") && SAVED.contains(&&*found.fstype) {
+            continue;
+        }
         // The cover of a directory, or what the root filesystem was mounted from.
         if mount.is_mask && found.root == Path::new("/") || found.point == Path::new("/") {
             continue;

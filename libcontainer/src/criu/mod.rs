@@ -7,6 +7,7 @@ mod log_file;
 mod message;
 pub(crate) mod namespaces;
 mod options;
+pub(crate) mod search;
 pub(crate) mod streams;
 
 pub(crate) use message::Message;

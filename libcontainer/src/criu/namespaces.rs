@@ -15,13 +15,11 @@ const EXTERNAL: [(LinuxNamespaceType, &str); 2] =
     [(LinuxNamespaceType::Network, "extRootNetNS"), (LinuxNamespaceType::Pid, "extRootPidNS")];
 
 /// Those that CRIU joins by itself (criu(8), `--join-ns`).
-const JOINED: [LinuxNamespaceType; 5] = [
-    LinuxNamespaceType::Ipc,
-    LinuxNamespaceType::Uts,
-    LinuxNamespaceType::Mount,
-    LinuxNamespaceType::User,
-    LinuxNamespaceType::Time,
-];
+const JOINED: [LinuxNamespaceType; 4] =
+    [LinuxNamespaceType::Ipc, LinuxNamespaceType::Uts, LinuxNamespaceType::Mount, LinuxNamespaceType::Time];
+
+/// Those that it cannot: it has no option for the one, and a process of the other may not open its file.
+const NEVER: [LinuxNamespaceType; 2] = [LinuxNamespaceType::Cgroup, LinuxNamespaceType::User];
 
 /// Which are saved by a name only.
 pub(crate) fn for_dump(mut options: Message, spec: &Spec) -> Result<Message> {
@@ -34,13 +32,20 @@ pub(crate) fn for_dump(mut options: Message, spec: &Spec) -> Result<Message> {
     Ok(options)
 }
 
+/// An error if one is joined that CRIU cannot restore into.
+pub(crate) fn check(spec: &Spec) -> Result<()> {
+    match NEVER.into_iter().find(|kind| matches!(asked_namespace(spec, *kind), Some(Some(_)))) {
+        Some(kind) => {
+            let message = format!("CRIU cannot restore into a {kind} namespace that is there already");
+            Err(Error::new(ErrorKind::Unsupported, message).at("/linux/namespaces"))
+        }
+        None => Ok(()),
+    }
+}
+
 /// Which are not made anew. Those that CRIU gets as descriptors, `helper` keeps open.
 pub(crate) fn for_restore(spec: &Spec, helper: &mut Helper) -> Result<Message> {
     let mut options = Message::default();
-    if let Some(Some(_)) = asked_namespace(spec, LinuxNamespaceType::Cgroup) {
-        let message = "CRIU cannot restore into a cgroup namespace that is there already";
-        return Err(Error::new(ErrorKind::Unsupported, message).at("/linux/namespaces"));
-    }
     for (kind, key) in EXTERNAL {
         if let Some(Some(path)) = asked_namespace(spec, kind) {
             let namespace = open(path)?;

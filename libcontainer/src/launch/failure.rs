@@ -50,8 +50,12 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
             let message = format!("filesystem \"{fstype}\" must be mounted on ordinary directory");
             Error::system(format!("{line}: {message}"), words.call.name(), words.errno)
         }
-        // security_fs_context_parse_param(): who knows `context` is SELinux, and it is not here.
-        (Action::Init(Step::Mount { .. }), _) if words.detail.contains("Unknown parameter 'context'") => {
+        // security_fs_context_parse_param(): who knows `context` and its like is SELinux, and it is not here.
+        (Action::Init(Step::Mount { .. }), _)
+            if ["context'", "fscontext'", "defcontext'", "rootcontext'"]
+                .iter()
+                .any(|option| words.detail.contains(&format!("Unknown parameter '{option}"))) =>
+        {
             let message = "mount label is specified in config, but selinux is disabled or not supported";
             Error::config("/linux/mountLabel", message).kind_of(ErrorKind::Unsupported)
         }

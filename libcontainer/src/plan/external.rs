@@ -21,6 +21,14 @@ pub(crate) struct ExternalMount {
     pub(crate) is_mask: bool,
 }
 
+impl ExternalMount {
+    /// One of `mounts add`. A checkpoint only names it: what it is of does not count.
+    pub(crate) fn added(target: PathBuf) -> ExternalMount {
+        let origin = "/mounts".to_owned();
+        ExternalMount { origin, target, source: PathBuf::new(), read_only: false, is_mask: false }
+    }
+}
+
 const NULL: &str = "/dev/null";
 
 impl Plan {

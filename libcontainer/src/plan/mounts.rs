@@ -312,7 +312,7 @@ impl<'a> Entry<'a> {
             lines.push(init(show, &*self.origin));
             self.options.bind_attributes(self.context.in_user_namespace())
         } else {
-            let label = self.label();
+            let label = self.label()?;
             // The filesystem, not only this view of it, as at create; of a tmpfs, which may have to be filled, the view.
             let readonly = (attributes.set & RDONLY != 0 && self.fstype() != "tmpfs").then_some("ro");
             let more: Vec<_> = label.as_deref().into_iter().chain(readonly).collect();
@@ -349,12 +349,24 @@ impl<'a> Entry<'a> {
 
     /// `linux.mountLabel`, for filesystems whose files have labels of their own to give. Those of proc, sysfs, cgroup
     /// and mqueue come from the policy.
-    fn label(&self) -> Option<String> {
-        let label = self.context.linux().and_then(|linux| given(linux.mount_label()))?;
+    fn label(&self) -> Result<Option<String>> {
+        let label = self.context.linux().and_then(|linux| given(linux.mount_label()));
         let labelled = !matches!(self.fstype(), "proc" | "sysfs" | "cgroup" | "cgroup2" | "mqueue");
-        labelled.then(|| format!("context={label}"))
+        let Some(label) = label.filter(|_| labelled) else { return Ok(None) };
+        let annotations = self.context.spec.annotations().as_ref();
+        let kind = annotations.and_then(|annotations| annotations.get(CONTEXT_TYPE)).map_or("context", String::as_str);
+        if !["context", "fscontext", "defcontext", "rootcontext"].contains(&kind) {
+            let message =
+                format!("{kind:?} is no mount option for a label: context, fscontext, defcontext, rootcontext");
+            return Err(Error::config(format!("/annotations/{CONTEXT_TYPE}"), message));
+        }
+        Ok(Some(format!("{kind}={label}")))
     }
 }
+
+/// An annotation of crun's: which of the options of mount(8), "SELinux", carries the label. `context` labels every file for good;
+/// Podman asks for `rootcontext` where the container may label files itself.
+const CONTEXT_TYPE: &str = "run.oci.mount_context_type";
 
 /// A new mount has nothing below it: `rro` is `ro`.
 fn all(options: &Options) -> Attributes {
@@ -366,7 +378,7 @@ impl Mounts {
     fn filesystem(&mut self, entry: &Entry) -> Result<()> {
         let mut attributes = all(&entry.options);
         let mut more: Vec<&str> = Vec::new();
-        let label = entry.label();
+        let label = entry.label()?;
         more.extend(label.as_deref());
         if attributes.set & RDONLY != 0 {
             // Targets of later mounts and device nodes have to be made inside first.
@@ -546,6 +558,24 @@ mod tests {
         check_mount(
             r#"{"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "ro"]}"#,
             "init mount sysfs on /sys (ordinary directory) ro,nosuid ro",
+        );
+    }
+
+    #[test]
+    fn an_annotation_says_which_option_carries_the_label() {
+        let config = |annotations: &str| {
+            format!(
+                r#"{{"linux": {{"mountLabel": "u:r:t"}}, "annotations": {annotations},
+                    "mounts": [{{"destination": "/tmp", "type": "tmpfs"}}]}}"#
+            )
+        };
+        check(&config("{}"), "/mounts/0", "init mount tmpfs on /tmp context=u:r:t");
+        let root = r#"{"run.oci.mount_context_type": "rootcontext"}"#;
+        check(&config(root), "/mounts/0", "init mount tmpfs on /tmp rootcontext=u:r:t");
+        refused(
+            &config(r#"{"run.oci.mount_context_type": "size=1,context"}"#),
+            "config.json: /annotations/run.oci.mount_context_type: \"size=1,context\" is no mount option for a label: \
+             context, fscontext, defcontext, rootcontext",
         );
     }
 

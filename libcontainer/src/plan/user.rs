@@ -17,9 +17,16 @@ pub(super) fn chown_stdio(process: &Process) -> Line {
     init(InitStep::ChownStdio { uid: process.user().uid() }, "/process/user")
 }
 
-/// The caller's groups must not stay, unless nobody may change them: user_namespaces(7), "setgroups".
+/// An annotation of crun's, which Podman sets for `--group-add keep-groups`: what the caller may read through a group that
+/// is not mapped, the container may then read too.
+const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
+
+/// The caller's groups must not stay, unless nobody may change them (user_namespaces(7), "setgroups"), or the engine asks for it.
 pub(super) fn groups(spec: &Spec, process: &Process, facts: &HostFacts) -> Result<Option<Line>> {
     let origin = "/process/user/additionalGids";
+    if spec.annotations().as_ref().is_some_and(|annotations| annotations.contains_key(KEEP_GROUPS)) {
+        return Ok(None);
+    }
     let gids = process.user().additional_gids().as_deref().unwrap_or_default();
     if id_mappings::denies_setgroups(spec, facts) {
         return if gids.is_empty() {
@@ -54,7 +61,7 @@ fn mapped(spec: &Spec, maps: &[super::line::IdMap], id: u32, origin: &str) -> Re
 
 #[cfg(test)]
 mod tests {
-    use crate::plan::tests::{check_process, refused};
+    use crate::plan::tests::{check, check_process, refused};
 
     #[test]
     fn the_process_becomes_its_user() {
@@ -71,6 +78,16 @@ mod tests {
     #[test]
     fn the_callers_groups_and_umask() {
         check_process("", "/process/user", "init chown-stdio 0\n init set-groups none\n init set-ids 0:0");
+    }
+
+    #[test]
+    fn the_callers_groups_stay_where_an_annotation_says_so() {
+        check(
+            r#"{"process": {"args": ["a"], "cwd": "/", "user": {"additionalGids": [7]}},
+                "annotations": {"run.oci.keep_original_groups": "1"}}"#,
+            "/process/user",
+            "init chown-stdio 0\n init set-ids 0:0",
+        );
     }
 
     #[test]
