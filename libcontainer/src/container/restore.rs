@@ -343,9 +343,9 @@ fn enter_scope<'p>(
                 late = limit.map(|at| (unit, properties.remove(at)));
                 systemd::Manager::of(unit.user).start(unit, &properties, pid).map(|asked| starting = Some(asked))
             }
-            Action::Host(HostStep::AwaitScope { groups, controllers }) => {
+            Action::Host(HostStep::AwaitScope { groups }) => {
                 let started = starting.take().map_or(Ok(()), systemd::Starting::wait);
-                started.and_then(|()| cgroup::settle_in_scope(groups, controllers, pid))
+                started.and_then(|()| cgroup::settle_in_scope(groups, pid))
             }
             _ => Ok(()),
         };
