@@ -30,7 +30,11 @@ impl Container {
             ..ExecPlanOptions::default()
         };
         (planned.tasks, planned.into_cgroup) = self.exec_cgroup(&options.cgroups)?;
-        let facts = HostFacts::probe_for(self.record.cgroup_manager)?;
+        // The groups are in the record; whether systemd has to be asked is a question of the host's.
+        let facts = match &self.record.unit {
+            Some(unit) if unit.user => HostFacts::probe_for(self.record.cgroup_manager)?,
+            _ => HostFacts::probe_caller()?,
+        };
         planned.go_through(self.record.unit.as_ref(), &self.record.cgroups, &facts);
         let plan = plan::exec(bundle.spec(), process, &facts, &planned)?;
         let mut save = |pid: i32, pidfd: BorrowedFd<'_>| {
