@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 fn main() {
-    for path in ["init/src", "init/Cargo.toml", "step/src", "step/Cargo.toml", "../Cargo.lock"] {
+    for path in ["init/src", "init/Cargo.toml", "init/no-unwinding.ld", "step/src", "step/Cargo.toml", "../Cargo.lock"]
+    {
         println!("cargo::rerun-if-changed={path}");
     }
     let variable = |name: &str| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"));
@@ -16,8 +17,11 @@ fn main() {
     let mut flags =
         vec!["-Crelocation-model=static", "-Cpanic=abort", "-Ctarget-feature=+crt-static", "-Cforce-unwind-tables=no"];
     flags.extend(["-Clink-arg=-nostartfiles", "-Clink-arg=-nostdlib", "-Clink-arg=-static"]);
-    // Fewer pages in each created container: no build id, code and constants side by side.
-    flags.extend(["-Clink-arg=-Wl,--build-id=none", "-Clink-arg=-Wl,-z,noseparate-code"]);
+    // Fewer pages in each created container: no build id, code and constants side by side, nothing that nobody would make
+    // read-only again, no tables for unwinding (which `core` comes with).
+    flags.extend(["-Clink-arg=-Wl,--build-id=none", "-Clink-arg=-Wl,-z,noseparate-code", "-Clink-arg=-Wl,-z,norelro"]);
+    let script = format!("-Clink-arg={}/init/no-unwinding.ld", variable("CARGO_MANIFEST_DIR"));
+    flags.extend(["-Clink-arg=-Wl,--no-eh-frame-hdr", "-Clink-arg=-T", &script]);
     if target.ends_with("musl") {
         // Rust brings musl's start files itself; _start is ours.
         flags.push("-Clink-self-contained=no");

@@ -46,7 +46,10 @@ pub fn enter_empty_v2() -> nix::Result<()> {
     if controllers.trim().is_empty() {
         return Ok(());
     }
-    mount(Some("hugetlb"), "/mnt", Some("cgroup"), MsFlags::empty(), Some("hugetlb")).or_else(|_| hide_v2())
+    // Where a distribution has it, if there is a directory: anywhere else a runtime may have to look for it in mountinfo.
+    let usual = format!("{ROOT}/hugetlb");
+    let target = if Path::new(&usual).is_dir() { &*usual } else { "/mnt" };
+    mount(Some("hugetlb"), target, Some("cgroup"), MsFlags::empty(), Some("hugetlb")).or_else(|_| hide_v2())
 }
 
 /// Not unmounted: crun makes its directory there all the same, which would be in a tmpfs of the host.

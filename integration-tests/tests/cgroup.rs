@@ -144,9 +144,10 @@ fn a_kill_for_memory_is_counted() {
 fn cpu() {
     check(
         "cpu",
-        json!({"shares": 512, "quota": 50_000, "period": 100_000}),
-        &[("cpu", "cpu.shares", "512"), ("cpu", "cpu.cfs_quota_us", "50000"), ("cpu", "cpu.cfs_period_us", "100000")],
-        &[("cpu.weight", "59"), ("cpu.max", "50000 100000")],
+        // Another period than the kernel's own.
+        json!({"shares": 512, "quota": 50_000, "period": 200_000}),
+        &[("cpu", "cpu.shares", "512"), ("cpu", "cpu.cfs_quota_us", "50000"), ("cpu", "cpu.cfs_period_us", "200000")],
+        &[("cpu.weight", "59"), ("cpu.max", "50000 200000")],
     );
 }
 

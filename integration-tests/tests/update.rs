@@ -55,9 +55,9 @@ fn cpu() {
         return;
     }
     check(
-        &["--cpu-share", "512", "--cpu-quota", "50000", "--cpu-period", "100000"],
-        &[("cpu", "cpu.shares", "512"), ("cpu", "cpu.cfs_quota_us", "50000"), ("cpu", "cpu.cfs_period_us", "100000")],
-        &[("cpu.weight", "59"), ("cpu.max", "50000 100000")],
+        &["--cpu-share", "512", "--cpu-quota", "50000", "--cpu-period", "200000"],
+        &[("cpu", "cpu.shares", "512"), ("cpu", "cpu.cfs_quota_us", "50000"), ("cpu", "cpu.cfs_period_us", "200000")],
+        &[("cpu.weight", "59"), ("cpu.max", "50000 200000")],
     );
 }
 

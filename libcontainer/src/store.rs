@@ -110,10 +110,9 @@ pub(crate) struct ProcessId {
 impl ProcessId {
     /// The process that now has `pid`; `None` if it has ended (a zombie has).
     pub(crate) fn of(pid: i32) -> Option<ProcessId> {
-        let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let stat = crate::facts::read(format!("/proc/{pid}/stat")).ok()?;
         // The command in parentheses may itself hold spaces and parentheses.
-        let after = stat.iter().rposition(|byte| *byte == b')')?;
-        let mut fields = std::str::from_utf8(&stat[after + 1..]).ok()?.split_ascii_whitespace();
+        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
         let state = fields.next()?;
         let start_time = fields.nth(18)?.parse().ok()?;
         (!matches!(state, "Z" | "X")).then_some(ProcessId { pid, start_time })

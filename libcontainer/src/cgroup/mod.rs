@@ -12,6 +12,7 @@ mod directory;
 mod freezer;
 mod kill;
 mod oom;
+mod place;
 mod remove;
 mod scope;
 mod stats;
@@ -22,8 +23,9 @@ pub(crate) use device_program::attach_device_program;
 pub(crate) use freezer::{freeze, freezer_directory, is_frozen, thaw, thaw_everything};
 pub(crate) use kill::kill_all;
 pub(crate) use oom::{OomEvent, OomWatch, oom_report};
+pub(crate) use place::{for_another as place_for_another, memberships};
 pub(crate) use remove::{existing, remove, remove_empty};
-pub(crate) use scope::{memberships, settle_in_scope};
+pub(crate) use scope::settle_in_scope;
 pub(crate) use stats::{Stats, stats};
 pub(crate) use update::update;
 
@@ -131,26 +133,6 @@ pub(crate) fn pids(groups: &[Group]) -> Result<Vec<i32>> {
             )
         }),
     }
-}
-
-/// Where one more process of the container's can be: its cgroup v2 group; or, if the container has divided that and it takes none
-/// therefore (kernel: `cgroup-v2.rst`, "No Internal Process Constraint"), the group below it where init has gone.
-pub(crate) fn place_for_another(group: &Path, init: i32) -> PathBuf {
-    let divided = Directory::open(group).and_then(|group| group.read("cgroup.subtree_control"));
-    if divided.is_ok_and(|controllers| !controllers.trim().is_empty()) {
-        let text = std::fs::read_to_string(format!("/proc/{init}/cgroup")).unwrap_or_default();
-        let place = text.lines().find_map(|line| line.strip_prefix("0::"));
-        return place.and_then(|place| within(group, Path::new(place))).unwrap_or_else(|| group.to_owned());
-    }
-    group.to_owned()
-}
-
-/// The directory of `place`, as `/proc` spells it, in that of a group which is above it, or the same.
-fn within(group: &Path, place: &Path) -> Option<PathBuf> {
-    let is_group =
-        |above: &&Path| above.strip_prefix("/").is_ok_and(|path| path != Path::new("") && group.ends_with(path));
-    let above = place.ancestors().find(is_group)?;
-    place.strip_prefix(above).ok().map(|below| group.join(below))
 }
 
 /// The group that tells best which processes belong to the container: a container cannot leave its freezer or

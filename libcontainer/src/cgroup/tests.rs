@@ -452,14 +452,3 @@ fn running_out_of_memory_is_noticed_and_counted() {
     remove(&lab.groups, &[]).unwrap();
     assert_eq!(watch.next().unwrap(), OomEvent::Gone);
 }
-
-#[test]
-fn a_place_below_a_group_is_found_without_the_mount_point() {
-    let group = Path::new("/sys/fs/cgroup/a/web");
-    let within = |place: &str| super::within(group, Path::new(place)).map(|found| found.display().to_string());
-    assert_eq!(within("/a/web/init").as_deref(), Some("/sys/fs/cgroup/a/web/init"));
-    assert_eq!(within("/a/web/web/x").as_deref(), Some("/sys/fs/cgroup/a/web/web/x"));
-    assert_eq!(within("/a/web").map(std::path::PathBuf::from).as_deref(), Some(group));
-    assert_eq!(within("/a/other"), None);
-    assert_eq!(within("/"), None);
-}

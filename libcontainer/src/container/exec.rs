@@ -30,7 +30,11 @@ impl Container {
             ..ExecPlanOptions::default()
         };
         (planned.tasks, planned.into_cgroup) = self.exec_cgroup(&options.cgroups)?;
-        let facts = HostFacts::probe_for(self.record.cgroup_manager)?;
+        // The groups are in the record; whether systemd has to be asked is a question of the host's.
+        let facts = match &self.record.unit {
+            Some(unit) if unit.user => HostFacts::probe_for(self.record.cgroup_manager)?,
+            _ => HostFacts::probe_caller()?,
+        };
         planned.go_through(self.record.unit.as_ref(), &self.record.cgroups, &facts);
         let plan = plan::exec(bundle.spec(), process, &facts, &planned).map_err(Error::in_process)?;
         let mut save = |pid: i32, pidfd: BorrowedFd<'_>| {
@@ -63,7 +67,6 @@ impl Container {
         &self,
         below: &[(Vec<String>, String)],
     ) -> Result<(Vec<std::path::PathBuf>, Option<std::path::PathBuf>)> {
-        let init = self.record.init.map_or(0, |init| init.pid);
         let mut tasks = Vec::new();
         let mut into_cgroup = None;
         let known = |name: &String| self.record.cgroups.iter().any(|group| group.has(name));
@@ -75,8 +78,7 @@ impl Container {
                 .iter()
                 .find(|(controllers, _)| controllers.is_empty() || controllers.iter().any(|name| group.has(name)));
             let directory = match asked {
-                None if group.unified => cgroup::place_for_another(&group.directory, init),
-                None => group.directory.clone(),
+                None => cgroup::place_for_another(group, self.record.pid()),
                 Some((_, path)) => {
                     if path.split('/').any(|part| part == "..") {
                         return Err(Error::new(ErrorKind::InvalidConfig, format!("bad sub cgroup path: {path}")));

@@ -18,6 +18,15 @@ const RESCTRL: i64 = 0x0765_5821;
 impl HostFacts {
     /// The facts of this process on this host.
     pub fn probe() -> Result<HostFacts> {
+        Ok(HostFacts {
+            hierarchies: hierarchies(&read("/proc/self/cgroup")?)?,
+            resctrl: Some(PathBuf::from("/sys/fs/resctrl")).filter(|path| is(path, RESCTRL)),
+            ..HostFacts::probe_caller()?
+        })
+    }
+
+    /// Who this process is and what it may do: nothing of the host's groups.
+    pub(crate) fn probe_caller() -> Result<HostFacts> {
         use rustix::thread::CapabilitySet;
         let in_user_namespace = in_user_namespace()?;
         let capabilities = rustix::thread::capabilities(None)
@@ -30,13 +39,11 @@ impl HostFacts {
             in_user_namespace,
             // Never in the first one.
             setgroups_denied: in_user_namespace && read("/proc/self/setgroups")?.trim_end() == "deny",
-            hierarchies: hierarchies(&read("/proc/self/cgroup")?)?,
-            systemd: None,
-            resctrl: Some(PathBuf::from("/sys/fs/resctrl")).filter(|path| is(path, RESCTRL)),
+            ..HostFacts::default()
         })
     }
 
-    /// The same, with what only this way of making cgroups has to know.
+    /// The same as `probe`, with what only this way of making cgroups has to know.
     pub fn probe_for(manager: CgroupManager) -> Result<HostFacts> {
         let facts = HostFacts::probe()?;
         let systemd = if manager == CgroupManager::Systemd { facts.find_systemd() } else { None };
@@ -94,7 +101,7 @@ fn user_root(own: &str) -> Option<String> {
 }
 
 /// The kernel's small files, in one read each.
-fn read(path: impl AsRef<Path>) -> Result<String> {
+pub(crate) fn read(path: impl AsRef<Path>) -> Result<String> {
     let path = path.as_ref();
     let fail = |errno| Error::system(format!("read {}", path.display()), "read", errno);
     let file = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(fail)?;
@@ -128,6 +135,8 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
         let usual = names.iter().map(|name| Path::new("/sys/fs/cgroup").join(name)).find(|path| is(path, magic));
         let mount = match usual {
             Some(path) => path,
+            // Beside others it is there or nowhere (for systemd and runc too).
+            None if unified && !found.is_empty() => continue,
             None => {
                 let mounts = match &mounts {
                     Some(mounts) => mounts,
@@ -188,6 +197,13 @@ mod tests {
         for hierarchy in &facts.hierarchies {
             assert!(hierarchy.mount.is_absolute() && hierarchy.own.starts_with('/'), "{hierarchy:?}");
         }
+    }
+
+    #[test]
+    fn of_the_caller_as_much_is_known_without_the_groups() {
+        let facts = HostFacts::probe().unwrap();
+        let caller = HostFacts { hierarchies: Vec::new(), resctrl: None, ..facts };
+        assert_eq!(HostFacts::probe_caller().unwrap(), caller);
     }
 
     #[test]

@@ -95,6 +95,7 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
         console: None,
         made_rdt: Vec::new(),
         starting: None,
+        fork: lines.iter().position(|line| matches!(line.action, Action::Init(Step::Fork { .. }))),
         settled: false,
         since: 0,
     };
@@ -168,6 +169,8 @@ struct Launch<'l, 'h, 'a> {
     made_rdt: Vec<PathBuf>,
     /// The scope that systemd has been asked for.
     starting: Option<Starting>,
+    /// The line in which init forks, until it has said that it did.
+    fork: Option<usize>,
     settled: bool,
     /// When init began what it is at, for a trace.
     since: u64,
@@ -186,40 +189,10 @@ impl Launch<'_, '_, '_> {
         self.channel.send_plan(&encode(self.lines, next)?, self.traced_until(), &descriptors)?;
         drop(descriptors);
         let last = self.lines.iter().rposition(|line| matches!(line.action, Action::Host(_))).unwrap_or(0);
-        // A container waits for `start`, and some plans end without a program; every other process goes on to its own, which closes
-        // the socket.
-        let has = |step: fn(&line::InitStep) -> bool| {
-            self.lines.iter().any(|line| matches!(&line.action, Action::Init(found) if step(found)))
-        };
-        let waits =
-            has(|step| matches!(step, Step::AwaitStart { .. })) || !has(|step| matches!(step, Step::Exec { .. }));
-        let forks = self.lines.iter().position(|line| matches!(line.action, Action::Init(Step::Fork { .. })));
-        let mut forked = false;
-        let mut waiting = None;
+        let waits = self.ends_with_our_lines();
         let mut played_last = next > last;
         loop {
-            let heard = match waiting.take() {
-                // Said by the new process while the old one had not yet said which that is.
-                Some((line, rider)) if forked => Heard::Reached { line, rider },
-                held => {
-                    if held.is_some() {
-                        self.await_fork()?;
-                    }
-                    let heard = self.hear()?;
-                    if let (Some(_), Heard::Forked { .. }) = (&held, &heard) {
-                        waiting = held;
-                    }
-                    heard
-                }
-            };
-            match heard {
-                Heard::Forked { pid } => {
-                    self.adopt(pid)?;
-                    forked = true;
-                }
-                Heard::Reached { line, rider } if !forked && forks.is_some_and(|fork| fork < usize::from(line)) => {
-                    waiting = Some((line, rider));
-                }
+            match self.hear_in_order()? {
                 Heard::Reached { line, mut rider } => {
                     log::debug!("init {pid} has reached line {line}", pid = self.pid);
                     self.note_gap(self.lines.get(usize::from(line)));
@@ -243,8 +216,40 @@ impl Launch<'_, '_, '_> {
                     self.note_gap(None);
                     return Ok(());
                 }
-                // Kept by `hear`.
-                Heard::Passed { .. } => {}
+                // Kept by `hear_in_order` and `hear`.
+                Heard::Forked { .. } | Heard::Passed { .. } => {}
+            }
+        }
+    }
+
+    /// Whether nothing more is heard of init after the last of our lines: a container waits for `start`, and some plans end without
+    /// a program. Every other process goes on to its own, which closes the socket.
+    fn ends_with_our_lines(&self) -> bool {
+        let has = |step: fn(&line::InitStep) -> bool| {
+            self.lines.iter().any(|line| matches!(&line.action, Action::Init(found) if step(found)))
+        };
+        has(|step| matches!(step, Step::AwaitStart { .. })) || !has(|step| matches!(step, Step::Exec { .. }))
+    }
+
+    /// The next message, in the order of the plan: the new process may speak before the old one has said which that is.
+    fn hear_in_order(&mut self) -> Result<Heard> {
+        let mut early = None;
+        loop {
+            if early.is_some() {
+                self.await_fork()?;
+            }
+            match self.hear()? {
+                Heard::Forked { pid } => {
+                    self.adopt(pid)?;
+                    self.fork = None;
+                    if let Some(reached) = early {
+                        return Ok(reached);
+                    }
+                }
+                Heard::Reached { line, rider } if self.fork.is_some_and(|fork| fork < usize::from(line)) => {
+                    early = Some(Heard::Reached { line, rider });
+                }
+                heard => return Ok(heard),
             }
         }
     }

@@ -32,7 +32,11 @@ pub(crate) fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> c
 
     if let Some(process) = spec.process() {
         let options = ExecPlanOptions { tasks: vec!["/t".into()], ..ExecPlanOptions::default() };
+        let caller = HostFacts { hierarchies: Vec::new(), systemd: None, resctrl: None, ..facts.clone() };
+        let with_less = exec(&spec, process, &caller, &options).unwrap();
         let exec = exec(&spec, process, facts, &options).unwrap();
+        // The container's groups are in its record: `exec` does not look for the host's.
+        assert_eq!(with_less, exec);
         nothing_needs_a_capability_that_is_gone(&exec);
         a_filter_is_loaded_with_no_new_privs_or_with_capabilities(&exec);
         slots_are_filled_before_they_are_used_and_none_in_vain(&exec);

@@ -41,6 +41,7 @@ mod terminal;
 pub(crate) mod tests;
 mod time_offsets;
 mod user;
+mod words;
 
 pub(crate) use capabilities::{ALL as ALL_CAPABILITIES, NAMES as CAPABILITY_NAMES};
 pub(crate) use external::ExternalMount;

@@ -92,7 +92,7 @@ const LOSSES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What a bus says for a systemd that was there when it was asked.
-const HANGED_UP: [&str; 2] = ["org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.Disconnected"];
+const HUNG_UP: [&str; 2] = ["org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.Disconnected"];
 
 /// A connection for one errand.
 #[derive(Debug)]
@@ -236,7 +236,7 @@ impl Bus {
             {
                 let bytes: Vec<u8> = self.received.drain(..length).collect();
                 return match message::parse(&bytes).map_err(|_| self.nonsense())? {
-                    Message::Failure { refusal, .. } if HANGED_UP.contains(&refusal.name.as_str()) => {
+                    Message::Failure { refusal, .. } if HUNG_UP.contains(&refusal.name.as_str()) => {
                         self.is_lost = true;
                         Err(self.error(refusal))
                     }

@@ -6,8 +6,8 @@
 mod bus;
 mod message;
 
-use crate::Result;
 use crate::plan::cgroup::{Property, Unit};
+use crate::{Result, cgroup};
 use bus::{Address, Bus, Errand, SYSTEMD};
 use message::{Body, Message, Refusal};
 use std::path::PathBuf;
@@ -192,7 +192,7 @@ impl Starting {
     /// The process is in a group of the scope's name: systemd moves it there when the scope has all that was asked for.
     fn is_settled(&self) -> bool {
         let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", self.pid)).unwrap_or_default();
-        groups.lines().any(|line| line.rsplit('/').next() == Some(&self.unit))
+        cgroup::memberships(&groups).any(|(_, path)| path.rsplit('/').next() == Some(&self.unit))
     }
 }
 

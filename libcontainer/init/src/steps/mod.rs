@@ -35,6 +35,7 @@ use rustix::fs::Mode;
 use step::{Attributes, Call, Step};
 
 /// Does one line.
+#[inline(never)]
 pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
     match *step {
         Step::Host => init.meet_host(),

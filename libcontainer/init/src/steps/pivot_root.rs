@@ -16,7 +16,9 @@ pub(super) fn pivot(init: &mut Init) -> Result {
     enter(init)
 }
 
-/// For a root on an initramfs, which `pivot_root` refuses to move.
+/// For a root on an initramfs, which `pivot_root` refuses to move. Not inlined: its buffers would be in the frame of every step,
+/// and so in the memory of a container that waits.
+#[inline(never)]
 pub(super) fn move_root(init: &mut Init) -> Result {
     rustix::process::fchdir(init.root()?).at(Call::Chdir)?;
     let mut inside = [0; 4096];

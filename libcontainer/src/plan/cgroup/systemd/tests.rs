@@ -129,6 +129,15 @@ fn limits_are_properties_with_the_values_that_are_written() {
     );
 }
 
+/// systemd would refuse the whole scope, and not say why: the kernel says which file does not take it.
+#[test]
+fn processors_that_no_kernel_has_are_not_told() {
+    assert_eq!(set("AllowedCPUs", "8192"), None);
+    let Some(Property { value: Value::Set(bytes), .. }) = set("AllowedCPUs", "1,8190-9999") else { panic!("a set") };
+    assert_eq!((bytes.len(), bytes[0], bytes[1023]), (1024, 2, 0xc0));
+    check(&v2(), r#"{"cpu": {"cpus": "no"}}"#, "");
+}
+
 #[test]
 fn a_quota_is_rounded_up_to_what_systemd_keeps() {
     assert_eq!(per_second(12_345, 100_000), 130_000);
@@ -179,7 +188,8 @@ fn what_systemd_has_no_property_for_is_written_all_the_same() {
     let plan = plan(config, &v2()).unwrap();
     assert!(properties(&plan).is_empty());
     let settled = &plan.scope.unwrap().settled;
-    let words: Vec<_> = settled.iter().map(|line| line.words().replace("/sys/fs/cgroup/system.slice/", "")).collect();
+    let words: Vec<_> =
+        settled.iter().map(|line| line.to_string().replace("/sys/fs/cgroup/system.slice/", "")).collect();
     let expected = [
         "await-scope plimsoll-web.scope enabling hugetlb",
         "write-cgroup plimsoll-web.scope/cpu.max.burst 5",
@@ -258,7 +268,7 @@ fn of_annotations_only_harmless_ones_become_properties() {
 fn a_user_has_what_is_delegated_and_no_device_rules() {
     let limits = r#"{"linux": {"resources": {"memory": {"limit": 1000}, "devices": [{"allow": false}]}}}"#;
     let scope = plan(limits, &user()).unwrap().scope.unwrap();
-    assert!(!scope.start.words().contains("Device"), "{}", scope.start);
+    assert!(!scope.start.to_string().contains("Device"), "{}", scope.start);
     assert!(!scope.settled.iter().any(|line| line.step() == "attach-device-program"));
     let error = plan(r#"{"linux": {"resources": {"cpu": {"cpus": "0"}}}}"#, &user()).unwrap_err().to_string();
     let words =

@@ -1,0 +1,522 @@
+//! The words for a line: what `plimsoll plan` prints, what an error says was attempted.
+#![forbid(unsafe_code)]
+
+use super::Plan;
+use super::capabilities::names as capability_names;
+use super::line::{Action, HostStep, IdMap, IdMappedMount, InitStep, Line, Tolerate};
+use super::mount_options::{ATTRIBUTES, PRIVATE, REC, SHARED, SLAVE, UNBINDABLE};
+use oci_spec::runtime::LinuxNamespaceType;
+use std::fmt::{self, Write as _};
+use step::{Attributes, Lsm, Source, Target};
+
+impl Line {
+    /// What: `bind-mount`.
+    pub fn step(&self) -> &'static str {
+        self.parts(None, false).0
+    }
+
+    /// With what: `/srv/data on /data ro`. Of an environment only the names, as it may hold secrets.
+    pub fn detail(&self) -> String {
+        self.parts(None, false).1
+    }
+
+    /// `init bind-mount /srv/data on /data`
+    #[cfg(test)]
+    pub(crate) fn brief(&self, slot: Option<usize>) -> String {
+        let (step, detail) = self.parts(slot, false);
+        format!("{} {step} {detail}", self.actor()).trim_end().to_owned()
+    }
+
+    fn parts(&self, slot: Option<usize>, env: bool) -> (&'static str, String) {
+        let (name, mut detail) = match &self.action {
+            Action::Host(step) => host_words(step),
+            Action::Init(step) => init_words(step, env),
+        };
+        if let Some(slot) = slot {
+            let _ = write!(detail, "{}→ fd:{slot}", if detail.is_empty() { "" } else { " " });
+        }
+        (name, visible(&detail))
+    }
+}
+
+impl Plan {
+    /// For people: number, actor, step, details, and on the right the origin. The values of an environment are
+    /// shown only if `env` is set. Not stable.
+    pub fn to_text(&self, env: bool) -> String {
+        let words: Vec<_> = self.with_slots().map(|(line, slot)| (line, line.parts(slot, env))).collect();
+        let steps = words.iter().map(|(_, (step, _))| step.len()).max().unwrap_or(0);
+        // One long line (an argument list, say) must not push every origin off the screen.
+        let details = words.iter().map(|(_, (_, detail))| detail.chars().count()).filter(|width| *width <= 72).max();
+        let details = details.unwrap_or(0);
+        let mut text = String::new();
+        for (number, (line, (step, detail))) in words.iter().enumerate() {
+            let (actor, origin) = (line.actor(), visible(line.origin()));
+            let _ = writeln!(text, "{number:3}  {actor}  {step:steps$}  {detail:details$}  {origin}");
+        }
+        text
+    }
+
+    /// For programs: an array of objects with `line`, `actor`, `step`, `detail` and `origin`.
+    pub fn to_json(&self, env: bool) -> serde_json::Value {
+        let object = |(number, (line, slot)): (usize, (&Line, Option<usize>))| {
+            let (step, detail) = line.parts(slot, env);
+            let origin = line.origin();
+            serde_json::json!({"line": number, "actor": line.actor(), "step": step, "detail": detail, "origin": origin})
+        };
+        self.with_slots().enumerate().map(object).collect()
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_text(false))
+    }
+}
+
+/// `set-rlimit RLIMIT_CPU 1:2`: what was attempted, for an error.
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (step, detail) = self.parts(None, false);
+        f.write_str(step)?;
+        if detail.is_empty() { Ok(()) } else { write!(f, " {detail}") }
+    }
+}
+
+fn host_words(step: &HostStep) -> (&'static str, String) {
+    match step {
+        HostStep::CreateCgroup { groups } => {
+            ("create-cgroup", joined(groups.iter().map(|group| group.directory.display()), " "))
+        }
+        HostStep::WriteCgroup { file, value, tolerate } => {
+            let otherwise = match tolerate {
+                Tolerate::Nothing => String::new(),
+                Tolerate::Missing => " if it is there".to_owned(),
+                Tolerate::Otherwise { file, value } => format!(" or {} {}", file.display(), quoted(value)),
+            };
+            ("write-cgroup", format!("{} {}{otherwise}", file.display(), quoted(value)))
+        }
+        HostStep::AttachDeviceProgram { directory, program } => {
+            ("attach-device-program", format!("{} instructions to {}", program.len() / 8, directory.display()))
+        }
+        HostStep::ChownCgroup { directory, uid } => ("chown-cgroup", format!("{} to {uid}", directory.display())),
+        HostStep::StartScope { unit, properties } => {
+            let whose = if unit.user { " of the user's" } else { "" };
+            ("start-scope", format!("{}{whose} {}", unit.name, joined(properties.iter(), " ")))
+        }
+        HostStep::AwaitScope { groups, controllers } => {
+            let mut detail = joined(groups.iter().map(|group| group.directory.display()), " ");
+            if !controllers.is_empty() {
+                let _ = write!(detail, " enabling {}", controllers.join(","));
+            }
+            ("await-scope", detail)
+        }
+        HostStep::AttachToScope { unit, below } => ("attach-to-scope", format!("{} {below}", unit.name)),
+        HostStep::Clone { namespaces, into_cgroup, tasks } => {
+            let mut detail = namespace_names(*namespaces);
+            if let Some(directory) = into_cgroup {
+                let _ = write!(detail, " into {}", directory.display());
+            }
+            for (slot, directory) in tasks.iter().enumerate() {
+                let _ = write!(detail, " {} → fd:{slot}", directory.display());
+            }
+            ("clone", detail.trim_start().to_owned())
+        }
+        HostStep::WriteIdMaps { uid, gid, deny_setgroups } => {
+            let denied = if *deny_setgroups { " setgroups denied" } else { "" };
+            ("write-id-maps", format!("{}{denied}", both_maps(uid, gid)))
+        }
+        HostStep::OpenProcess => ("open-process", String::new()),
+        HostStep::OpenMount { source, recursive, shared, id_map } => {
+            let mut detail = source.display().to_string();
+            if *recursive {
+                detail.push_str(" recursive");
+            }
+            if *shared {
+                detail.push_str(" shared with the host");
+            }
+            if let Some(map) = id_map {
+                let recursively = if map.recursive { " recursively" } else { "" };
+                let _ = write!(detail, "{recursively} id-mapped {}", id_map_of(map));
+            }
+            ("open-mount", detail)
+        }
+        HostStep::IdMapMount { id_map } => {
+            let recursively = if id_map.recursive { "recursively " } else { "" };
+            ("id-map-mount", format!("{recursively}{}", id_map_of(id_map)))
+        }
+        HostStep::NoteMount { destination } => ("note-mount", destination.display().to_string()),
+        HostStep::Meet => ("meet", String::new()),
+        HostStep::MoveNetDevice { name, new_name } if name == new_name => ("move-net-device", name.clone()),
+        HostStep::MoveNetDevice { name, new_name } => ("move-net-device", format!("{name} as {new_name}")),
+        HostStep::MakeRdtClass { directory, schemata, shared } => {
+            let shared = if *shared { " unless it is there" } else { "" };
+            let schemata = schemata.join(", ");
+            ("make-rdt-class", format!("{} {schemata}", directory.display()).trim_end().to_owned() + shared)
+        }
+        HostStep::MakeRdtMonitor { directory } => ("make-rdt-monitor", directory.display().to_string()),
+        HostStep::JoinRdtGroup { directory } => ("join-rdt-group", directory.display().to_string()),
+        HostStep::RunHook { kind, index } => ("run-hook", format!("{} {index}", kind.key())),
+        HostStep::SendState { status } => ("send-state", (*status).to_owned()),
+        HostStep::SetRlimit { name, soft, hard, .. } => {
+            ("set-rlimit", format!("{name} {}:{}", limit(*soft), limit(*hard)))
+        }
+        HostStep::ForwardConsole => ("forward-console", String::new()),
+        HostStep::ForwardSeccompListener { path, .. } => ("forward-seccomp-listener", path.display().to_string()),
+        HostStep::ListenForStart => ("listen-for-start", String::new()),
+        HostStep::SaveState => ("save-state", String::new()),
+    }
+}
+
+fn id_map_of(map: &IdMappedMount) -> String {
+    match &map.of {
+        Some(path) => format!("as {}", path.display()),
+        None => both_maps(&map.uid, &map.gid),
+    }
+}
+
+fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
+    use step::Step::*;
+    match step {
+        Host => ("host", String::new()),
+        SetOomScoreAdj { value } => ("set-oom-score-adj", value.to_string()),
+        SetCpuAffinity { mask } if mask.is_empty() => ("set-cpu-affinity", "all".to_owned()),
+        SetCpuAffinity { mask } => ("set-cpu-affinity", bits(mask)),
+        JoinCgroup { first, count: 1 } => ("join-cgroup", format!("fd:{first}")),
+        JoinCgroup { first, count } => {
+            ("join-cgroup", format!("fd:{first}–{}", u32::from(*first) + u32::from(*count) - 1))
+        }
+        Join { path, namespace } => ("join", format!("{} {path}", namespace_names(*namespace))),
+        JoinProcess { slot, namespaces } => ("join-process", format!("fd:{slot} {}", namespace_names(*namespaces))),
+        Unshare { namespaces } => ("unshare", namespace_names(*namespaces)),
+        Fork { namespaces } => ("fork", namespace_names(*namespaces)),
+        SetTimeOffsets { offsets } => {
+            let text = String::from_utf8_lossy(offsets);
+            ("set-time-offsets", text.trim_end().replace('\n', ", "))
+        }
+        BecomeRoot => ("become-root", String::new()),
+        SetUndumpable => ("set-undumpable", String::new()),
+        JoinSessionKeyring { name } => ("join-session-keyring", name.to_string()),
+        SetLoopbackUp => ("set-loopback-up", String::new()),
+
+        SetRootPropagation { propagation } => ("set-root-propagation", propagation_name(*propagation)),
+        OpenRootfs { path } => ("open-rootfs", path.to_string()),
+        AttachRootfs { path } => ("attach-rootfs", path.to_string()),
+        SetRlimit { resource, soft, hard } => {
+            ("set-rlimit", format!("{} {}:{}", super::rlimits::name(*resource), limit(*soft), limit(*hard)))
+        }
+        Mount { fstype, target, kind, options, attributes, propagation, copy_up, .. } => {
+            let mut detail = format!("{fstype} on {target}{}", target_kind(*kind));
+            push(&mut detail, &attribute_names(*attributes));
+            push(&mut detail, &strings(options).join(","));
+            push(&mut detail, &propagation_name(*propagation));
+            push(&mut detail, if *copy_up { "tmpcopyup" } else { "" });
+            ("mount", detail)
+        }
+        BindMount { source, target, kind, recursive, attributes, recursive_attributes, propagation, copy_symlink } => {
+            let source = match source {
+                Source::Path(path) => path.to_string(),
+                Source::Inside(path) => format!("{path} in the root"),
+                Source::Slot(slot) => format!("fd:{slot}"),
+            };
+            let mut detail = format!("{source} on {target}{}", target_kind(*kind));
+            push(&mut detail, if *recursive { "recursive" } else { "" });
+            push(&mut detail, &attribute_names(*attributes));
+            let below = attribute_names(*recursive_attributes);
+            push(&mut detail, &if below.is_empty() { below } else { format!("recursively {below}") });
+            push(&mut detail, &propagation_name(*propagation));
+            push(&mut detail, if *copy_symlink { "copy-symlink" } else { "" });
+            ("bind-mount", detail)
+        }
+        OpenSource { path, recursive } => {
+            ("open-source", format!("{path}{}", if *recursive { " recursive" } else { "" }))
+        }
+        MakeMount { fstype, target, options, copy_up, .. } => {
+            let mut detail = format!("{fstype} for {target}");
+            push(&mut detail, &strings(options).join(","));
+            push(&mut detail, if *copy_up { "tmpcopyup" } else { "" });
+            ("make-mount", detail)
+        }
+        ShowMount { slot } => ("show-mount", format!("fd:{slot}")),
+        FindMount { target, mount } => ("find-mount", format!("{target} {mount:#x}")),
+        Unmount { target, mount } => ("unmount", format!("{target} {mount:#x}")),
+        Remount { target, attributes, options } => {
+            let mut detail = target.to_string();
+            push(&mut detail, &attribute_names(*attributes));
+            push(&mut detail, &strings(options).join(","));
+            ("remount", detail)
+        }
+        MountCgroup2 { target, attributes, fallback } => {
+            let mut detail = target.to_string();
+            push(&mut detail, &attribute_names(*attributes));
+            ("mount-cgroup2", format!("{detail} or bind {fallback}"))
+        }
+        MakeDevice { path, kind, major, minor, mode, uid, gid } => {
+            let kind = match kind >> 12 {
+                0o2 => format!("c {major}:{minor}"),
+                0o6 => format!("b {major}:{minor}"),
+                _ => "p".to_owned(),
+            };
+            let owner = if (*uid, *gid) == (0, 0) { String::new() } else { format!(" {uid}:{gid}") };
+            ("make-device", format!("{path} {kind} {mode:04o}{owner}"))
+        }
+        BindDevice { source, path } if source == path => ("bind-device", path.to_string()),
+        BindDevice { source, path } => ("bind-device", format!("{source} on {path}")),
+        Symlink { target, path, replace } => {
+            ("symlink", format!("{path} → {target}{}", if *replace { " (replacing)" } else { "" }))
+        }
+        MakeDirectory { path } => ("make-directory", path.to_string()),
+        MaskPath { path } => ("mask-path", path.to_string()),
+        ReadonlyPath { path } => ("readonly-path", path.to_string()),
+        WriteSysctl { key, value } => ("write-sysctl", format!("{key} {}", quoted(&value.to_string()))),
+        SetHostname { name } => ("set-hostname", name.to_string()),
+        SetDomainname { name } => ("set-domainname", name.to_string()),
+        PivotRoot => ("pivot-root", String::new()),
+        MoveRoot => ("move-root", String::new()),
+        ChangeRoot => ("change-root", String::new()),
+        SetRootReadonly => ("set-root-readonly", String::new()),
+        SetPropagation { propagation } => ("set-propagation", propagation_name(*propagation)),
+
+        NewSession => ("new-session", String::new()),
+        OpenConsole { height, width, uid, on_dev_console } => {
+            let size = if (*height, *width) == (0, 0) { String::new() } else { format!("{width}x{height} ") };
+            ("open-console", format!("{size}for {uid}{}", if *on_dev_console { ", on /dev/console" } else { "" }))
+        }
+        ChownStdio { uid } => ("chown-stdio", uid.to_string()),
+        SetUmask { mask } => ("set-umask", format!("{mask:04o}")),
+        SetScheduler { policy, flags, nice, priority, runtime, deadline, period } => {
+            let mut detail = named(POLICIES, *policy);
+            let flags = if *flags == 0 { String::new() } else { format!("flags {flags:#x}") };
+            push(&mut detail, &flags);
+            let nice = if *nice == 0 { String::new() } else { format!("nice {nice}") };
+            push(&mut detail, &nice);
+            let numbers = [
+                ("priority", u64::from(*priority)),
+                ("runtime", *runtime),
+                ("deadline", *deadline),
+                ("period", *period),
+            ];
+            for (name, number) in numbers.into_iter().filter(|(_, number)| *number != 0) {
+                push(&mut detail, &format!("{name} {number}"));
+            }
+            ("set-scheduler", detail)
+        }
+        SetIoPriority { value } => {
+            ("set-io-priority", format!("{} {}", named(IO_CLASSES, value >> 13), value & 0x1fff))
+        }
+        SetPersonality { domain: 0 } => ("set-personality", "LINUX".to_owned()),
+        SetPersonality { domain: 8 } => ("set-personality", "LINUX32".to_owned()),
+        SetPersonality { domain } => ("set-personality", format!("{domain:#x}")),
+        SetMemoryPolicy { mode, nodes } => {
+            let mut detail = named(MEMORY_MODES, mode & 0xfff);
+            for (flag, name) in [(13, "NUMA_BALANCING"), (14, "RELATIVE_NODES"), (15, "STATIC_NODES")] {
+                if mode & (1 << flag) != 0 {
+                    let _ = write!(detail, "|MPOL_F_{name}");
+                }
+            }
+            push(&mut detail, &bits(nodes));
+            ("set-memory-policy", detail)
+        }
+        SetExecLabel { lsm: Lsm::Apparmor, label } => ("set-exec-label", format!("apparmor {label}")),
+        SetExecLabel { lsm: Lsm::Selinux, label } => ("set-exec-label", format!("selinux {label}")),
+        SetNoNewPrivs => ("set-no-new-privs", String::new()),
+        DropBoundingSet { keep } => ("drop-bounding-set", format!("but {}", or_none(capability_names(*keep)))),
+        Chdir { path, uid: 0, gid: 0 } => ("chdir", path.to_string()),
+        Chdir { path, uid, gid } => ("chdir", format!("{path} as {uid}:{gid}")),
+        SetGroups { gids } => {
+            let gid = |bytes: &[u8; 4]| u32::from_ne_bytes(*bytes);
+            ("set-groups", or_none(joined(gids.as_chunks().0.iter().map(gid), ",")))
+        }
+        SetIds { uid, gid } => ("set-ids", format!("{uid}:{gid}")),
+        SetCapabilities { effective, permitted, inheritable, ambient } => {
+            let mut detail = String::new();
+            let sets = [
+                ("effective", effective),
+                ("permitted", permitted),
+                ("inheritable", inheritable),
+                ("ambient", ambient),
+            ];
+            for (name, set) in sets.into_iter().filter(|(_, set)| **set != 0) {
+                push(&mut detail, &format!("{name} {}", capability_names(*set)));
+            }
+            ("set-capabilities", or_none(detail))
+        }
+        LoadSeccomp { flags, filter } => {
+            let flags = if *flags == 0 { String::new() } else { format!(", flags {flags:#x}") };
+            ("load-seccomp", format!("{} instructions{flags}", filter.len() / 8))
+        }
+        DefaultHome { uid } => ("default-home", uid.to_string()),
+        ResolveProgram { name, search } => ("resolve-program", format!("{} in {search}", quoted(&name.to_string()))),
+        RunHook { path, argv, env: environment, timeout, state, .. } => {
+            let mut detail = format!("{path}: {}", command(argv, environment, env));
+            if *timeout != 0 {
+                let _ = write!(detail, " at most {timeout} s");
+            }
+            ("run-hook", format!("{detail}, state fd:{state}"))
+        }
+        AwaitStart { slot } => ("await-start", format!("fd:{slot}")),
+        CloseDescriptors { preserve: 0 } => ("close-descriptors", String::new()),
+        CloseDescriptors { preserve } => ("close-descriptors", format!("but {preserve}")),
+        Exec { argv, env: environment } => ("exec", command(argv, environment, env)),
+    }
+}
+
+const POLICIES: &[&str] =
+    &["SCHED_OTHER", "SCHED_FIFO", "SCHED_RR", "SCHED_BATCH", "SCHED_ISO", "SCHED_IDLE", "SCHED_DEADLINE"];
+const IO_CLASSES: &[&str] = &["IOPRIO_CLASS_NONE", "IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE"];
+const MEMORY_MODES: &[&str] = &[
+    "MPOL_DEFAULT",
+    "MPOL_PREFERRED",
+    "MPOL_BIND",
+    "MPOL_INTERLEAVE",
+    "MPOL_LOCAL",
+    "MPOL_PREFERRED_MANY",
+    "MPOL_WEIGHTED_INTERLEAVE",
+];
+
+fn named(names: &[&str], number: u32) -> String {
+    let name = usize::try_from(number).ok().and_then(|index| names.get(index));
+    name.map_or_else(|| number.to_string(), |name| (*name).to_owned())
+}
+
+fn push(detail: &mut String, more: &str) {
+    if !more.is_empty() {
+        detail.push(' ');
+        detail.push_str(more);
+    }
+}
+
+fn joined<T: fmt::Display>(items: impl Iterator<Item = T>, separator: &str) -> String {
+    items.map(|item| item.to_string()).collect::<Vec<_>>().join(separator)
+}
+
+fn or_none(text: String) -> String {
+    if text.is_empty() { "none".to_owned() } else { text.trim_start().to_owned() }
+}
+
+fn limit(value: u64) -> String {
+    if value == u64::MAX { "unlimited".to_owned() } else { value.to_string() }
+}
+
+/// What config.json says can neither forge a line nor command a terminal.
+fn visible(text: &str) -> String {
+    let is_unseen = |letter: char| letter.is_control() || ('\u{2028}'..='\u{202e}').contains(&letter);
+    let mut visible = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            _ if is_unseen(letter) => visible.extend(letter.escape_default()),
+            _ => visible.push(letter),
+        }
+    }
+    visible
+}
+
+/// As it is if that is one word.
+fn quoted(text: &str) -> String {
+    let plain = |letter: char| !letter.is_whitespace() && !letter.is_control() && letter != '"';
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("{text:?}") }
+}
+
+/// The strings of a block.
+fn strings(block: &[u8]) -> Vec<String> {
+    let texts = block.split_inclusive(|byte| *byte == 0).map(|text| text.strip_suffix(&[0]).unwrap_or(text));
+    texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+}
+
+fn command(argv: &[u8], environment: &[u8], with_values: bool) -> String {
+    let mut detail = joined(strings(argv).iter().map(|text| quoted(text)), " ");
+    let entries = strings(environment);
+    if !entries.is_empty() {
+        let shown = |entry: &String| match entry.split_once('=') {
+            Some((name, _)) if !with_values => name.to_owned(),
+            _ => quoted(entry),
+        };
+        let _ = write!(detail, " env {}", joined(entries.iter().map(shown), " "));
+    }
+    detail
+}
+
+fn namespace_names(namespaces: u32) -> String {
+    use LinuxNamespaceType::*;
+    const NAMES: &[(LinuxNamespaceType, &str)] = &[
+        (User, "user"),
+        (Pid, "pid"),
+        (Network, "network"),
+        (Ipc, "ipc"),
+        (Uts, "uts"),
+        (Mount, "mount"),
+        (Cgroup, "cgroup"),
+        (Time, "time"),
+    ];
+    joined(NAMES.iter().filter(|(kind, _)| namespaces & *kind as u32 != 0).map(|(_, name)| name), ",")
+}
+
+fn propagation_name(bits: u32) -> String {
+    let names = [(PRIVATE, "private"), (SHARED, "shared"), (SLAVE, "slave"), (UNBINDABLE, "unbindable")];
+    let name = names.iter().find(|(bit, _)| bits & bit != 0).map_or("", |(_, name)| name);
+    format!("{}{name}", if bits & REC != 0 { "r" } else { "" })
+}
+
+/// As mount options: `ro,nosuid,exec`.
+fn attribute_names(attributes: Attributes) -> String {
+    let set = ATTRIBUTES.iter().filter(|(_, bit)| attributes.set & bit != 0).map(|(name, _)| (*name).to_owned());
+    let opposite = |name: &str| match name {
+        "ro" => "rw".to_owned(),
+        name => name.trim_start_matches("no").to_owned(),
+    };
+    // Of the access times the whole field is cleared whatever is set.
+    const TIMES: u64 = 0x70;
+    let cleared =
+        ATTRIBUTES.iter().filter(|(_, bit)| attributes.clear & bit & !TIMES != 0).map(|(name, _)| opposite(name));
+    let relatime = (attributes.clear & TIMES != 0 && attributes.set & TIMES == 0).then(|| "relatime".to_owned());
+    set.chain(cleared).chain(relatime).collect::<Vec<_>>().join(",")
+}
+
+fn target_kind(kind: Target) -> &'static str {
+    match kind {
+        Target::Any => "",
+        Target::OrdinaryDirectory => " (ordinary directory)",
+        Target::InProc => " (in proc)",
+    }
+}
+
+fn maps(maps: &[IdMap]) -> String {
+    joined(maps.iter().map(|map| format!("{}:{}:{}", map.container_id, map.host_id, map.size)), ",")
+}
+
+fn both_maps(uid: &[IdMap], gid: &[IdMap]) -> String {
+    format!("uid {} gid {}", maps(uid), maps(gid))
+}
+
+/// `0-3,7` for a bit mask of native words.
+fn bits(mask: &[u8]) -> String {
+    let words: Vec<usize> = mask.as_chunks().0.iter().map(|bytes| usize::from_ne_bytes(*bytes)).collect();
+    let width = usize::BITS as usize;
+    let is_set = |bit: usize| words.get(bit / width).is_some_and(|word| word & (1 << (bit % width)) != 0);
+    let mut ranges: Vec<String> = Vec::new();
+    let mut bit = 0;
+    while bit < words.len() * width {
+        if is_set(bit) {
+            let last = (bit..).find(|next| !is_set(next + 1)).unwrap_or(bit);
+            ranges.push(if bit == last { bit.to_string() } else { format!("{bit}-{last}") });
+            bit = last;
+        }
+        bit += 1;
+    }
+    ranges.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::tests::{plan_of, spec_of, text_of};
+
+    #[test]
+    fn a_configuration_can_neither_forge_a_line_nor_command_a_terminal() {
+        let config = r#"{"mounts": [{"destination": "/a\n  9  init  exec", "type": "tmpfs", "options": ["x=\u001b[2J"]}],
+            "linux": {"sysctl": {"net.a\nb": "1"}, "namespaces": [{"type": "mount"}, {"type": "network"}]}}"#;
+        let plan = plan_of(&spec_of(config));
+        assert_eq!(text_of(&plan, "/mounts"), r"init mount tmpfs on /a\n  9  init  exec x=\u{1b}[2J");
+        let text = plan.to_text(true);
+        assert_eq!(text.lines().count(), plan.lines.len(), "{text}");
+        assert!(text.contains(r"/linux/sysctl/net.a\nb"), "{text}");
+    }
+}
