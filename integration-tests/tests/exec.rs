@@ -25,7 +25,9 @@ fn a_failure_of_the_runtime_is_255() {
         return;
     }
     let container = Container::new().running();
-    container.exec(&["no-such-program"]).exits(255).says("executable file not found in $PATH");
+    let output = container.exec(&["no-such-program"]);
+    output.exits(255).says("executable file not found in $PATH");
+    assert!(!output.stderr.contains("config.json"), "it is not at fault: {output:?}");
     container.exec(&["/no/such/program"]).exits(255).says("no such file or directory");
     container.exec_with(&["--cwd", "relative"], &["true"]).exits(255);
 }

@@ -85,6 +85,15 @@ impl Error {
         self
     }
 
+    /// The same about the process of an `exec`, which is in no config.json: `process: /args/0: …`. What is not of it is left alone.
+    pub(crate) fn in_process(mut self) -> Error {
+        if let Some(origin) = self.0.origin.take_if(|origin| origin.starts_with("/process/")) {
+            self.0.origin = origin.strip_prefix("/process").map(str::to_owned);
+            return self.in_file("process");
+        }
+        self
+    }
+
     /// Which entry of config.json asked for it.
     pub(crate) fn at(mut self, origin: impl Into<String>) -> Error {
         self.0.origin.get_or_insert(origin.into());

@@ -36,7 +36,7 @@ impl Container {
             _ => HostFacts::probe_caller()?,
         };
         planned.go_through(self.record.unit.as_ref(), &self.record.cgroups, &facts);
-        let plan = plan::exec(bundle.spec(), process, &facts, &planned)?;
+        let plan = plan::exec(bundle.spec(), process, &facts, &planned).map_err(Error::in_process)?;
         let mut save = |pid: i32, pidfd: BorrowedFd<'_>| {
             if let Some(path) = &options.pidfd_socket {
                 launch::descriptors::send(path, pidfd, b"setns", "send the pidfd")?;
@@ -58,7 +58,7 @@ impl Container {
             trace: options.trace.as_ref(),
             save: &mut save,
         };
-        let launched = launch::play(&plan.lines, &mut host)?;
+        let launched = launch::play(&plan.lines, &mut host).map_err(Error::in_process)?;
         Ok(Child { pid: launched.pid, pidfd: launched.pidfd, console: launched.console })
     }
 
