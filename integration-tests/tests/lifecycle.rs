@@ -3,6 +3,8 @@
 use plimsoll_integration_tests::{Container, cgroup, known_deviation, runtime, wait_until};
 use serde_json::{Value, json};
 use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
 
 #[test]
 fn create_prepares_and_start_runs() {
@@ -458,4 +460,28 @@ fn a_created_container_hears_sigterm() {
     container.wait_for("stopped");
     container.delete().ok();
     container.assert_nothing_left();
+}
+
+/// At any instant of `create`; whoever comes too early waits for it, and takes nothing away from it.
+#[test]
+fn a_delete_in_the_middle_of_create_leaves_nothing() {
+    if !runtime().is("plimsoll") {
+        return;
+    }
+    let container = Container::new().args(&["sleep", "1000"]);
+    for tenths in 0..30 {
+        let mut create =
+            container.launcher(&["create"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+        std::thread::sleep(Duration::from_micros(tenths * 400));
+        container.call(&["delete", "--force", &container.id]).ok();
+        let created = create.wait().expect("our child").success();
+        let there = container.call(&["state", &container.id]).status == 0;
+        // Deleted before it began, in the middle, or after.
+        assert!(created || !there, "{tenths}: it failed, and is there");
+        if !there {
+            container.assert_nothing_left();
+        }
+        container.call(&["delete", "--force", &container.id]).ok();
+        container.assert_nothing_left();
+    }
 }

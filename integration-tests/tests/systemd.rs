@@ -478,6 +478,20 @@ fn an_update_is_told_to_systemd_and_so_survives_it() {
     assert_eq!(show(&container.unit(), "CPUQuotaPerSecUSec"), "500ms");
 }
 
+/// systemd knows nothing of huge pages, and hands their controller down to nobody.
+#[test]
+fn an_update_may_ask_for_what_create_has_not() {
+    let Some(container) = scoped().filter(|_| runtime().is("plimsoll")) else { return };
+    let path = format!("plimsoll_huge.slice:t:{}", container.id);
+    let container = container.set("/linux/cgroupsPath", json!(path));
+    let container = run(container);
+    let change = container.dir.join("change.json");
+    fs::write(&change, r#"{"hugepageLimits": [{"pageSize": "2MB", "limit": 2097152}]}"#).expect("our own");
+    container.call(&["update", "--resources", &change.to_string_lossy(), &container.id]).ok();
+    let file = Path::new(cgroup::ROOT).join("plimsoll_huge.slice").join(container.unit()).join("hugetlb.2MB.max");
+    assert_eq!(fs::read_to_string(file).expect("a limit").trim_end(), "2097152");
+}
+
 #[test]
 fn exec_is_in_the_scope_and_in_groups_below_it() {
     let Some(container) = scoped() else { return };
@@ -646,7 +660,7 @@ fn scoped_by_user() -> Option<(Container, PathBuf)> {
     Some((container.set("/linux/cgroupsPath", json!(path)), group))
 }
 
-/// As podman calls it: nothing but the directory. `inside`: from a group of the user's own.
+/// As podman calls it: nothing but the directory. `inside`: from a group of the user's own, and as cron would, not even that.
 fn call_as_user(container: &Container, args: &[&str], inside: bool) -> Output {
     let user = container.user.expect("a user");
     let mut command = container.command(args);
@@ -656,8 +670,7 @@ fn call_as_user(container: &Container, args: &[&str], inside: bool) -> Output {
         let procs = fs::OpenOptions::new().write(true).open(group).expect("the user's systemd");
         let mut moved = Command::new(command.get_program());
         moved.args(command.get_args()).stdin(Stdio::null()).current_dir(&container.dir);
-        moved.env_remove("DBUS_SESSION_BUS_ADDRESS");
-        moved.env("XDG_RUNTIME_DIR", format!("/run/user/{user}")).env("PLIMSOLL_TEST", &container.id);
+        moved.env_remove("DBUS_SESSION_BUS_ADDRESS").env_remove("XDG_RUNTIME_DIR").env("PLIMSOLL_TEST", &container.id);
         let enter = move || {
             std::io::Write::write_all(&mut &procs, b"0")?;
             nix::unistd::setgroups(&[])?;

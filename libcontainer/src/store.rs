@@ -198,11 +198,15 @@ impl Store {
             .collect())
     }
 
-    /// Removes what a `create` that died before it wrote its record, or a `delete` that died after, has left.
-    pub fn remove_remains(&self, id: &str) -> Result<()> {
+    /// Removes what a `create` that died before it wrote its record, or a `delete` that died after, has left; `false` if there is
+    /// a container by now: its `create` had only not come to the record yet.
+    pub fn remove_remains(&self, id: &str) -> Result<bool> {
         let folder = self.folder(id)?;
         folder.lock()?;
-        folder.remove()
+        if folder.has(STATE) {
+            return Ok(false);
+        }
+        folder.remove().map(|()| true)
     }
 
     /// The folder of a container that exists.
@@ -232,26 +236,36 @@ impl Store {
                 error
             }
         };
+        loop {
+            self.make_directory(&path, &fail)?;
+            // As long as it is not locked, `delete` may take it for the remains of another `create`, and remove it.
+            let directory = match open_directory(CWD, &path) {
+                Err(Errno::NOENT) => continue,
+                opened => opened.map_err(&fail)?,
+            };
+            let folder = Folder { path: path.clone(), directory };
+            match folder.lock() {
+                Err(gone) if gone.kind() == ErrorKind::DoesNotExist => {}
+                locked => return locked.map(|()| folder),
+            }
+        }
+    }
+
+    fn make_directory(&self, path: &Path, fail: impl Fn(Errno) -> Error) -> Result<()> {
         let mode = Mode::from_raw_mode(0o700);
-        let made = match rustix::fs::mkdir(&path, mode) {
+        let made = match rustix::fs::mkdir(path, mode) {
             Err(Errno::NOENT) => {
                 std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700)
                     .create(&self.root)
                     .map_err(|error| Error::io("make the store", format!("mkdir({})", self.root.display()), &error))?;
-                rustix::fs::mkdir(&path, mode)
+                rustix::fs::mkdir(path, mode)
             }
             made => made,
         };
         match made {
-            Err(Errno::EXIST) => {
-                return Err(Error::new(ErrorKind::Exists, "container with given ID already exists"));
-            }
-            made => made.map_err(fail)?,
+            Err(Errno::EXIST) => Err(Error::new(ErrorKind::Exists, "container with given ID already exists")),
+            made => made.map_err(fail),
         }
-        let directory = open_directory(CWD, &path).map_err(fail)?;
-        let folder = Folder { path, directory };
-        folder.lock()?;
-        Ok(folder)
     }
 }
 

@@ -25,6 +25,7 @@ fn delete(store: &Store, id: &str, force: bool) -> Result<u8, Failure> {
         Err(error) if error.kind() == ErrorKind::DoesNotExist => {
             // A `create` that was killed early has a folder and nothing else.
             match store.remove_remains(id) {
+                Ok(false) => delete(store, id, force),
                 Err(remains) if remains.kind() != ErrorKind::DoesNotExist => Err(remains.into()),
                 _ if force => Ok(0),
                 _ => Err(error.into()),

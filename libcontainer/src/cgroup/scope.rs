@@ -6,14 +6,15 @@ use crate::{Error, ErrorKind, Result};
 
 /// Puts `pid`, which systemd has moved into a scope, into those of its groups that systemd has not made. The group that it
 /// tracks the scope by has to be where the plan says: everything else that is done to the container goes by that.
-pub(crate) fn settle_in_scope(groups: &[Group], controllers: &[String], pid: i32) -> Result<()> {
+pub(crate) fn settle_in_scope(groups: &[Group], pid: i32) -> Result<()> {
     let file = format!("/proc/{pid}/cgroup");
     let text = std::fs::read_to_string(&file)
         .map_err(|error| Error::io("look where systemd has put init", format!("read({file})"), &error))?;
     for group in groups {
         let place = in_hierarchy_of(group, &text);
         if place.is_some_and(|place| is_at(&group.directory, place)) {
-            if group.unified && !controllers.is_empty() {
+            // systemd hands down those that it knows; a limit on huge pages, say, may also come with an update.
+            if group.unified {
                 super::create::enable_controllers_above(&group.directory);
             }
             continue;

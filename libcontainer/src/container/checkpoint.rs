@@ -2,7 +2,7 @@
 use super::{Container, Status};
 use crate::criu::images::Directory;
 use crate::criu::{Criu, Event, Feature, Kind, Message, Start, external, namespaces, option, streams};
-use crate::plan::{self, asked_namespace};
+use crate::plan::{self, ExternalMount, asked_namespace};
 use crate::sys::Helper;
 use crate::{CriuOptions, Error, ErrorKind, HostFacts, Result, cgroup, sys};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
@@ -37,7 +37,6 @@ impl Container {
     }
 
     fn dump(&self, spec: &Spec, options: &CriuOptions) -> Result<()> {
-        let init = self.record.pid();
         if asked_namespace(spec, LinuxNamespaceType::Mount).is_none() {
             let message = "CRIU needs a container with a mount namespace of its own";
             return Err(Error::new(ErrorKind::Unsupported, message).at("/linux/namespaces"));
@@ -61,9 +60,39 @@ impl Container {
         let status = options.status_fd.map(status_descriptor).transpose()?;
         let start = Start { helper: Helper::default(), streams: None, work: options.work(), log: LOG, mount: None };
         let mut criu = Criu::start(start)?;
+        let message = self.dump_message(spec, options, &images, &mounts, &criu)?;
+        if !options.pre_dump {
+            images.write_descriptors(&self.record.streams)?;
+        }
+        criu.check_version()?;
+        if options.pre_dump {
+            criu.check_feature(Feature::MemTrack)?;
+        }
+        if options.lazy_pages {
+            criu.check_feature(Feature::LazyPages)?;
+        }
+        let mut act = |event: Event| match (&*event.script, &status) {
+            ("status-ready", Some(status)) => rustix::io::write(status, &[0])
+                .map(drop)
+                .map_err(|errno| Error::system("write to --status-fd", "write", errno)),
+            _ => Ok(()),
+        };
+        let kind = if options.pre_dump { Kind::SINGLE_PRE_DUMP } else { Kind::DUMP };
+        criu.finish(kind, &message, &mut act)
+    }
+
+    /// What CRIU is asked for.
+    fn dump_message(
+        &self,
+        spec: &Spec,
+        options: &CriuOptions,
+        images: &Directory,
+        mounts: &[ExternalMount],
+        criu: &Criu,
+    ) -> Result<Message> {
         let mut message = options
-            .message(&images, &criu, spec)
-            .number(option::PID, init)
+            .message(images, criu, spec)
+            .number(option::PID, self.record.pid())
             .text(option::ROOT, self.record.rootfs.as_os_str().as_encoded_bytes())
             .number(option::LEAVE_RUNNING, options.leave_running)
             .number(option::TCP_SKIP_IN_FLIGHT, options.tcp_skip_in_flight)
@@ -84,25 +113,10 @@ impl Container {
         }
         message = namespaces::for_dump(message, spec)?;
         if !options.pre_dump {
-            message = external::for_dump(message, &mounts, &self.added_mounts()?, init)?;
+            message = external::for_dump(message, mounts, &self.added_mounts()?, self.record.pid())?;
             message = streams::for_dump(message, &self.record.streams);
-            images.write_descriptors(&self.record.streams)?;
         }
-        criu.check_version()?;
-        if options.pre_dump {
-            criu.check_feature(Feature::MemTrack)?;
-        }
-        if options.lazy_pages {
-            criu.check_feature(Feature::LazyPages)?;
-        }
-        let mut act = |event: Event| match (&*event.script, &status) {
-            ("status-ready", Some(status)) => rustix::io::write(status, &[0])
-                .map(drop)
-                .map_err(|errno| Error::system("write to --status-fd", "write", errno)),
-            _ => Ok(()),
-        };
-        let kind = if options.pre_dump { Kind::SINGLE_PRE_DUMP } else { Kind::DUMP };
-        criu.finish(kind, &message, &mut act)
+        Ok(message)
     }
 }
 

@@ -58,7 +58,7 @@ impl Container {
             let limit = Timespec::try_from(PATIENCE).ok();
             let ended = rustix::event::poll(&mut [PollFd::new(pidfd, PollFlags::IN)], limit.as_ref());
             if ended == Ok(0) {
-                let hint = "hint: the kernel cannot end one of its processes, or one is dead and its parent outside the container has not waited for it";
+                let hint = "hint: the kernel cannot end one of its processes, a cgroup above is frozen, or one is dead and its parent outside the container has not waited for it";
                 return Err(Error::new(ErrorKind::System, "container init still running").detail(hint));
             }
         }

@@ -144,25 +144,8 @@ impl Restore<'_> {
         let late_limit = enter_scope(plan, self.folder, criu.pid())?;
         self.made_cgroups |= plan.unit.is_some();
         play_lines(in_scope)?;
-        let mut message = self
-            .criu
-            .message(&self.images.images, &criu, spec)
-            .text(option::ROOT, self.folder.path().as_os_str().as_bytes())
-            .number(option::EVASIVE_DEVICES, true)
-            .number(option::RST_SIBLING, true)
-            .number(option::TCP_CLOSE, self.criu.tcp_close)
-            .and(&joined);
-        for (field, text) in
-            [(option::LSM_PROFILE, &self.criu.lsm_profile), (option::LSM_MOUNT_CONTEXT, &self.criu.lsm_mount_context)]
-        {
-            message = text.iter().fold(message, |message, text| message.text(field, text));
-        }
-        message = external::for_restore(message, &mounts)?;
-        message = streams::for_restore(message, &self.images.streams);
         self.join_rdt(plan, criu.pid())?;
-        for (controller, path) in groups_of(criu.pid())? {
-            message = message.message(option::CG_ROOT, &Message::default().text(1, controller).text(2, path));
-        }
+        let message = self.message(&criu, &mounts, &joined)?;
         criu.check_version()?;
         let criu_pid = criu.pid();
         // Until this function ends.
@@ -188,6 +171,31 @@ impl Restore<'_> {
             return Err(error);
         }
         Ok(child)
+    }
+
+    /// What CRIU is asked for. It is in its groups by now.
+    fn message(&self, criu: &Criu, mounts: &[ExternalMount], joined: &Message) -> Result<Message> {
+        let mut message = self
+            .criu
+            .message(&self.images.images, criu, self.bundle.spec())
+            .text(option::ROOT, self.folder.path().as_os_str().as_bytes())
+            .number(option::EVASIVE_DEVICES, true)
+            .number(option::RST_SIBLING, true)
+            .number(option::TCP_CLOSE, self.criu.tcp_close)
+            .and(joined);
+        for (field, text) in
+            [(option::LSM_PROFILE, &self.criu.lsm_profile), (option::LSM_MOUNT_CONTEXT, &self.criu.lsm_mount_context)]
+        {
+            if let Some(text) = text {
+                message = message.text(field, text);
+            }
+        }
+        message = external::for_restore(message, mounts)?;
+        message = streams::for_restore(message, &self.images.streams);
+        for (controller, path) in groups_of(criu.pid())? {
+            message = message.message(option::CG_ROOT, &Message::default().text(1, controller).text(2, path));
+        }
+        Ok(message)
     }
 
     fn make_cgroups(&mut self, lines: Vec<&Line>) -> Result<()> {
@@ -343,9 +351,9 @@ fn enter_scope<'p>(
                 late = limit.map(|at| (unit, properties.remove(at)));
                 systemd::Manager::of(unit.user).start(unit, &properties, pid).map(|asked| starting = Some(asked))
             }
-            Action::Host(HostStep::AwaitScope { groups, controllers }) => {
+            Action::Host(HostStep::AwaitScope { groups }) => {
                 let started = starting.take().map_or(Ok(()), systemd::Starting::wait);
-                started.and_then(|()| cgroup::settle_in_scope(groups, controllers, pid))
+                started.and_then(|()| cgroup::settle_in_scope(groups, pid))
             }
             _ => Ok(()),
         };

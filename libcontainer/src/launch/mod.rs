@@ -387,11 +387,11 @@ impl Launch<'_, '_, '_> {
                 self.starting = Some(systemd::Manager::of(unit.user).start(unit, properties, self.pid)?);
                 Ok(None)
             }
-            HostStep::AwaitScope { groups, controllers } => {
+            HostStep::AwaitScope { groups } => {
                 let starting = self.starting.take();
                 starting.ok_or_else(|| Error::new(ErrorKind::System, "no scope has been asked for"))?.wait()?;
                 self.host.made_cgroups = true;
-                cgroup::settle_in_scope(groups, controllers, self.pid).map(|()| None)
+                cgroup::settle_in_scope(groups, self.pid).map(|()| None)
             }
             HostStep::AttachToScope { unit, below } => {
                 systemd::Manager::of(unit.user).attach(unit, below, self.pid).map(|()| None)

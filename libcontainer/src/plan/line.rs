@@ -76,8 +76,8 @@ pub(crate) enum HostStep {
     /// Ask systemd for a transient scope with these properties and init in it.
     StartScope { unit: Unit, properties: Vec<Property> },
     /// Wait until it is there. Groups that systemd has not made (cgroup v1) are made, and init moved into them.
-    /// Controllers of cgroup v2 that systemd does not hand down are enabled.
-    AwaitScope { groups: Vec<Group>, controllers: Vec<String> },
+    /// Controllers of cgroup v2 that systemd leaves alone are enabled above the scope.
+    AwaitScope { groups: Vec<Group> },
     /// Let systemd move the process into a scope, or into the group at this path in it.
     AttachToScope { unit: Unit, below: String },
     /// clone3(2) of init with these `CLONE_NEW*` flags; into the cgroup v2 directory if there is one. The

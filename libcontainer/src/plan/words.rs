@@ -103,12 +103,8 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             let whose = if unit.user { " of the user's" } else { "" };
             ("start-scope", format!("{}{whose} {}", unit.name, joined(properties.iter(), " ")))
         }
-        HostStep::AwaitScope { groups, controllers } => {
-            let mut detail = joined(groups.iter().map(|group| group.directory.display()), " ");
-            if !controllers.is_empty() {
-                let _ = write!(detail, " enabling {}", controllers.join(","));
-            }
-            ("await-scope", detail)
+        HostStep::AwaitScope { groups } => {
+            ("await-scope", joined(groups.iter().map(|group| group.directory.display()), " "))
         }
         HostStep::AttachToScope { unit, below } => ("attach-to-scope", format!("{} {below}", unit.name)),
         HostStep::Clone { namespaces, into_cgroup, tasks } => {

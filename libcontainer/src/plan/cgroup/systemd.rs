@@ -15,7 +15,7 @@ use crate::plan::line::{HostStep, Origin, Tolerate};
 use crate::{Error, ErrorKind, HostFacts, Result};
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const PATH: &str = "/linux/cgroupsPath";
@@ -140,10 +140,7 @@ pub(super) fn plan(spec: &Spec, facts: &HostFacts, id: &str) -> Result<CgroupPla
     let origin = if path.is_some() { PATH } else { Origin::DEFAULT };
     let unit = Unit { name: scope.name, user: systemd.user };
     let start = host(HostStep::StartScope { unit: unit.clone(), properties }, origin);
-    let mut settled = vec![host(
-        HostStep::AwaitScope { groups: groups.clone(), controllers: unknown_to_systemd(&writes, &groups) },
-        origin,
-    )];
+    let mut settled = vec![host(HostStep::AwaitScope { groups: groups.clone() }, origin)];
     settled.extend(writes.into_iter().map(Write::line));
     settled.extend(device_lines(rules, &groups, facts)?);
     settled.extend(ownership(spec, &groups));
@@ -247,17 +244,6 @@ fn groups(scope: &Scope, systemd: &Systemd, facts: &HostFacts) -> Vec<Group> {
         }
     };
     facts.hierarchies.iter().filter(has).map(group).collect()
-}
-
-/// The controllers of these writes that systemd leaves alone: nobody else enables them above the scope.
-fn unknown_to_systemd(writes: &[Write], groups: &[Group]) -> Vec<String> {
-    const KNOWN: [&str; 6] = ["cgroup", "cpu", "cpuset", "io", "memory", "pids"];
-    let in_unified =
-        |write: &&Write| groups.iter().any(|group| group.unified && write.file.starts_with(&group.directory));
-    let controller = |write: &Write| write.file.file_name()?.to_str()?.split('.').next().map(str::to_owned);
-    let unknown =
-        writes.iter().filter(in_unified).filter_map(controller).filter(|name| !KNOWN.contains(&name.as_str()));
-    unknown.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The properties that say the same as these writes. What systemd has no property for, it does not touch.

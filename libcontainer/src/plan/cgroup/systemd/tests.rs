@@ -191,7 +191,7 @@ fn what_systemd_has_no_property_for_is_written_all_the_same() {
     let words: Vec<_> =
         settled.iter().map(|line| line.to_string().replace("/sys/fs/cgroup/system.slice/", "")).collect();
     let expected = [
-        "await-scope plimsoll-web.scope enabling hugetlb",
+        "await-scope plimsoll-web.scope",
         "write-cgroup plimsoll-web.scope/cpu.max.burst 5",
         "write-cgroup plimsoll-web.scope/hugetlb.2MB.max 0",
         "write-cgroup plimsoll-web.scope/hugetlb.2MB.rsvd.max 0 if it is there",
