@@ -237,11 +237,11 @@ impl Store {
             }
         };
         loop {
-            self.make_directory(&path, &fail)?;
+            self.make_directory(&path, fail)?;
             // As long as it is not locked, `delete` may take it for the remains of another `create`, and remove it.
             let directory = match open_directory(CWD, &path) {
                 Err(Errno::NOENT) => continue,
-                opened => opened.map_err(&fail)?,
+                opened => opened.map_err(fail)?,
             };
             let folder = Folder { path: path.clone(), directory };
             match folder.lock() {
