@@ -101,8 +101,9 @@ fn drop_unasked_pids(resources: &mut LinuxResources, json: &[u8], pointer: &str)
 
 /// The same for what is spelled out.
 fn drop_null_pids(resources: Option<&mut Value>) {
-    let members = resources.and_then(Value::as_object_mut);
-    if let Some(members) = members.filter(|members| members.get("pids").is_some_and(|pids| pids["limit"].is_null())) {
+    let Some(members) = resources.and_then(Value::as_object_mut) else { return };
+    let pids = members.get("pids").and_then(Value::as_object);
+    if pids.is_some_and(|pids| pids.get("limit").is_none_or(Value::is_null)) {
         members.remove("pids");
     }
 }
@@ -200,6 +201,11 @@ fn may_misplace_arrays(bytes: &[u8]) -> bool {
         b"monotonic",
         b"boottime",
     ];
+    // Their objects have names of the user's.
+    const OF_OBJECTS: [&[u8]; 2] = [br#""netDevices""#, br#""rdma""#];
+    if starts_of(bytes, b'"').any(|rest| OF_OBJECTS.iter().any(|key| rest.starts_with(key))) {
+        return true;
+    }
     let trimmed = |end: usize| bytes[..end].trim_ascii_end();
     starts_of(bytes, b'[').any(|rest| match trimmed(bytes.len() - rest.len()) {
         // One in another is nowhere in these files, nor is the whole one (but for `mounts add`).
@@ -399,6 +405,24 @@ mod tests {
         assert!(spec(r#"{"hostname": "back\\u0000slash"}"#).is_ok());
     }
 
+    /// The pointers of all objects in a value.
+    fn find_objects(value: &Value, at: String, found: &mut Vec<String>) {
+        match value {
+            Value::Object(members) => {
+                for (key, member) in members {
+                    find_objects(member, format!("{at}/{}", escape_key(key)), found);
+                }
+                found.push(at);
+            }
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    find_objects(item, format!("{at}/{index}"), found);
+                }
+            }
+            _ => {}
+        }
+    }
+
     #[test]
     fn an_array_is_no_object() {
         for (config, pointer) in [
@@ -409,6 +433,19 @@ mod tests {
             (r#"{"ociVersion": "1.0.0", "mounts": [{"destination": "/a"}, ["/b"]]}"#, "/mounts/1"),
         ] {
             assert_eq!(wrong(config), format!("config.json: {pointer}: an array where there must be an object"));
+        }
+        // Nor any other of all there are.
+        for seed in ["everything", "resources-v1"] {
+            let path = format!("{}/fuzz/seeds/config/{seed}.json", env!("CARGO_MANIFEST_DIR"));
+            let whole: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+            assert!(spec(&whole.to_string()).is_ok(), "{seed}");
+            let mut objects = Vec::new();
+            find_objects(&whole, String::new(), &mut objects);
+            for object in objects {
+                let mut changed = whole.clone();
+                *changed.pointer_mut(&object).unwrap() = Value::Array(Vec::new());
+                assert!(spec(&changed.to_string()).is_err(), "{seed}: {object}");
+            }
         }
         // Text, and what nobody reads.
         let fine = r#"{"ociVersion": "1.0.0", "hostname": "a,[b", "windows": {"process": []}, "x": [[1]]}"#;
