@@ -1,9 +1,12 @@
 //! create, start, state, kill, delete, and the commands around them:
 //! <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/runtime.md#lifecycle>
-use plimsoll_integration_tests::{Container, cgroup, known_deviation, runtime, wait_until};
+use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGPIPE, SIGUSR1};
+use nix::sys::signal::{SigHandler, signal};
+use plimsoll_integration_tests::{Container, Output, cgroup, known_deviation, output, runtime, wait_until};
 use serde_json::{Value, json};
 use std::fs;
-use std::process::Stdio;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 #[test]
@@ -162,6 +165,32 @@ fn run_passes_signals_on() {
     let pid = nix::unistd::Pid::from_raw(child.id().try_into().expect("a pid"));
     nix::sys::signal::kill(pid, nix::sys::signal::SIGUSR1).expect("our own child");
     assert_eq!(plimsoll_integration_tests::output::wait(child, "run"), 5);
+}
+
+/// By nohup(1), or a shell that has the runtime in the background.
+#[test]
+fn what_the_caller_ignores_the_program_does_not() {
+    let ignoring = |mut command: Command| {
+        let ignore = || {
+            for ignored in [SIGHUP, SIGINT, SIGPIPE, SIGUSR1] {
+                // SAFETY: no handler takes the place of another.
+                unsafe { signal(ignored, SigHandler::SigIgn) }?;
+            }
+            Ok(())
+        };
+        // SAFETY: only system calls between fork and exec.
+        unsafe { command.pre_exec(ignore) };
+        output::finish(&mut command)
+    };
+    let look = ["grep", "SigIgn", "/proc/self/status"];
+    let is_ignored = |said: &Output| {
+        let mask = said.ok().split_whitespace().last().and_then(|mask| u64::from_str_radix(mask, 16).ok());
+        [SIGHUP, SIGINT, SIGPIPE, SIGUSR1].map(|signal| mask.expect("a mask") >> (signal as i32 - 1) & 1 == 1)
+    };
+    assert_eq!(is_ignored(&ignoring(Container::new().args(&look).launcher(&["run"]))), [false; 4]);
+    let container = Container::new().running();
+    let exec = container.command(&[&["exec", &container.id], &look[..]].concat());
+    assert_eq!(is_ignored(&ignoring(exec)), [false; 4]);
 }
 
 #[test]

@@ -210,15 +210,19 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: usize) -> Result<(), Err
     unsafe { syscall(nr::PIDFD_SEND_SIGNAL, [fd(pidfd), signal, 0, 0, 0]) }.map(drop)
 }
 
-/// Unblock all signals and give SIGPIPE its default action: Rust programs ignore it, and that would be inherited.
+/// Unblocks all signals and gives each its default action. What the caller ignores would be inherited: SIGPIPE from a Rust program,
+/// SIGHUP from nohup(1), SIGINT from a shell that has it in the background.
 pub fn reset_signals() {
-    const SIGPIPE: usize = 13;
+    const LAST: usize = 64;
     const SIG_SETMASK: usize = 2;
     let action = [0usize; 4];
     let none = 0u64;
     // SAFETY: `struct kernel_sigaction` is four words, all zero for SIG_DFL; the mask is one word.
     unsafe {
-        let _ = syscall(nr::RT_SIGACTION, [SIGPIPE, action.as_ptr() as usize, 0, 8, 0]);
+        for signal in 1..=LAST {
+            // Of SIGKILL and SIGSTOP there is nothing to set.
+            let _ = syscall(nr::RT_SIGACTION, [signal, action.as_ptr() as usize, 0, 8, 0]);
+        }
         let _ = syscall(nr::RT_SIGPROCMASK, [SIG_SETMASK, (&raw const none) as usize, 0, 8, 0]);
     }
 }
@@ -231,17 +235,13 @@ pub fn end_on_signals() {
         exit(128 + signal)
     }
     let end = end as extern "C" fn(i32) -> ! as usize;
-    // SIGHUP, SIGINT, SIGTERM. One that the caller ignores stays ignored.
+    let action = [end, SA_RESTORER, end, 0];
+    // SIGHUP, SIGINT, SIGTERM.
     for signal in [1, 2, 15] {
-        let mut old = [0usize; 4];
         // SAFETY: `struct kernel_sigaction` is four words: handler, flags, restorer, mask. The handler only ends the
         // process, so nobody ever returns to the restorer, which x86_64 wants to be there.
         unsafe {
-            let asked = syscall(nr::RT_SIGACTION, [signal, 0, old.as_mut_ptr() as usize, 8, 0]);
-            if asked.is_ok() && old[0] == 0 {
-                let action = [end, SA_RESTORER, end, 0];
-                let _ = syscall(nr::RT_SIGACTION, [signal, action.as_ptr() as usize, 0, 8, 0]);
-            }
+            let _ = syscall(nr::RT_SIGACTION, [signal, action.as_ptr() as usize, 0, 8, 0]);
         }
     }
 }
