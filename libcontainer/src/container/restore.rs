@@ -129,9 +129,6 @@ impl Restore<'_> {
         // systemd wants somebody to put into a scope: then it is CRIU that is there first.
         let (by_us, in_scope) = if plan.unit.is_none() { (early, Vec::new()) } else { (Vec::new(), early) };
         self.make_cgroups(by_us)?;
-        // As `create` does it, in a process that is gone afterwards with the mounts it has made.
-        launch::play_to_the_end(&targets.lines, self.bundle, self.folder.fd(), None)?;
-
         let join = if plan.unit.is_none() { open_groups(&self.record.cgroups)? } else { Vec::new() };
         let mut helper = Helper { join, ..Helper::default() };
         let joined = namespaces::for_restore(spec, &mut helper)?;
@@ -144,6 +141,8 @@ impl Restore<'_> {
         let late_limit = enter_scope(plan, self.folder, criu.pid())?;
         self.made_cgroups |= plan.unit.is_some();
         play_lines(in_scope)?;
+        // As `create` does it, in a process that is gone afterwards with the mounts it has made; the container's groups are one of them.
+        launch::play_to_the_end(&targets.lines, self.bundle, self.folder.fd(), None)?;
         self.join_rdt(plan, criu.pid())?;
         let message = self.message(&criu, &mounts, &joined)?;
         criu.check_version()?;

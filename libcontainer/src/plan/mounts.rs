@@ -449,11 +449,15 @@ impl Mounts {
             let message = "no cgroup hierarchy is mounted on this host";
             return Err(entry.wrong("", message).kind_of(ErrorKind::Unsupported));
         };
-        let step = InitStep::MountCgroup2 {
-            target: entry.target_z()?,
-            attributes: all(&entry.options),
+        let namespaces = &entry.context.namespaces;
+        let attributes = all(&entry.options);
+        let step = if namespaces.is_new(namespaces::USER) && !namespaces.has(namespaces::CGROUP) {
+            // A new mount is for the owner of the cgroup namespace. (And what is bound, a checkpoint leaves to the host.)
+            own_group(entry, own, &entry.target, attributes)?
+        } else {
             // Its own group and nothing above it, whatever a new mount would show (CVE-2023-25809).
-            fallback: z(own, &entry.origin)?,
+            let (target, fallback) = (entry.target_z()?, z(own, &entry.origin)?);
+            InitStep::MountCgroup2 { target, attributes, fallback }
         };
         self.lines.push(init(step, &*entry.origin));
         Ok(())
@@ -498,16 +502,7 @@ impl Mounts {
                     copy_up: false,
                 }
             } else {
-                InitStep::BindMount {
-                    source: Source::Path(z(own, origin)?),
-                    target: z(&target, origin)?,
-                    kind: Target::Any,
-                    recursive: false,
-                    attributes,
-                    recursive_attributes: Attributes::default(),
-                    propagation: 0,
-                    copy_symlink: false,
-                }
+                own_group(entry, own, &target, attributes)?
             };
             self.lines.push(init(step, origin));
             let shared = !hierarchy.unified && hierarchy.controllers.len() > 1;
@@ -522,6 +517,20 @@ impl Mounts {
         }
         Ok(())
     }
+}
+
+/// A view of the container's own group, without a cgroup namespace.
+fn own_group(entry: &Entry, own: &Path, target: &Path, attributes: Attributes) -> Result<InitStep> {
+    Ok(InitStep::BindMount {
+        source: Source::Path(z(own, &entry.origin)?),
+        target: z(target, &entry.origin)?,
+        kind: Target::Any,
+        recursive: false,
+        attributes,
+        recursive_attributes: Attributes::default(),
+        propagation: 0,
+        copy_symlink: false,
+    })
 }
 
 #[cfg(test)]
@@ -763,6 +772,18 @@ mod tests {
             "/mounts/0",
             "init mount-cgroup2 /sys/fs/cgroup ro,nosuid or bind /sys/fs/cgroup/web",
         );
+    }
+
+    #[test]
+    fn on_cgroup_v2_a_user_namespace_without_a_cgroup_namespace_gets_its_group_bound() {
+        let maps = r#""uidMappings": [{"containerID": 0, "hostID": 9, "size": 1}], "gidMappings": [{"containerID": 0, "hostID": 9, "size": 1}]"#;
+        let with = |more: &str, line: &str| {
+            let namespaces = format!(r#"[{{"type": "mount"}}, {{"type": "user"}}{more}]"#);
+            let linux = format!(r#"{{"namespaces": {namespaces}, {maps}}}"#);
+            check_on(&facts(), &format!(r#"{{"mounts": [{CGROUP}], "linux": {linux}}}"#), "/mounts/0", line);
+        };
+        with("", "init bind-mount /sys/fs/cgroup/web on /sys/fs/cgroup ro,nosuid");
+        with(r#", {"type": "cgroup"}"#, "init mount-cgroup2 /sys/fs/cgroup ro,nosuid or bind /sys/fs/cgroup/web");
     }
 
     #[track_caller]
