@@ -4,7 +4,7 @@
 //! entry that promises what is then refused is worse than a missing one.
 #![forbid(unsafe_code)]
 
-use crate::plan::mount_options;
+use crate::plan::{MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES, mount_options};
 use crate::sys::knows_seccomp_flags;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -183,19 +183,6 @@ const SECCOMP_ARCHS: &[&str] = &[
     "SCMP_ARCH_X86",
     "SCMP_ARCH_X86_64",
 ];
-
-pub(crate) const MEMORY_POLICY_MODES: &[&str] = &[
-    "MPOL_BIND",
-    "MPOL_DEFAULT",
-    "MPOL_INTERLEAVE",
-    "MPOL_LOCAL",
-    "MPOL_PREFERRED",
-    "MPOL_PREFERRED_MANY",
-    "MPOL_WEIGHTED_INTERLEAVE",
-];
-
-pub(crate) const MEMORY_POLICY_FLAGS: &[&str] =
-    &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
 
 #[cfg(test)]
 mod tests {

@@ -1,34 +1,31 @@
 //! Run OCI containers: config.json → plan → init.
-mod bundle;
 mod cgroup;
 mod check;
 mod container;
 mod criu;
-mod error;
 mod facts;
 mod features;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod launch;
 mod mountinfo;
-mod plan;
-mod seccomp;
+mod open_bundle;
 mod store;
 mod sys;
 mod systemd;
 mod trace;
-mod validate;
 
-pub use bundle::Bundle;
+pub(crate) use plimsoll_plan as plan;
+
 pub use check::{Concern, Finding};
 pub use container::{
     CgroupManager, Child, Container, CreateOptions, Event, Events, ExecOptions, Notifications, State, Stats, Status,
 };
 pub use criu::{CriuOptions, ManageCgroups, NetworkLock};
-pub use error::{Error, ErrorKind, Result};
-pub use facts::{Hierarchy, HostFacts, Systemd};
+pub use facts::HostFacts;
 pub use features::{Features, OCI_VERSION};
 pub use oci_spec;
-pub use plan::{Line, Plan, PlanOptions};
+pub use open_bundle::Bundle;
+pub use plimsoll_plan::{Error, ErrorKind, Hierarchy, Line, Plan, PlanOptions, Result, Systemd};
 pub use store::Store;
 pub use trace::Trace;

@@ -1,7 +1,8 @@
-//! A bundle: a directory with a config.json. Whatever is wrong with the file is named by its JSON pointer.
+//! A bundle: a directory and the bytes of its config.json. Whatever is wrong with the file is named by its JSON pointer.
 #![forbid(unsafe_code)]
 
-use crate::features::{MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES};
+use crate::error::escape_key;
+use crate::plan::{MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES};
 use crate::{Error, ErrorKind, Result};
 use oci_spec::runtime::{LinuxResources, Mount, Process, Spec};
 use serde::Serialize;
@@ -12,23 +13,12 @@ use std::path::{Path, PathBuf};
 /// A bundle whose config.json has been read.
 #[derive(Debug, Clone)]
 pub struct Bundle {
-    pub(crate) path: PathBuf,
-    pub(crate) spec: Spec,
-    pub(crate) config: Vec<u8>,
+    pub path: PathBuf,
+    pub spec: Spec,
+    pub config: Vec<u8>,
 }
 
 impl Bundle {
-    /// Read `config.json` of the bundle at `directory`.
-    pub fn open(directory: impl AsRef<Path>) -> Result<Bundle> {
-        Bundle::open_with(directory, "config.json")
-    }
-
-    /// The same with another name (or an absolute path) for the file.
-    pub fn open_with(directory: impl AsRef<Path>, config_name: impl AsRef<Path>) -> Result<Bundle> {
-        let (path, config) = read(directory.as_ref(), config_name.as_ref())?;
-        Bundle::from_parts(path, config)
-    }
-
     /// The absolute path of the directory.
     pub fn path(&self) -> &Path {
         &self.path
@@ -45,7 +35,7 @@ impl Bundle {
     }
 
     /// A bundle from the parts that were kept of one: its directory and the bytes of its config.json.
-    pub(crate) fn from_parts(path: PathBuf, config: Vec<u8>) -> Result<Bundle> {
+    pub fn from_parts(path: PathBuf, config: Vec<u8>) -> Result<Bundle> {
         let mut spec: Spec = parse(&config, mend).map_err(Problem::in_config)?;
         if let Some(resources) = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut()) {
             drop_unasked_pids(resources, &config, "/linux/resources/pids/limit");
@@ -69,24 +59,6 @@ impl Bundle {
         drop_unasked_pids(&mut resources, json, "/pids/limit");
         Ok(resources)
     }
-}
-
-/// The absolute path of a bundle's directory, and what is in the file.
-pub(crate) fn read(directory: &Path, config_name: &Path) -> Result<(PathBuf, Vec<u8>)> {
-    // Made absolute, but not resolved: engines compare the path with the one that they gave.
-    let path = std::path::absolute(directory)
-        .map_err(|error| Error::io(format!("bundle {}", directory.display()), "getcwd", &error))?;
-    let config = std::fs::read(path.join(config_name)).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound if !path.is_dir() => {
-            Error::io(format!("bundle {}", path.display()), "open", &error)
-        }
-        std::io::ErrorKind::NotFound => {
-            let message = format!("JSON specification file {} not found", config_name.display());
-            Error::new(ErrorKind::InvalidConfig, message)
-        }
-        _ => Error::io(format!("read {}", path.join(config_name).display()), "open", &error),
-    })?;
-    Ok((path, config))
 }
 
 /// `"pids": {}` asks for nothing (runtime-spec 1.3: `limit` is a pointer), which oci-spec 0.10 takes for a limit of 0.
@@ -264,11 +236,6 @@ fn find_nul(value: &Value, at: &mut String) -> Option<String> {
     found
 }
 
-/// A key as a part of a JSON pointer (RFC 6901).
-pub(crate) fn escape_key(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
-}
-
 fn json_pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     let mut pointer = String::new();
@@ -436,7 +403,7 @@ mod tests {
         }
         // Nor any other of all there are.
         for seed in ["everything", "resources-v1"] {
-            let path = format!("{}/fuzz/seeds/config/{seed}.json", env!("CARGO_MANIFEST_DIR"));
+            let path = format!("{}/../fuzz/seeds/config/{seed}.json", env!("CARGO_MANIFEST_DIR"));
             let whole: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
             assert!(spec(&whole.to_string()).is_ok(), "{seed}");
             let mut objects = Vec::new();

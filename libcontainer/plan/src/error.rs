@@ -1,4 +1,5 @@
 //! One error, reported once: what was asked, where in config.json, which call, errno by name, the kernel's words.
+use crate::errno::describe_number;
 use std::fmt;
 
 /// A failure of the library.
@@ -16,7 +17,7 @@ struct Inner {
     /// What was attempted, in a few words.
     message: String,
     call: Option<String>,
-    errno: Option<rustix::io::Errno>,
+    errno: Option<i32>,
     /// The kernel's words, or a hint.
     detail: Option<String>,
 }
@@ -57,28 +58,28 @@ impl Error {
     }
 
     /// A mistake in config.json at the JSON pointer `origin`.
-    pub(crate) fn config(origin: impl Into<String>, message: impl Into<String>) -> Error {
+    pub fn config(origin: impl Into<String>, message: impl Into<String>) -> Error {
         Error::new(ErrorKind::InvalidConfig, message).at(origin)
     }
 
     /// A failed system call: `call` is its name with what matters of its arguments.
-    pub(crate) fn system(message: impl Into<String>, call: impl Into<String>, errno: rustix::io::Errno) -> Error {
+    pub fn system(message: impl Into<String>, call: impl Into<String>, errno: impl Into<std::io::Error>) -> Error {
         let mut error = Error::new(ErrorKind::System, message);
         error.0.call = Some(call.into());
-        error.0.errno = Some(errno);
+        error.0.errno = errno.into().raw_os_error();
         error
     }
 
     /// The same from the standard library's error.
-    pub(crate) fn io(message: impl Into<String>, call: impl Into<String>, error: &std::io::Error) -> Error {
-        match rustix::io::Errno::from_io_error(error) {
-            Some(errno) => Error::system(message, call, errno),
+    pub fn io(message: impl Into<String>, call: impl Into<String>, error: &std::io::Error) -> Error {
+        match error.raw_os_error() {
+            Some(errno) => Error::system(message, call, std::io::Error::from_raw_os_error(errno)),
             None => Error::new(ErrorKind::System, format!("{}: {error}", message.into())),
         }
     }
 
     /// It is about another file than config.json: `mounts: /0/destination: …`.
-    pub(crate) fn in_file(mut self, file: &str) -> Error {
+    pub fn in_file(mut self, file: &str) -> Error {
         if let Some(origin) = self.0.origin.take_if(|origin| origin.starts_with('/')) {
             self.0.message = format!("{file}: {origin}: {}", self.0.message);
         }
@@ -86,7 +87,7 @@ impl Error {
     }
 
     /// The same about the process of an `exec`, which is in no config.json: `process: /args/0: …`. What is not of it is left alone.
-    pub(crate) fn in_process(mut self) -> Error {
+    pub fn in_process(mut self) -> Error {
         if let Some(origin) = self.0.origin.take_if(|origin| origin.starts_with("/process/")) {
             self.0.origin = origin.strip_prefix("/process").map(str::to_owned);
             return self.in_file("process");
@@ -95,19 +96,19 @@ impl Error {
     }
 
     /// Which entry of config.json asked for it.
-    pub(crate) fn at(mut self, origin: impl Into<String>) -> Error {
+    pub fn at(mut self, origin: impl Into<String>) -> Error {
         self.0.origin.get_or_insert(origin.into());
         self
     }
 
     /// Another kind.
-    pub(crate) fn kind_of(mut self, kind: ErrorKind) -> Error {
+    pub fn kind_of(mut self, kind: ErrorKind) -> Error {
         self.0.kind = kind;
         self
     }
 
     /// The kernel's words, or a hint where the errno misleads.
-    pub(crate) fn detail(mut self, words: impl Into<String>) -> Error {
+    pub fn detail(mut self, words: impl Into<String>) -> Error {
         let words = words.into();
         if !words.is_empty() {
             self.0.detail = Some(words);
@@ -122,7 +123,7 @@ impl Error {
 
     /// errno of the failed call, if a call failed.
     pub fn errno(&self) -> Option<i32> {
-        self.0.errno.map(|errno| errno.raw_os_error())
+        self.0.errno
     }
 
     /// The entry of config.json at fault (a JSON pointer), if one is.
@@ -131,7 +132,7 @@ impl Error {
     }
 
     /// For who says by himself where in config.json it is.
-    pub(crate) fn without_origin(&self) -> String {
+    pub fn without_origin(&self) -> String {
         self.0.to_string()
     }
 }
@@ -144,6 +145,8 @@ impl fmt::Display for Error {
         self.0.fmt(f)
     }
 }
+
+const ENOSYS: i32 = 38;
 
 /// Calls that there is no way without.
 const REQUIRED: &[&str] = &[
@@ -169,14 +172,14 @@ impl fmt::Display for Inner {
             write!(f, ": {call}")?;
         }
         if let Some(errno) = self.errno {
-            write!(f, ": {}", describe(errno))?;
+            write!(f, ": {}", describe_number(errno))?;
         }
         if let Some(detail) = &self.detail {
             write!(f, ": {detail}")?;
         }
         // docs/kernel-features.md: the last of these, mount_setattr, came with 5.12.
         let call = self.call.as_deref().map(|call| call.split('(').next().unwrap_or_default());
-        if self.errno == Some(rustix::io::Errno::NOSYS) && call.is_some_and(|call| REQUIRED.contains(&call)) {
+        if self.errno == Some(ENOSYS) && call.is_some_and(|call| REQUIRED.contains(&call)) {
             f.write_str(": hint: Linux 5.12 or later has it, unless a seccomp filter hides it")?;
         }
         Ok(())
@@ -185,12 +188,7 @@ impl fmt::Display for Inner {
 
 impl std::error::Error for Error {}
 
-/// `no such file or directory (ENOENT)`: engines look for the words, people for the name.
-pub(crate) fn describe(errno: rustix::io::Errno) -> String {
-    let text = std::io::Error::from(errno).to_string();
-    let words = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = words.chars();
-    let lower = letters.next().map(|first| first.to_lowercase().collect::<String>() + letters.as_str());
-    let name = nix::errno::Errno::from_raw(errno.raw_os_error());
-    format!("{} ({name:?})", lower.unwrap_or_default())
+/// A key as a part of a JSON pointer (RFC 6901).
+pub fn escape_key(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }

@@ -1,7 +1,4 @@
 //! What this host can do: plain data, found by trying, never by comparing versions.
-mod probe;
-pub(crate) use probe::{in_user_namespace, read};
-
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -9,7 +6,6 @@ use std::path::PathBuf;
 /// can be made for another host (`plimsoll plan --facts`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-#[non_exhaustive]
 pub struct HostFacts {
     /// Effective user and group of the caller.
     pub euid: u32,
@@ -59,10 +55,10 @@ pub struct Hierarchy {
     pub writable: bool,
 }
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "laws"))]
 impl Hierarchy {
     /// One that the caller, whose group is `/own`, may make groups in.
-    pub(crate) fn example(controllers: &[&str], mount: &str, unified: bool) -> Hierarchy {
+    pub fn example(controllers: &[&str], mount: &str, unified: bool) -> Hierarchy {
         let controllers = controllers.iter().map(|name| (*name).to_owned()).collect();
         Hierarchy { controllers, mount: mount.into(), own: "/own".to_owned(), unified, writable: true }
     }

@@ -1,7 +1,7 @@
 //! What is wrong with a configuration, whatever the host. Every error names the entry.
 #![forbid(unsafe_code)]
 
-use crate::bundle::escape_key;
+use crate::error::escape_key;
 use crate::plan::line::HookKind;
 use crate::{Error, Result};
 use oci_spec::runtime::{
@@ -14,7 +14,7 @@ use std::path::Path;
 const NOBODY: u32 = u32::MAX;
 
 /// A whole config.json. An absent `process` is no mistake before `start`.
-pub(crate) fn spec(spec: &Spec) -> Result<()> {
+pub fn spec(spec: &Spec) -> Result<()> {
     version(spec)?;
     match spec.root() {
         None => return Err(Error::config("/root", "root is missing")),
@@ -46,7 +46,7 @@ pub(crate) fn spec(spec: &Spec) -> Result<()> {
 }
 
 /// The mounts of an array at the JSON pointer `origin`.
-pub(crate) fn mounts(mounts: &[Mount], origin: &str) -> Result<()> {
+pub fn mounts(mounts: &[Mount], origin: &str) -> Result<()> {
     for (index, mount) in mounts.iter().enumerate() {
         if mount.destination().as_os_str().is_empty() {
             return Err(Error::config(format!("{origin}/{index}/destination"), "a mount needs a destination"));
@@ -74,7 +74,7 @@ fn version(spec: &Spec) -> Result<()> {
 }
 
 /// A process, of config.json or given to `exec`. runc's words.
-pub(crate) fn process(process: &Process) -> Result<()> {
+pub fn process(process: &Process) -> Result<()> {
     let cwd = process.cwd();
     if cwd.as_os_str().is_empty() {
         return Err(Error::config("/process/cwd", "Cwd property must not be empty"));

@@ -349,7 +349,7 @@ fn a_device_program_takes_the_place_of_the_one_before() {
         let spec = format!(r#"{{"ociVersion": "1.3.0", "linux": {{"resources": {{"devices": {json}}}}}}}"#);
         let hierarchy =
             crate::Hierarchy { mount: "/x".into(), own: "/".to_owned(), unified: true, ..Default::default() };
-        let facts = HostFacts { privileged: true, hierarchies: vec![hierarchy], ..HostFacts::default() };
+        let facts = crate::plan::HostFacts { privileged: true, hierarchies: vec![hierarchy], ..Default::default() };
         let plan = plan(&serde_json::from_str(&spec).unwrap(), &facts, "x", CgroupManager::Cgroupfs).unwrap();
         match plan.lines.into_iter().next_back().unwrap().action {
             Action::Host(HostStep::AttachDeviceProgram { program, .. }) => program,

@@ -1,7 +1,7 @@
 //! Fields that nobody reads: what is in the file and not in what was understood of it.
 #![forbid(unsafe_code)]
 use super::{Concern, Finding};
-use crate::bundle::escape_key;
+use crate::plan::error::escape_key;
 use oci_spec::runtime::Spec;
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! What config.json asks of this kernel and it does not have, as far as it says so without being tried.
 #![forbid(unsafe_code)]
 use super::{Concern, Finding};
-use crate::bundle::escape_key;
+use crate::plan::error::escape_key;
 use crate::plan::{is_bind, namespace_file, sysctl_path};
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, Mount, Process, Spec};
 use std::fs;

@@ -8,7 +8,7 @@ mod security;
 mod subids;
 
 use crate::plan::{self, PlanOptions};
-use crate::{Bundle, ErrorKind, HostFacts, Result, bundle};
+use crate::{Bundle, ErrorKind, HostFacts, Result, open_bundle};
 use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
@@ -52,12 +52,12 @@ impl Finding {
 impl Bundle {
     /// Every problem of the bundle at `directory` on the host that `facts` describe, errors first.
     pub fn check(directory: impl AsRef<Path>, facts: &HostFacts, options: &PlanOptions) -> Result<Vec<Finding>> {
-        let (path, config) = bundle::read(directory.as_ref(), "config.json".as_ref())?;
+        let (path, config) = open_bundle::read(directory.as_ref(), "config.json".as_ref())?;
         Ok(check(&path, &config, facts, options))
     }
 }
 
-fn check(directory: &Path, config: &[u8], facts: &HostFacts, options: &PlanOptions) -> Vec<Finding> {
+fn check(directory: &Path, config: &[u8], facts: &plan::HostFacts, options: &PlanOptions) -> Vec<Finding> {
     let mut tree: Value = match serde_json::from_slice(config) {
         Err(error) => return vec![Finding::new(Concern::Config, "/", error.to_string())],
         Ok(tree) => tree,
@@ -90,7 +90,7 @@ fn check(directory: &Path, config: &[u8], facts: &HostFacts, options: &PlanOptio
 fn without_errors(
     directory: &Path,
     tree: &mut Value,
-    facts: &HostFacts,
+    facts: &plan::HostFacts,
     options: &PlanOptions,
     taken: &mut Taken,
     findings: &mut Vec<Finding>,
@@ -194,8 +194,7 @@ impl Taken {
 #[cfg(test)]
 mod tests {
     use super::{Concern, check};
-    use crate::HostFacts;
-    use crate::plan::PlanOptions;
+    use crate::plan::{HostFacts, PlanOptions};
 
     #[track_caller]
     fn errors(config: &str, expected: &[(Concern, &str)]) {

@@ -1,8 +1,8 @@
 //! The ids that an ordinary user's mappings need: newuidmap(1) and newgidmap(1) hand out those of subuid(5) and subgid(5).
 #![forbid(unsafe_code)]
 use super::{Concern, Finding};
-use crate::HostFacts;
 use crate::launch::id_map_helper;
+use crate::plan::HostFacts;
 use crate::plan::id_mappings_of;
 use crate::plan::line::IdMap;
 use crate::store::user_name;

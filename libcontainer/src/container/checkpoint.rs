@@ -41,12 +41,8 @@ impl Container {
             let message = "CRIU needs a container with a mount namespace of its own";
             return Err(Error::new(ErrorKind::Unsupported, message).at("/linux/namespaces"));
         }
-        let plan = plan::create(
-            &self.record.bundle,
-            spec,
-            &HostFacts::probe_for(self.record.cgroup_manager)?,
-            &self.record.planned,
-        )?;
+        let facts = HostFacts::probe_for(self.record.cgroup_manager)?;
+        let plan = plan::create(&self.record.bundle, spec, &facts, &self.record.planned)?;
         let mounts = plan.external_mounts()?;
         let images = Directory::make(&options.image_path)?;
         // They are about to be written to, if they are there already.

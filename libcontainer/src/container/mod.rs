@@ -19,6 +19,7 @@ pub use notify::Notifications;
 #[cfg(any(test, fuzzing))]
 pub(crate) use state::for_hooks as state_for_hooks;
 
+pub use crate::plan::CgroupManager;
 use crate::store::{CONFIG, Folder, Record};
 use crate::{Bundle, Error, ErrorKind, Result};
 use serde::Serialize;
@@ -26,19 +27,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-
-/// Which part of the system makes the control groups. Chosen at create, kept in the store.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CgroupManager {
-    /// Directories in the cgroup filesystem.
-    #[default]
-    Cgroupfs,
-    /// A transient unit of systemd.
-    Systemd,
-    /// None.
-    Disabled,
-}
 
 /// What a caller of `create` decides besides config.json.
 #[derive(Debug, Clone, Default)]

@@ -55,7 +55,7 @@ impl Container {
 
     /// Where they were written, and what was there before.
     fn replace_schemata(&self, asked: &[(&str, &str)]) -> Result<(PathBuf, Vec<String>)> {
-        let mount = HostFacts::probe()?.resctrl;
+        let mount = HostFacts::probe()?.resctrl.clone();
         intel_rdt::check_enabled(mount.as_deref(), asked)?;
         let bundle = self.bundle()?;
         let existing = bundle.spec().linux().as_ref().and_then(|linux| linux.intel_rdt().as_ref());
@@ -68,7 +68,7 @@ impl Container {
             asked.iter().for_each(|(key, schema)| linux["intelRdt"][*key] = (*schema).into());
             Ok(())
         })?;
-        crate::validate::spec(bundle.spec())?;
+        crate::plan::validate::spec(bundle.spec())?;
         let lines: Vec<_> = asked.iter().map(|(_, schema)| (*schema).to_owned()).collect();
         let before = intel_rdt::replace_schemata(&class, &lines)?;
         self.folder.write(CONFIG, bundle.config_bytes())?;

@@ -1,10 +1,11 @@
 //! Finding out what this host can do: a few system calls, none of which changes anything.
 #![forbid(unsafe_code)]
 
-use super::{Hierarchy, HostFacts, Systemd};
+use super::HostFacts;
 use crate::cgroup::memberships;
 use crate::container::CgroupManager;
 use crate::mountinfo::{self, Mount};
+use crate::plan::{Hierarchy, HostFacts as Facts, Systemd};
 use crate::{Error, Result};
 use rustix::fs::{CWD, Mode, OFlags};
 use std::path::{Path, PathBuf};
@@ -18,11 +19,11 @@ const RESCTRL: i64 = 0x0765_5821;
 impl HostFacts {
     /// The facts of this process on this host.
     pub fn probe() -> Result<HostFacts> {
-        Ok(HostFacts {
+        Ok(HostFacts(Facts {
             hierarchies: hierarchies(&read("/proc/self/cgroup")?)?,
             resctrl: Some(PathBuf::from("/sys/fs/resctrl")).filter(|path| is(path, RESCTRL)),
-            ..HostFacts::probe_caller()?
-        })
+            ..HostFacts::probe_caller()?.0
+        }))
     }
 
     /// Who this process is and what it may do: nothing of the host's groups.
@@ -31,7 +32,7 @@ impl HostFacts {
         let in_user_namespace = in_user_namespace()?;
         let capabilities = rustix::thread::capabilities(None)
             .map_err(|errno| Error::system("find out our capabilities", "capget", errno))?;
-        Ok(HostFacts {
+        Ok(HostFacts(Facts {
             euid: rustix::process::geteuid().as_raw(),
             egid: rustix::process::getegid().as_raw(),
             privileged: capabilities.effective.contains(CapabilitySet::SYS_ADMIN),
@@ -39,15 +40,15 @@ impl HostFacts {
             in_user_namespace,
             // Never in the first one.
             setgroups_denied: in_user_namespace && read("/proc/self/setgroups")?.trim_end() == "deny",
-            ..HostFacts::default()
-        })
+            ..Facts::default()
+        }))
     }
 
     /// The same as `probe`, with what only this way of making cgroups has to know.
     pub fn probe_for(manager: CgroupManager) -> Result<HostFacts> {
-        let facts = HostFacts::probe()?;
-        let systemd = if manager == CgroupManager::Systemd { facts.find_systemd() } else { None };
-        Ok(HostFacts { systemd, ..facts })
+        let mut facts = HostFacts::probe()?;
+        facts.systemd = if manager == CgroupManager::Systemd { facts.find_systemd() } else { None };
+        Ok(facts)
     }
 
     /// The system's for root; for everybody else their own.
@@ -201,8 +202,9 @@ mod tests {
 
     #[test]
     fn of_the_caller_as_much_is_known_without_the_groups() {
-        let facts = HostFacts::probe().unwrap();
-        let caller = HostFacts { hierarchies: Vec::new(), resctrl: None, ..facts };
+        let mut caller = HostFacts::probe().unwrap();
+        caller.hierarchies.clear();
+        caller.resctrl = None;
         assert_eq!(HostFacts::probe_caller().unwrap(), caller);
     }
 

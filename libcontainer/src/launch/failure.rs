@@ -1,6 +1,6 @@
 //! Init's last words become a sentence.
 use super::channel::Words;
-use crate::error::describe;
+use crate::plan::errno::describe;
 use crate::plan::line::{Action, Line};
 use crate::{Error, ErrorKind};
 use rustix::io::Errno;

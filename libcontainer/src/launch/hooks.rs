@@ -53,11 +53,11 @@ fn run(hook: &Hook, kind: HookKind, index: usize, with: &Hooks<'_>) -> Result<()
     command.current_dir(with.bundle).process_group(0);
     // A file, not a pipe: however long the state is, nobody has to wait for a hook that does not read it.
     let state = descriptors::in_memory(with.state)?;
-    rustix::fs::seek(&state, SeekFrom::Start(0)).map_err(|errno| fail(crate::error::describe(errno)))?;
+    rustix::fs::seek(&state, SeekFrom::Start(0)).map_err(|errno| fail(crate::plan::errno::describe(errno)))?;
     command.stdin(state).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| {
         let errno = rustix::io::Errno::from_io_error(&error);
-        fail(format!("{}: {}", hook.path().display(), errno.map_or(error.to_string(), crate::error::describe)))
+        fail(format!("{}: {}", hook.path().display(), errno.map_or(error.to_string(), crate::plan::errno::describe)))
     })?;
     let seconds = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok());
     let deadline = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));

@@ -8,7 +8,7 @@ use crate::facts::HostFacts;
 use oci_spec::runtime::{Capabilities, LinuxCapabilities, Process, Spec};
 
 /// capability.h: the bit of a capability is its place here.
-pub(crate) const NAMES: [&str; 41] = [
+pub const NAMES: [&str; 41] = [
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
     "CAP_DAC_READ_SEARCH",
@@ -53,7 +53,7 @@ pub(crate) const NAMES: [&str; 41] = [
 ];
 
 /// Every bit that has a name.
-pub(crate) const ALL: u64 = (1 << NAMES.len()) - 1;
+pub const ALL: u64 = (1 << NAMES.len()) - 1;
 
 fn mask(set: Option<&Capabilities>) -> u64 {
     let bit = |name: String| NAMES.iter().position(|known| *known == name).map_or(0, |bit| 1 << bit);
@@ -61,7 +61,7 @@ fn mask(set: Option<&Capabilities>) -> u64 {
 }
 
 /// `CAP_KILL,CAP_CHOWN`, in the order of their numbers.
-pub(crate) fn names(mask: u64) -> String {
+pub(super) fn names(mask: u64) -> String {
     let named = NAMES.iter().enumerate().filter(|(bit, _)| mask & (1 << bit) != 0).map(|(_, name)| *name);
     named.collect::<Vec<_>>().join(",")
 }

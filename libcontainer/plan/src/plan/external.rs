@@ -10,20 +10,20 @@ use step::Source;
 
 /// A mount of something of the host's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ExternalMount {
-    pub(crate) origin: String,
+pub struct ExternalMount {
+    pub origin: String,
     /// Where, as config.json says it: the image may lead elsewhere.
-    pub(crate) target: PathBuf,
+    pub target: PathBuf,
     /// A path of the host's.
-    pub(crate) source: PathBuf,
-    pub(crate) read_only: bool,
+    pub source: PathBuf,
+    pub read_only: bool,
     /// Only if a file is hidden there: a directory is covered with an empty tmpfs, which is the container's own.
-    pub(crate) is_mask: bool,
+    pub is_mask: bool,
 }
 
 impl ExternalMount {
     /// One of `mounts add`. A checkpoint only names it: what it is of does not count.
-    pub(crate) fn added(target: PathBuf) -> ExternalMount {
+    pub fn added(target: PathBuf) -> ExternalMount {
         let origin = "/mounts".to_owned();
         ExternalMount { origin, target, source: PathBuf::new(), read_only: false, is_mask: false }
     }
@@ -33,7 +33,7 @@ const NULL: &str = "/dev/null";
 
 impl Plan {
     /// In the order in which they are mounted.
-    pub(crate) fn external_mounts(&self) -> Result<Vec<ExternalMount>> {
+    pub fn external_mounts(&self) -> Result<Vec<ExternalMount>> {
         let mut mounts = Vec::new();
         let mut opened = None;
         for line in &self.lines {
@@ -73,7 +73,7 @@ impl Plan {
     }
 
     /// Where mounts are, and whether others may be below them.
-    pub(crate) fn mount_points(&self) -> Vec<(PathBuf, bool)> {
+    pub fn mount_points(&self) -> Vec<(PathBuf, bool)> {
         let point = |line: &super::Line| match &line.action {
             Action::Init(InitStep::BindMount { target, recursive, .. }) => Some((path(target), *recursive)),
             Action::Init(
@@ -93,7 +93,7 @@ impl Plan {
 impl ExternalMount {
     /// What stands for it in the images: the path in config.json, without anything that CRIU could take for its own syntax
     /// (CVE-2026-115520, CVE-2026-119101: a name made from where the image leads chooses what is mounted at restore).
-    pub(crate) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         let target = if self.is_mask { Path::new(NULL) } else { &self.target };
         let mut name = String::new();
         for byte in target.as_os_str().as_bytes() {

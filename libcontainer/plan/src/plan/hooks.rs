@@ -9,7 +9,7 @@ use oci_spec::runtime::{Hook, Spec};
 use step::Slot;
 
 /// The hooks of one kind.
-pub(crate) fn of(spec: &Spec, kind: HookKind) -> &[Hook] {
+pub fn of(spec: &Spec, kind: HookKind) -> &[Hook] {
     let Some(hooks) = spec.hooks() else { return &[] };
     #[allow(deprecated)] // prestart is, and engines use it.
     let hooks = match kind {

@@ -7,7 +7,7 @@ use crate::facts::HostFacts;
 use oci_spec::runtime::{LinuxIdMapping, Spec};
 
 /// `(uid, gid)` mappings of a container that gets a new user namespace.
-pub(crate) fn of(spec: &Spec) -> (Vec<IdMap>, Vec<IdMap>) {
+pub fn of(spec: &Spec) -> (Vec<IdMap>, Vec<IdMap>) {
     let linux = spec.linux().as_ref();
     (
         maps(linux.and_then(|linux| linux.uid_mappings().as_deref())),

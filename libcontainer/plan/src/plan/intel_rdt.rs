@@ -50,7 +50,7 @@ pub(super) fn plan(context: &Context) -> Result<IntelRdt> {
 }
 
 /// The directory of the container's class of service.
-pub(crate) fn class(rdt: &LinuxIntelRdt, mount: &Path, id: &str) -> PathBuf {
+pub fn class(rdt: &LinuxIntelRdt, mount: &Path, id: &str) -> PathBuf {
     match given(rdt.clos_id()) {
         Some("/") => mount.to_owned(),
         name => mount.join(name.unwrap_or(id)),

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use step::{Source, Step};
 
 /// All of them, on the plans of `create` and `exec` for this configuration; or the reason why there is no plan.
-pub(crate) fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> crate::Result<()> {
+pub fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> crate::Result<()> {
     let bundle = || Bundle::from_parts("/bundle".into(), config.to_vec());
     let spec = bundle()?.spec().clone();
     let plan = create("/bundle".as_ref(), &spec, facts, options).inspect_err(|error| {

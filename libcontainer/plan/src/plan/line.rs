@@ -4,26 +4,26 @@
 use super::Plan;
 use super::cgroup::{Group, Property, Unit};
 use std::path::PathBuf;
-pub(crate) use step::ZString;
+pub use step::ZString;
 
 /// A step of init, as the plan writes it.
-pub(crate) type InitStep = step::Step<ZString, Vec<u8>>;
+pub type InitStep = step::Step<ZString, Vec<u8>>;
 
 /// Where a line comes from: a JSON pointer into config.json (`/mounts/3`), or `(default)` for what every
 /// container gets, or `(lifecycle)` for what the runtime itself needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Origin(pub(crate) String);
+pub struct Origin(pub(crate) String);
 
 impl Origin {
-    pub(crate) const DEFAULT: &'static str = "(default)";
-    pub(crate) const LIFECYCLE: &'static str = "(lifecycle)";
+    pub const DEFAULT: &'static str = "(default)";
+    pub const LIFECYCLE: &'static str = "(lifecycle)";
 }
 
 /// One line of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    pub(crate) action: Action,
-    pub(crate) origin: Origin,
+    pub action: Action,
+    pub origin: Origin,
 }
 
 impl Line {
@@ -41,7 +41,7 @@ impl Line {
     }
 
     /// Whether the host sends a descriptor to init with this line.
-    pub(crate) fn fills_slot(&self) -> bool {
+    pub fn fills_slot(&self) -> bool {
         let Action::Host(step) = &self.action else { return false };
         matches!(
             step,
@@ -57,14 +57,14 @@ impl Line {
 
 /// What a line does, and by whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Action {
+pub enum Action {
     Host(HostStep),
     Init(InitStep),
 }
 
 /// One thing that the host's side does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum HostStep {
+pub enum HostStep {
     /// Make the container's cgroup in every hierarchy (absolute directories). Existing ones are taken if empty.
     CreateCgroup { groups: Vec<Group> },
     /// Write a value to a file of one of these cgroups.
@@ -122,7 +122,7 @@ pub(crate) enum HostStep {
 
 /// A failure of a write that is no failure of the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Tolerate {
+pub enum Tolerate {
     /// None.
     Nothing,
     /// The file does not exist on this kernel and the value asks for nothing (`-1`, `0`).
@@ -133,7 +133,7 @@ pub(crate) enum Tolerate {
 
 /// One range of a uid_map or gid_map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct IdMap {
+pub struct IdMap {
     pub container_id: u32,
     pub host_id: u32,
     pub size: u32,
@@ -141,7 +141,7 @@ pub(crate) struct IdMap {
 
 /// The mapping of an id-mapped mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct IdMappedMount {
+pub struct IdMappedMount {
     pub uid: Vec<IdMap>,
     pub gid: Vec<IdMap>,
     /// The user namespace at this path has the maps; there are none of our own.
@@ -152,7 +152,7 @@ pub(crate) struct IdMappedMount {
 
 /// The six kinds of hooks, by their key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HookKind {
+pub enum HookKind {
     Prestart,
     CreateRuntime,
     CreateContainer,
@@ -163,7 +163,7 @@ pub(crate) enum HookKind {
 
 impl HookKind {
     /// Its key in `hooks`.
-    pub(crate) fn key(self) -> &'static str {
+    pub fn key(self) -> &'static str {
         match self {
             HookKind::Prestart => "prestart",
             HookKind::CreateRuntime => "createRuntime",
@@ -177,7 +177,7 @@ impl HookKind {
 
 impl Plan {
     /// Each line with the slot that it fills.
-    pub(crate) fn with_slots(&self) -> impl Iterator<Item = (&Line, Option<usize>)> {
+    pub fn with_slots(&self) -> impl Iterator<Item = (&Line, Option<usize>)> {
         let mut next = 0;
         self.lines.iter().map(move |line| {
             if let Action::Host(HostStep::Clone { tasks, .. }) = &line.action {

@@ -6,6 +6,20 @@ use super::{cpu_affinity, given, init};
 use crate::{Error, Result};
 use oci_spec::runtime::{MemoryPolicyFlagType, MemoryPolicyModeType, Spec};
 
+/// Names that `linux.memoryPolicy.mode` may have, sorted.
+pub const MEMORY_POLICY_MODES: &[&str] = &[
+    "MPOL_BIND",
+    "MPOL_DEFAULT",
+    "MPOL_INTERLEAVE",
+    "MPOL_LOCAL",
+    "MPOL_PREFERRED",
+    "MPOL_PREFERRED_MANY",
+    "MPOL_WEIGHTED_INTERLEAVE",
+];
+
+/// Names that `linux.memoryPolicy.flags` may hold, sorted.
+pub const MEMORY_POLICY_FLAGS: &[&str] = &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
+
 /// What the kernel takes: a page of bits.
 const MOST: usize = 1 << 15;
 

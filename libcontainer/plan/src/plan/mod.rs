@@ -6,7 +6,7 @@
 
 mod apparmor;
 mod capabilities;
-pub(crate) mod cgroup;
+pub mod cgroup;
 mod cpu_affinity;
 mod devices;
 mod external;
@@ -15,12 +15,12 @@ mod hostname;
 mod id_mappings;
 mod intel_rdt;
 mod io_priority;
-#[cfg(any(test, fuzzing))]
-pub(crate) mod laws;
-pub(crate) mod line;
+#[cfg(any(test, fuzzing, feature = "laws"))]
+pub mod laws;
+pub mod line;
 mod masked_paths;
 mod memory_policy;
-pub(crate) mod mount_options;
+pub mod mount_options;
 mod mounts;
 mod namespaces;
 mod net_devices;
@@ -38,23 +38,24 @@ mod selinux;
 mod sysctl;
 mod terminal;
 #[cfg(test)]
-pub(crate) mod tests;
+pub mod tests;
 mod time_offsets;
 mod user;
 mod words;
 
-pub(crate) use capabilities::{ALL as ALL_CAPABILITIES, NAMES as CAPABILITY_NAMES};
-pub(crate) use external::ExternalMount;
-pub(crate) use hooks::of as hooks_of;
-pub(crate) use id_mappings::of as id_mappings_of;
-pub(crate) use intel_rdt::class as rdt_class;
+pub use capabilities::{ALL as ALL_CAPABILITIES, NAMES as CAPABILITY_NAMES};
+pub use cgroup::manager::CgroupManager;
+pub use external::ExternalMount;
+pub use hooks::of as hooks_of;
+pub use id_mappings::of as id_mappings_of;
+pub use intel_rdt::class as rdt_class;
 pub use line::Line;
-pub(crate) use mounts::is_bind;
-pub(crate) use namespaces::{asked as asked_namespace, file as namespace_file};
-pub(crate) use notify::SOCKET as NOTIFY_SOCKET;
-pub(crate) use sysctl::path_of as sysctl_path;
+pub use memory_policy::{MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES};
+pub use mounts::is_bind;
+pub use namespaces::{asked as asked_namespace, file as namespace_file};
+pub use notify::SOCKET as NOTIFY_SOCKET;
+pub use sysctl::path_of as sysctl_path;
 
-use crate::container::CgroupManager;
 use crate::facts::HostFacts;
 use crate::{Bundle, Error, ErrorKind, Result, validate};
 use capabilities::Granted;
@@ -69,13 +70,13 @@ use step::Slot;
 /// What is going to happen, line by line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    pub(crate) lines: Vec<Line>,
+    pub lines: Vec<Line>,
     /// The container's groups, for the store. None for an `exec`.
-    pub(crate) cgroups: Vec<cgroup::Group>,
+    pub cgroups: Vec<cgroup::Group>,
     /// The scope that they belong to, if systemd makes them.
-    pub(crate) unit: Option<cgroup::Unit>,
+    pub unit: Option<cgroup::Unit>,
     /// Groups of resctrl that go with the container, for the store.
-    pub(crate) intel_rdt: Vec<PathBuf>,
+    pub intel_rdt: Vec<PathBuf>,
 }
 
 /// What a plan depends on besides config.json and the host.
@@ -114,23 +115,23 @@ impl PlanOptions {
 
 /// What the plan of an `exec` depends on besides the container's config.json and the process.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ExecPlanOptions {
+pub struct ExecPlanOptions {
     /// cgroup v1: the `tasks` files of the groups to join.
-    pub(crate) tasks: Vec<PathBuf>,
+    pub tasks: Vec<PathBuf>,
     /// cgroup v2: the group to be born in.
-    pub(crate) into_cgroup: Option<PathBuf>,
+    pub into_cgroup: Option<PathBuf>,
     /// A scope to be moved into instead, and the path of a group in it.
-    pub(crate) scope: Option<(cgroup::Unit, String)>,
+    pub scope: Option<(cgroup::Unit, String)>,
     /// So many descriptors from 3 on stay open in the process.
-    pub(crate) preserve_fds: u32,
+    pub preserve_fds: u32,
     /// The container is in a time namespace that config.json does not ask for: that of CRIU, which has restored it.
-    pub(crate) time_namespace: bool,
+    pub time_namespace: bool,
 }
 
 impl ExecPlanOptions {
     /// Takes the way through systemd where there is no other: whoever has not made a scope's group may not move into it from
     /// outside of what both of them belong to.
-    pub(crate) fn go_through(&mut self, unit: Option<&cgroup::Unit>, groups: &[cgroup::Group], facts: &HostFacts) {
+    pub fn go_through(&mut self, unit: Option<&cgroup::Unit>, groups: &[cgroup::Group], facts: &HostFacts) {
         let (Some(unit), Some(systemd)) = (unit.filter(|unit| unit.user), &facts.systemd) else { return };
         let own =
             facts.hierarchies.iter().find(|hierarchy| hierarchy.unified).map(|hierarchy| Path::new(&hierarchy.own));
@@ -193,7 +194,7 @@ impl<'a> Context<'a> {
 }
 
 /// The plan of `create`, which ends with what `start` lets happen.
-pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
+pub fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
     validate::spec(spec)?;
     let with_socket = options.notify.as_deref().map(|directory| notify::with_socket(spec, directory));
     let spec = with_socket.as_ref().unwrap_or(spec);
@@ -287,7 +288,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
 
 /// The plan that makes in the root filesystem what the mounts of `create` need, and mounts them for nobody: CRIU, which restores
 /// a container's mounts, wants their targets to be there. The process ends with the last line.
-pub(crate) fn mount_targets(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
+pub fn mount_targets(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
     let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
     let cgroup = cgroup::plan(spec, &options.cgroup_facts(facts), &options.id, options.cgroup_manager)?;
     let mut slots = Slots::after(&[])?;
@@ -308,7 +309,7 @@ fn is_one_process(line: &Line) -> bool {
 }
 
 /// The plan of `exec`: into the container, and from there on the lines of `create`.
-pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &ExecPlanOptions) -> Result<Plan> {
+pub fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &ExecPlanOptions) -> Result<Plan> {
     let process = &process::inherit(process, spec);
     validate::process(process)?;
     let mut namespaces = Namespaces::of(spec);
@@ -341,7 +342,7 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
 
 /// The plan of `mounts add`: into the container's namespaces, and there the lines that its own mounts have. Of the pid namespace
 /// only where a procfs needs it: nobody in the container sees this init otherwise. It is in no group of the container's either.
-pub(crate) fn add_mounts(bundle: &Path, spec: &Spec, mounts: Vec<Mount>, facts: &HostFacts) -> Result<Plan> {
+pub fn add_mounts(bundle: &Path, spec: &Spec, mounts: Vec<Mount>, facts: &HostFacts) -> Result<Plan> {
     let needs_pid = mounts.iter().any(|mount| mount.typ().as_deref() == Some("proc"));
     validate::mounts(&mounts, "")?;
     let mut with = spec.clone();
@@ -357,7 +358,7 @@ pub(crate) fn add_mounts(bundle: &Path, spec: &Spec, mounts: Vec<Mount>, facts: 
 }
 
 /// The plan of `mounts remove`: first all of them are looked for, so that a mistake costs nothing.
-pub(crate) fn remove_mounts(bundle: &Path, spec: &Spec, mounts: &[(PathBuf, u64)], facts: &HostFacts) -> Result<Plan> {
+pub fn remove_mounts(bundle: &Path, spec: &Spec, mounts: &[(PathBuf, u64)], facts: &HostFacts) -> Result<Plan> {
     let options = &PlanOptions::default();
     let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
     let mut lines = enter_to_mount(&context, namespaces::PID, &mut Slots::after(&[])?)?;
@@ -375,7 +376,7 @@ pub(crate) fn remove_mounts(bundle: &Path, spec: &Spec, mounts: &[(PathBuf, u64)
 }
 
 /// Where in the container a mount goes.
-pub(crate) fn mount_target(bundle: &Path, spec: &Spec, facts: &HostFacts, destination: &Path) -> PathBuf {
+pub fn mount_target(bundle: &Path, spec: &Spec, facts: &HostFacts, destination: &Path) -> PathBuf {
     let options = &PlanOptions::default();
     let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
     mounts::target(&context, destination)

@@ -1,20 +1,20 @@
 //! The options of a mount: runtime-spec, ["Linux mount options"](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#linux-mount-options).
 #![forbid(unsafe_code)]
 
-#[cfg(any(test, fuzzing))]
-pub(crate) mod laws;
+#[cfg(any(test, fuzzing, feature = "laws"))]
+pub mod laws;
 
 use step::Attributes;
 
 // linux/mount.h: propagation
-pub(crate) const UNBINDABLE: u32 = 1 << 17;
-pub(crate) const PRIVATE: u32 = 1 << 18;
-pub(crate) const SLAVE: u32 = 1 << 19;
-pub(crate) const SHARED: u32 = 1 << 20;
-pub(crate) const REC: u32 = 1 << 14;
+pub const UNBINDABLE: u32 = 1 << 17;
+pub const PRIVATE: u32 = 1 << 18;
+pub const SLAVE: u32 = 1 << 19;
+pub const SHARED: u32 = 1 << 20;
+pub const REC: u32 = 1 << 14;
 
 // linux/mount.h: attributes of a mount
-pub(crate) const RDONLY: u64 = 0x1;
+pub const RDONLY: u64 = 0x1;
 const NOSUID: u64 = 0x2;
 const NODEV: u64 = 0x4;
 const NOEXEC: u64 = 0x8;
@@ -26,7 +26,7 @@ const NODIRATIME: u64 = 0x80;
 const NOSYMFOLLOW: u64 = 0x20_0000;
 
 /// Names of the attributes, for people.
-pub(crate) const ATTRIBUTES: &[(&str, u64)] = &[
+pub const ATTRIBUTES: &[(&str, u64)] = &[
     ("ro", RDONLY),
     ("nosuid", NOSUID),
     ("nodev", NODEV),
@@ -111,7 +111,7 @@ const TABLE: &[(&str, Effect)] = &[
 ];
 
 /// Every option that is known by name, sorted: for `features`.
-pub(crate) fn names() -> Vec<String> {
+pub fn names() -> Vec<String> {
     let recursive = TABLE.iter().filter(|(_, effect)| is_attribute(*effect)).map(|(name, _)| format!("r{name}"));
     let mut names: Vec<_> = TABLE.iter().map(|(name, _)| (*name).to_owned()).chain(recursive).collect();
     names.sort();
@@ -123,7 +123,7 @@ fn is_attribute(effect: Effect) -> bool {
 }
 
 /// `MS_*` bits of `rshared` and the like.
-pub(crate) fn propagation(name: &str) -> Option<u32> {
+pub fn propagation(name: &str) -> Option<u32> {
     match find(name)? {
         Effect::Propagation(bits) => Some(bits),
         _ => None,

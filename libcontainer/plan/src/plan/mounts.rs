@@ -108,7 +108,7 @@ pub(super) fn binds_dev(context: &Context) -> bool {
 }
 
 /// "Any `type` is a dummy, often `none`", for a bind mount; and the other way round, `bind` says it all.
-pub(crate) fn is_bind(mount: &Mount) -> bool {
+pub fn is_bind(mount: &Mount) -> bool {
     let says_so = |option: &String| matches!(option.as_str(), "bind" | "rbind");
     mount.typ().as_deref() == Some("bind") || mount.options().iter().flatten().any(says_so)
 }

@@ -4,8 +4,8 @@
 
 use super::line::{HostStep, IdMap, InitStep, Line, Origin};
 use super::{Context, Slots, host, id_mappings, init, time_offsets, z};
+use crate::CgroupManager;
 use crate::Result;
-use crate::container::CgroupManager;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use std::path::{Path, PathBuf};
 
@@ -221,14 +221,14 @@ impl<'a> Namespaces<'a> {
 }
 
 /// Whether config.json asks for this namespace, and for which: a new one (`Some(None)`), or the one at a path.
-pub(crate) fn asked(spec: &Spec, namespace: LinuxNamespaceType) -> Option<Option<&Path>> {
+pub fn asked(spec: &Spec, namespace: LinuxNamespaceType) -> Option<Option<&Path>> {
     let namespaces = Namespaces::of(spec);
     let namespace = namespace as u32;
     namespaces.has(namespace).then(|| namespaces.joined(namespace))
 }
 
 /// What it is called in `/proc/PID/ns` (namespaces(7)).
-pub(crate) fn file(namespace: LinuxNamespaceType) -> &'static str {
+pub fn file(namespace: LinuxNamespaceType) -> &'static str {
     match namespace {
         LinuxNamespaceType::Cgroup => "cgroup",
         LinuxNamespaceType::Ipc => "ipc",

@@ -4,7 +4,7 @@
 use super::line::{HostStep, Line};
 use super::{Context, host};
 use crate::Result;
-use crate::bundle::escape_key;
+use crate::error::escape_key;
 use std::collections::BTreeMap;
 
 /// Sorted, as JSON promises no order.

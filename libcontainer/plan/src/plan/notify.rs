@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Where the container finds the socket, as in runc.
 const DIRECTORY: &str = "/run/notify";
-pub(crate) const SOCKET: &str = "notify.sock";
+pub const SOCKET: &str = "notify.sock";
 
 /// config.json with a mount of the socket's `directory` and a variable that names it.
 pub(super) fn with_socket(spec: &Spec, directory: &Path) -> Spec {

@@ -3,7 +3,7 @@
 
 use super::{Context, InitStep, Line, init, z};
 use crate::Result;
-use crate::bundle::escape_key;
+use crate::error::escape_key;
 use std::collections::BTreeMap;
 
 /// Sorted, as JSON promises no order: the same configuration gives the same plan.
@@ -19,7 +19,7 @@ pub(super) fn lines(context: &Context) -> Result<Vec<Line>> {
 
 /// `net.ipv4.conf.all` and `net/ipv4/conf/all` are the same file. As in sysctl(8) the first separator decides which
 /// of the two is meant: in `net/ipv4/conf/eth0.1` and in `net.ipv4.conf.eth0/1` the interface is `eth0.1`.
-pub(crate) fn path_of(key: &str) -> String {
+pub fn path_of(key: &str) -> String {
     match key.find(['.', '/']).map(|at| key.as_bytes()[at]) {
         Some(b'.') => {
             let swapped = |letter| match letter {

@@ -9,7 +9,7 @@ use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 
 /// Root on a host with cgroup v2.
-pub(crate) fn facts() -> HostFacts {
+pub fn facts() -> HostFacts {
     let unified = Hierarchy {
         controllers: vec!["cpu".into(), "memory".into(), "pids".into()],
         mount: "/sys/fs/cgroup".into(),
@@ -20,12 +20,12 @@ pub(crate) fn facts() -> HostFacts {
     HostFacts { privileged: true, hierarchies: vec![unified], ..Default::default() }
 }
 
-pub(crate) fn options() -> PlanOptions {
+pub fn options() -> PlanOptions {
     PlanOptions { id: "web".into(), ..Default::default() }
 }
 
 /// A whole configuration from a fragment: what is missing for a plan is added.
-pub(crate) fn spec_of(fragment: &str) -> Spec {
+pub fn spec_of(fragment: &str) -> Spec {
     let mut config: Value = serde_json::from_str(fragment).unwrap();
     let members = config.as_object_mut().unwrap();
     members.entry("ociVersion").or_insert("1.3.0".into());
@@ -39,35 +39,35 @@ pub(crate) fn spec_of(fragment: &str) -> Spec {
     Bundle::from_parts("/bundle".into(), bytes).unwrap().spec().clone()
 }
 
-pub(crate) fn plan_with(spec: &Spec, options: &PlanOptions) -> crate::Result<Plan> {
+pub fn plan_with(spec: &Spec, options: &PlanOptions) -> crate::Result<Plan> {
     create("/bundle".as_ref(), spec, &facts(), options)
 }
 
-pub(crate) fn plan_of(spec: &Spec) -> Plan {
+pub fn plan_of(spec: &Spec) -> Plan {
     plan_with(spec, &options()).unwrap()
 }
 
 /// The plan of an exec whose process has this, too.
-pub(crate) fn exec_of(process: &str) -> Plan {
+pub fn exec_of(process: &str) -> Plan {
     let process = spec_of(&config_of(process)).process().clone().unwrap();
     exec(&spec_of("{}"), &process, &facts(), &ExecPlanOptions::default()).unwrap()
 }
 
 /// The lines of a plan whose origin begins so.
-pub(crate) fn text_of(plan: &Plan, origin: &str) -> String {
+pub fn text_of(plan: &Plan, origin: &str) -> String {
     let chosen = plan.with_slots().filter(|(line, _)| line.origin().starts_with(origin));
     chosen.map(|(line, slot)| line.brief(slot)).collect::<Vec<_>>().join("\n")
 }
 
 #[track_caller]
-pub(crate) fn check_on(facts: &HostFacts, fragment: &str, origin: &str, lines: &str) {
+pub fn check_on(facts: &HostFacts, fragment: &str, origin: &str, lines: &str) {
     let plan = create("/bundle".as_ref(), &spec_of(fragment), facts, &options()).unwrap();
     let expected = lines.lines().map(str::trim).collect::<Vec<_>>().join("\n");
     assert_eq!(text_of(&plan, origin), expected);
 }
 
 #[track_caller]
-pub(crate) fn check(fragment: &str, origin: &str, lines: &str) {
+pub fn check(fragment: &str, origin: &str, lines: &str) {
     check_on(&facts(), fragment, origin, lines);
 }
 
@@ -81,22 +81,22 @@ fn config_of(process: &str) -> String {
 
 /// The same for a part of `process`.
 #[track_caller]
-pub(crate) fn check_process(process: &str, origin: &str, lines: &str) {
+pub fn check_process(process: &str, origin: &str, lines: &str) {
     check(&config_of(process), origin, lines);
 }
 
 #[track_caller]
-pub(crate) fn refused(fragment: &str, message: &str) {
+pub fn refused(fragment: &str, message: &str) {
     let error = create("/bundle".as_ref(), &spec_of(fragment), &facts(), &options()).unwrap_err();
     assert_eq!(error.to_string(), message);
 }
 
 #[track_caller]
-pub(crate) fn refused_process(process: &str, message: &str) {
+pub fn refused_process(process: &str, message: &str) {
     refused(&config_of(process), &format!("config.json: {message}"));
 }
 
-pub(crate) const DEFAULT_DEVICES: &str = "\
+pub const DEFAULT_DEVICES: &str = "\
 init make-device /dev/null c 1:3 0666
 init make-device /dev/zero c 1:5 0666
 init make-device /dev/full c 1:7 0666

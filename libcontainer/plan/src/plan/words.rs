@@ -22,7 +22,7 @@ impl Line {
 
     /// `init bind-mount /srv/data on /data`
     #[cfg(test)]
-    pub(crate) fn brief(&self, slot: Option<usize>) -> String {
+    pub fn brief(&self, slot: Option<usize>) -> String {
         let (step, detail) = self.parts(slot, false);
         format!("{} {step} {detail}", self.actor()).trim_end().to_owned()
     }

@@ -14,9 +14,9 @@ mod rules;
 mod table;
 mod verdicts;
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "laws"))]
 mod meaning;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "laws"))]
 mod simulate;
 #[cfg(test)]
 mod tests;
@@ -28,21 +28,21 @@ use std::fmt;
 
 /// What seccomp(2) is called with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Program {
+pub struct Program {
     /// An array of `struct sock_filter`, as it lies in memory.
-    pub(crate) filter: Vec<u8>,
+    pub filter: Vec<u8>,
     /// SECCOMP_FILTER_FLAG_*
-    pub(crate) flags: u32,
+    pub flags: u32,
     /// Some rule asks an agent, so that seccomp(2) returns a descriptor.
-    pub(crate) listener: bool,
+    pub listener: bool,
 }
 
 /// Why a profile cannot be compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// Where, beneath `/linux/seccomp`: `/syscalls/3/args/0/index`.
-    pub(crate) pointer: String,
-    pub(crate) message: String,
+    pub pointer: String,
+    pub message: String,
 }
 
 impl fmt::Display for Problem {
@@ -63,13 +63,13 @@ const FLAG_WAIT_KILLABLE_RECV: u32 = 1 << 5;
 const MOST_INSTRUCTIONS: usize = 4096;
 
 /// The program for this host's architecture and those which the profile lists.
-pub(crate) fn compile(profile: &LinuxSeccomp) -> Result<Program, Problem> {
+pub fn compile(profile: &LinuxSeccomp) -> Result<Program, Problem> {
     compile_on(Arch::ScmpArchNative, profile)
 }
 
 /// For the fuzzer: the compiled profile does what it means, or is refused for something that is in it.
-#[cfg(any(test, fuzzing))]
-pub(crate) fn check_meaning(profile: &LinuxSeccomp, seed: u64) -> Result<(), Problem> {
+#[cfg(any(test, fuzzing, feature = "laws"))]
+pub fn check_meaning(profile: &LinuxSeccomp, seed: u64) -> Result<(), Problem> {
     let program = compile_on(Arch::ScmpArchX86_64, profile)?;
     assert!(simulate::is_accepted(&simulate::decode(&program.filter)), "{profile:?}");
     assert_eq!(compile_on(Arch::ScmpArchX86_64, profile).as_ref(), Ok(&program), "the same bytes each time");
@@ -105,7 +105,7 @@ fn compile_on(native: Arch, profile: &LinuxSeccomp) -> Result<Program, Problem> 
 /// A listener without anyone to talk to, or the other way round.
 ///
 /// The path may be given without a rule that notifies; it is not used then.
-pub(crate) fn check_listener(profile: &LinuxSeccomp) -> Result<(), Problem> {
+pub fn check_listener(profile: &LinuxSeccomp) -> Result<(), Problem> {
     let problem =
         |pointer: &str, message: &str| Err(Problem { pointer: pointer.to_owned(), message: message.to_owned() });
     let path = profile.listener_path().as_ref().filter(|path| !path.as_os_str().is_empty());

@@ -35,7 +35,7 @@ const ZERO_IS_NONE: &[&str] = &[
 ];
 
 /// What `linux.resources` of the stored config.json becomes under `change`.
-pub(crate) fn merge(stored: &Value, change: &LinuxResources) -> Result<Value> {
+pub fn merge(stored: &Value, change: &LinuxResources) -> Result<Value> {
     let broken = |error: serde_json::Error| Error::new(ErrorKind::InvalidConfig, format!("resources: {error}"));
     let mut change = serde_json::to_value(change).map_err(broken)?;
     let mut merged = match stored {

@@ -2,19 +2,20 @@
 //! where the container's groups are, and what is written to them before the clone.
 #![forbid(unsafe_code)]
 mod devices;
+pub mod manager;
 mod merge;
 mod resources;
 mod systemd;
-pub(crate) mod v1;
-pub(crate) mod v2;
+pub mod v1;
+pub mod v2;
 
-pub(crate) use merge::merge;
-pub(crate) use resources::{Write, writes};
-pub(crate) use systemd::{Property, Unit, Value, limits};
+pub use merge::merge;
+pub use resources::{Write, writes};
+pub use systemd::{Property, Unit, Value, limits};
 
 use super::line::{HostStep, InitStep, Line, Origin, Tolerate};
 use super::{Slots, host, init, mounts, namespaces};
-use crate::container::CgroupManager;
+use crate::CgroupManager;
 use crate::facts::Hierarchy;
 use crate::{Error, ErrorKind, HostFacts, Result};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 /// The container's group in one hierarchy. Goes into the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Group {
+pub struct Group {
     /// As `/proc/self/cgroup` spells them; for cgroup v2 those of `cgroup.controllers`.
     pub controllers: Vec<String>,
     pub directory: PathBuf,
@@ -32,14 +33,14 @@ pub(crate) struct Group {
 }
 
 impl Group {
-    pub(crate) fn has(&self, controller: &str) -> bool {
+    pub fn has(&self, controller: &str) -> bool {
         self.controllers.iter().any(|name| name == controller)
     }
 }
 
 /// What the control groups of a container ask of the host.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct CgroupPlan {
+pub struct CgroupPlan {
     /// Host lines before the clone.
     pub lines: Vec<Line>,
     /// The cgroup v2 directory that init is born in; also the v2 side of a hybrid host.
@@ -56,7 +57,7 @@ pub(crate) struct CgroupPlan {
 
 /// How a container gets into a scope of systemd's.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct ScopeLines {
+pub struct ScopeLines {
     pub unit: Unit,
     /// Once init is the process that stays: an empty scope ends.
     pub start: Line,
@@ -65,7 +66,7 @@ pub(crate) struct ScopeLines {
 }
 
 /// Plans the container's groups. `id` is the name of a group that config.json does not name.
-pub(crate) fn plan(spec: &Spec, facts: &HostFacts, id: &str, manager: CgroupManager) -> Result<CgroupPlan> {
+pub fn plan(spec: &Spec, facts: &HostFacts, id: &str, manager: CgroupManager) -> Result<CgroupPlan> {
     match manager {
         CgroupManager::Cgroupfs => {}
         CgroupManager::Systemd => return systemd::plan(spec, facts, id),
@@ -115,7 +116,7 @@ pub(super) fn join(tasks: &[PathBuf]) -> Result<Option<Line>> {
 }
 
 /// How a process gets into the groups: the directory for `CLONE_INTO_CGROUP` and the v1 `tasks` files.
-pub(crate) fn entry(groups: &[Group]) -> (Option<PathBuf>, Vec<PathBuf>) {
+pub fn entry(groups: &[Group]) -> (Option<PathBuf>, Vec<PathBuf>) {
     let unified = groups.iter().find(|group| group.unified).map(|group| group.directory.clone());
     let tasks = groups.iter().filter(|group| !group.unified).map(|group| group.directory.join("tasks"));
     (unified, tasks.collect())

@@ -2,7 +2,7 @@
 //! as writes: each resource goes to the hierarchy that holds its controller.
 #![forbid(unsafe_code)]
 use super::{Group, v1, v2};
-use crate::bundle::escape_key;
+use crate::error::escape_key;
 use crate::plan::host;
 use crate::plan::line::{HostStep, Line, Tolerate};
 use crate::{Error, ErrorKind, Result};
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// A value for a file of one of the container's groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Write {
+pub struct Write {
     /// JSON pointer into config.json.
     pub origin: String,
     pub file: PathBuf,
@@ -54,7 +54,7 @@ pub(super) fn only_v1(origin: &str) -> Error {
 }
 
 /// Every write that `resources` ask for, in an order that a fresh group accepts.
-pub(crate) fn writes(resources: &LinuxResources, groups: &[Group]) -> Result<Vec<Write>> {
+pub fn writes(resources: &LinuxResources, groups: &[Group]) -> Result<Vec<Write>> {
     let mut writes = Vec::new();
     let at = |v1, v2| Controller { v1, v2, groups };
     if let Some(memory) = resources.memory() {

@@ -9,7 +9,7 @@ use super::resources::writes;
 use super::{
     CgroupPlan, Group, ScopeLines, Write, clean, device_lines, devices, has_authority, host, mount_view, ownership,
 };
-use crate::bundle::escape_key;
+use crate::error::escape_key;
 use crate::facts::{Hierarchy, Systemd};
 use crate::plan::line::{HostStep, Origin, Tolerate};
 use crate::{Error, ErrorKind, HostFacts, Result};
@@ -22,7 +22,7 @@ const PATH: &str = "/linux/cgroupsPath";
 
 /// A unit of one of the two managers. Goes into the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Unit {
+pub struct Unit {
     /// `plimsoll-web.scope`
     pub name: String,
     /// Of the user's own systemd.
@@ -31,14 +31,14 @@ pub(crate) struct Unit {
 
 /// A property of a unit (org.freedesktop.systemd1(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Property {
+pub struct Property {
     pub name: &'static str,
     pub value: Value,
 }
 
 /// A value by its D-Bus type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Value {
+pub enum Value {
     /// `b`
     Bool(bool),
     /// `i`
@@ -247,7 +247,7 @@ fn groups(scope: &Scope, systemd: &Systemd, facts: &HostFacts) -> Vec<Group> {
 }
 
 /// The properties that say the same as these writes. What systemd has no property for, it does not touch.
-pub(crate) fn limits(writes: &[Write], groups: &[Group]) -> Vec<Property> {
+pub fn limits(writes: &[Write], groups: &[Group]) -> Vec<Property> {
     let mut properties = Vec::new();
     let mut quota = None;
     let mut period = None;

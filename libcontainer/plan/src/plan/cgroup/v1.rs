@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 use super::resources::{Write, invalid, write};
 use crate::Result;
-use crate::bundle::escape_key;
+use crate::error::escape_key;
 use crate::plan::line::Tolerate;
 use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxHugepageLimit, LinuxMemory, LinuxNetwork, LinuxPids, LinuxRdma, LinuxThrottleDevice,

@@ -82,7 +82,7 @@ pub(super) fn cpu(cpu: &LinuxCpu) -> Result<Vec<Write>> {
 
 /// Shares 2…1024…262144 as weight 1…100…10000: a parabola through the three points, in logarithms.
 /// (Linear until runc 1.3.1, which gave a container with the default shares far too little beside its siblings.)
-pub(crate) fn cpu_weight(shares: u64) -> u64 {
+pub fn cpu_weight(shares: u64) -> u64 {
     if shares <= 2 {
         return 1;
     }

@@ -15,7 +15,7 @@ const SWITCHES: [(&str, &str, u64); 6] = [
     ("nosymfollow", "symfollow", NOSYMFOLLOW),
 ];
 
-pub(crate) fn hold(options: &[String]) {
+pub fn hold(options: &[String]) {
     let parsed = parse(options);
     let last = |of: &[&str]| options.iter().rev().map(String::as_str).find(|option| of.contains(option));
     let is_on = |on: &str, off: &str| last(&[on, off]) == Some(on);

@@ -1,7 +1,7 @@
 //! `oci-bundles/NAME/plan.txt` is what `plimsoll plan` prints for the bundle beside it, on a host with the facts in
 //! `oci-bundles/NAME/facts.json` or `oci-bundles/facts.json`. `BLESS=1` writes it anew: read the difference.
 use crate::Bundle;
-use crate::container::CgroupManager;
+use crate::CgroupManager;
 use crate::facts::HostFacts;
 use crate::plan::{PlanOptions, create};
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::Path;
 
 #[test]
 fn bundles_have_the_plans_beside_them() {
-    let bundles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../oci-bundles");
+    let bundles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../oci-bundles");
     let mut seen = 0;
     for entry in fs::read_dir(&bundles).unwrap() {
         let directory = entry.unwrap().path();

@@ -1,6 +1,6 @@
 //! The laws, tried on random configurations.
 use crate::Bundle;
-use crate::container::CgroupManager;
+use crate::CgroupManager;
 use crate::facts::{Hierarchy, HostFacts, Systemd};
 use crate::plan::{PlanOptions, create, laws, tests};
 use proptest::collection::vec;

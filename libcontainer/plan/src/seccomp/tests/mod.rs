@@ -21,7 +21,7 @@ fn profile(json: serde_json::Value) -> LinuxSeccomp {
 }
 
 fn docker_default() -> LinuxSeccomp {
-    serde_json::from_str(include_str!("../../../../oci-bundles/docker-default/seccomp.json")).unwrap()
+    serde_json::from_str(include_str!("../../../../../oci-bundles/docker-default/seccomp.json")).unwrap()
 }
 
 /// Compiles for x86-64, whatever this is.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::container::CgroupManager;
+use crate::CgroupManager;
 use crate::facts::Hierarchy;
 use crate::plan::line::{Action, Line};
 use crate::plan::{PlanOptions, create, tests::spec_of, tests::text_of};
