@@ -1,59 +1,21 @@
 //! The only unsafe code of init but its entry: system calls that rustix lacks or keeps to itself, each behind a safe function.
 #![allow(unsafe_code)]
 
-use core::arch::asm;
+use crate::arch;
 use core::ffi::{CStr, c_char, c_void};
+use linux_raw_sys::general as nr;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-/// Numbers of x86_64 (include/uapi/asm-generic/unistd.h has them all since 5.x at one place).
-mod nr {
-    pub(super) const MMAP: usize = 9;
-    pub(super) const RT_SIGACTION: usize = 13;
-    pub(super) const RT_SIGPROCMASK: usize = 14;
-    pub(super) const IOCTL: usize = 16;
-    pub(super) const MADVISE: usize = 28;
-    pub(super) const EXECVE: usize = 59;
-    pub(super) const GETCWD: usize = 79;
-    pub(super) const SETGROUPS: usize = 116;
-    pub(super) const SETRESUID: usize = 117;
-    pub(super) const SETRESGID: usize = 119;
-    pub(super) const SETFSUID: usize = 122;
-    pub(super) const SETFSGID: usize = 123;
-    pub(super) const CAPGET: usize = 125;
-    pub(super) const CAPSET: usize = 126;
-    pub(super) const PERSONALITY: usize = 135;
-    pub(super) const PRCTL: usize = 157;
-    pub(super) const SETDOMAINNAME: usize = 171;
-    pub(super) const SCHED_SETAFFINITY: usize = 203;
-    pub(super) const CLOCK_GETTIME: usize = 228;
-    pub(super) const EXIT_GROUP: usize = 231;
-    pub(super) const SET_MEMPOLICY: usize = 238;
-    pub(super) const KEYCTL: usize = 250;
-    pub(super) const IOPRIO_SET: usize = 251;
-    pub(super) const UNSHARE: usize = 272;
-    pub(super) const PRLIMIT64: usize = 302;
-    pub(super) const SETNS: usize = 308;
-    pub(super) const SCHED_SETATTR: usize = 314;
-    pub(super) const SECCOMP: usize = 317;
-    pub(super) const PIDFD_SEND_SIGNAL: usize = 424;
-    pub(super) const CLONE3: usize = 435;
-    pub(super) const CLOSE_RANGE: usize = 436;
-    pub(super) const MOUNT_SETATTR: usize = 442;
-    pub(super) const LSM_SET_SELF_ATTR: usize = 460;
-}
-
+/// The system call's result, or its errno.
+///
 /// # Safety
 /// The arguments have to be what call `number` asks for: every pointer among them valid for what the kernel
 /// reads or writes there.
-unsafe fn syscall(number: usize, a: [usize; 5]) -> Result<usize, Errno> {
-    let result: isize;
-    // SAFETY: the x86_64 convention (syscall(2)); rcx and r11 are the kernel's. Memory is clobbered by default.
-    unsafe {
-        asm!("syscall", inlateout("rax") number => result, in("rdi") a[0], in("rsi") a[1], in("rdx") a[2],
-             in("r10") a[3], in("r8") a[4], in("r9") 0usize, lateout("rcx") _, lateout("r11") _, options(nostack));
-    }
+unsafe fn syscall(number: u32, a: [usize; 5]) -> Result<usize, Errno> {
+    // SAFETY: the caller's promise. No call here has a sixth argument that is not 0.
+    let result = unsafe { arch::syscall(number as usize, [a[0], a[1], a[2], a[3], a[4], 0]) };
     match result {
         -4095..=-1 => Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(0))),
         _ => Ok(result.unsigned_abs()),
@@ -92,7 +54,7 @@ pub fn adopt(number: i32) -> OwnedFd {
 pub fn exit(status: i32) -> ! {
     loop {
         // SAFETY: no pointers; does not return.
-        let _ = unsafe { syscall(nr::EXIT_GROUP, [status.unsigned_abs() as usize, 0, 0, 0, 0]) };
+        let _ = unsafe { syscall(nr::__NR_exit_group, [status.unsigned_abs() as usize, 0, 0, 0, 0]) };
     }
 }
 
@@ -104,7 +66,7 @@ pub fn memory(len: usize) -> Result<&'static mut [u8], Errno> {
     // The sixth argument (offset) is 0 and the fifth -1: no file.
     // SAFETY: a fresh mapping of `len` bytes, which nothing else refers to.
     unsafe {
-        let at = syscall(nr::MMAP, [0, len, PROT_READ_WRITE, PRIVATE_ANONYMOUS, usize::MAX])?;
+        let at = syscall(nr::__NR_mmap, [0, len, PROT_READ_WRITE, PRIVATE_ANONYMOUS, usize::MAX])?;
         Ok(core::slice::from_raw_parts_mut(at as *mut u8, len))
     }
 }
@@ -115,14 +77,11 @@ pub fn forget_stack() {
     const PAGE: usize = 4096;
     /// How deep the deepest step goes, generously.
     const DEPTH: usize = 24 * PAGE;
-    let pointer: usize;
-    // SAFETY: only reads the stack pointer. (A local's address would not do: in a large frame others lie below it.)
-    unsafe { asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
     // A page is left for the calls that are still to come, and for the red zone.
-    let end = (pointer & !(PAGE - 1)) - PAGE;
+    let end = (arch::stack_pointer() & !(PAGE - 1)) - PAGE;
     // SAFETY: below the stack pointer there is nothing that anybody still reads; what was never used yet is not mapped, and
     // the kernel says so without doing harm.
-    let _ = unsafe { syscall(nr::MADVISE, [end - DEPTH, DEPTH, MADV_DONTNEED, 0, 0]) };
+    let _ = unsafe { syscall(nr::__NR_madvise, [end - DEPTH, DEPTH, MADV_DONTNEED, 0, 0]) };
 }
 
 /// `execve(2)`: returns only on failure. Both lists are NUL-terminated strings, one after another.
@@ -144,7 +103,7 @@ pub fn execve(path: &CStr, argv: &[u8], env: [&[u8]; 2]) -> Errno {
     }
     let (argv, envp) = (pointers.as_ptr() as usize, pointers[env_at..].as_ptr() as usize);
     // SAFETY: both arrays end with the zero of fresh memory and point at strings that end with a NUL.
-    match unsafe { syscall(nr::EXECVE, [path.as_ptr() as usize, argv, envp, 0, 0]) } {
+    match unsafe { syscall(nr::__NR_execve, [path.as_ptr() as usize, argv, envp, 0, 0]) } {
         Err(errno) => errno,
         Ok(_) => Errno::IO,
     }
@@ -174,7 +133,7 @@ pub fn fork(flags: u64) -> Result<i32, Errno> {
     let exit_signal = if flags & CLONE_PARENT != 0 { 0 } else { SIGCHLD };
     let args = CloneArgs { flags, exit_signal, ..CloneArgs::default() };
     // SAFETY: no CLONE_VM: the child has its own copy of this stack and of all memory.
-    let pid = unsafe { syscall(nr::CLONE3, [(&raw const args) as usize, size_of::<CloneArgs>(), 0, 0, 0]) }?;
+    let pid = unsafe { syscall(nr::__NR_clone3, [(&raw const args) as usize, size_of::<CloneArgs>(), 0, 0, 0]) }?;
     Ok(i32::try_from(pid).unwrap_or(0))
 }
 
@@ -184,7 +143,7 @@ pub fn fork_with_pidfd() -> Result<Option<(Pid, OwnedFd)>, Errno> {
     let args =
         CloneArgs { flags: CLONE_PIDFD, pidfd: (&raw mut pidfd) as u64, exit_signal: SIGCHLD, ..CloneArgs::default() };
     // SAFETY: as above; the kernel writes the new descriptor to `pidfd`.
-    let pid = unsafe { syscall(nr::CLONE3, [(&raw const args) as usize, size_of::<CloneArgs>(), 0, 0, 0]) }?;
+    let pid = unsafe { syscall(nr::__NR_clone3, [(&raw const args) as usize, size_of::<CloneArgs>(), 0, 0, 0]) }?;
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
     // SAFETY: just made for us.
     Ok(Some((pid, unsafe { OwnedFd::from_raw_fd(core::hint::black_box(pidfd)) })))
@@ -200,14 +159,14 @@ pub fn nanoseconds() -> u64 {
     const CLOCK_MONOTONIC: usize = 1;
     let mut time = [0u64; 2];
     // SAFETY: a timespec is two words.
-    let _ = unsafe { syscall(nr::CLOCK_GETTIME, [CLOCK_MONOTONIC, time.as_mut_ptr() as usize, 0, 0, 0]) };
+    let _ = unsafe { syscall(nr::__NR_clock_gettime, [CLOCK_MONOTONIC, time.as_mut_ptr() as usize, 0, 0, 0]) };
     time[0] * 1_000_000_000 + time[1]
 }
 
 /// `pidfd_send_signal(2)`.
 pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: usize) -> Result<(), Errno> {
     // SAFETY: no siginfo is given.
-    unsafe { syscall(nr::PIDFD_SEND_SIGNAL, [fd(pidfd), signal, 0, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_pidfd_send_signal, [fd(pidfd), signal, 0, 0, 0]) }.map(drop)
 }
 
 /// Unblocks all signals and gives each its default action. What the caller ignores would be inherited: SIGPIPE from a Rust program,
@@ -215,33 +174,30 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: usize) -> Result<(), Err
 pub fn reset_signals() {
     const LAST: usize = 64;
     const SIG_SETMASK: usize = 2;
-    let action = [0usize; 4];
+    let action = arch::signal_action(0);
     let none = 0u64;
-    // SAFETY: `struct kernel_sigaction` is four words, all zero for SIG_DFL; the mask is one word.
+    // SAFETY: a whole `struct kernel_sigaction`; the mask is one word.
     unsafe {
         for signal in 1..=LAST {
             // Of SIGKILL and SIGSTOP there is nothing to set.
-            let _ = syscall(nr::RT_SIGACTION, [signal, action.as_ptr() as usize, 0, 8, 0]);
+            let _ = syscall(nr::__NR_rt_sigaction, [signal, action.as_ptr() as usize, 0, 8, 0]);
         }
-        let _ = syscall(nr::RT_SIGPROCMASK, [SIG_SETMASK, (&raw const none) as usize, 0, 8, 0]);
+        let _ = syscall(nr::__NR_rt_sigprocmask, [SIG_SETMASK, (&raw const none) as usize, 0, 8, 0]);
     }
 }
 
 /// The first process of a pid namespace does not die of a signal that it does not handle (pid_namespaces(7)), so that
 /// a container that waits could not be asked to end. The program gets the default action back: execve(2) resets handlers.
 pub fn end_on_signals() {
-    const SA_RESTORER: usize = 0x0400_0000;
     extern "C" fn end(signal: i32) -> ! {
         exit(128 + signal)
     }
-    let end = end as extern "C" fn(i32) -> ! as usize;
-    let action = [end, SA_RESTORER, end, 0];
+    let action = arch::signal_action(end as extern "C" fn(i32) -> ! as usize);
     // SIGHUP, SIGINT, SIGTERM.
     for signal in [1, 2, 15] {
-        // SAFETY: `struct kernel_sigaction` is four words: handler, flags, restorer, mask. The handler only ends the
-        // process, so nobody ever returns to the restorer, which x86_64 wants to be there.
+        // SAFETY: a whole `struct kernel_sigaction`. The handler only ends the process, so nobody ever returns from it.
         unsafe {
-            let _ = syscall(nr::RT_SIGACTION, [signal, action.as_ptr() as usize, 0, 8, 0]);
+            let _ = syscall(nr::__NR_rt_sigaction, [signal, action.as_ptr() as usize, 0, 8, 0]);
         }
     }
 }
@@ -249,20 +205,20 @@ pub fn end_on_signals() {
 /// `unshare(2)` with `CLONE_NEW*` flags.
 pub fn unshare(namespaces: u32) -> Result<(), Errno> {
     // SAFETY: no pointers; only namespaces change, memory and descriptors stay shared with nobody.
-    unsafe { syscall(nr::UNSHARE, [namespaces as usize, 0, 0, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_unshare, [namespaces as usize, 0, 0, 0, 0]) }.map(drop)
 }
 
 /// `setns(2)`.
 pub fn setns(namespace: BorrowedFd<'_>, kind: u32) -> Result<(), Errno> {
     // SAFETY: no pointers.
-    unsafe { syscall(nr::SETNS, [fd(namespace), kind as usize, 0, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_setns, [fd(namespace), kind as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// `prctl(2)` with numbers only.
 pub fn prctl(option: usize, a: usize, b: usize) -> Result<usize, Errno> {
     // SAFETY: the callers' options (PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_CAP_AMBIENT,
     // PR_SET_NO_NEW_PRIVS) take no pointers.
-    unsafe { syscall(nr::PRCTL, [option, a, b, 0, 0]) }
+    unsafe { syscall(nr::__NR_prctl, [option, a, b, 0, 0]) }
 }
 
 /// A standard stream, which the program keeps; it may be closed.
@@ -274,7 +230,7 @@ pub fn stdio(number: i32) -> BorrowedFd<'static> {
 /// `getcwd(2)` without its NUL; begins with `(unreachable)` if the directory is outside the root.
 pub fn getcwd(buffer: &mut [u8]) -> Result<&[u8], Errno> {
     // SAFETY: writable for the length given.
-    let len = unsafe { syscall(nr::GETCWD, [buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0]) }?;
+    let len = unsafe { syscall(nr::__NR_getcwd, [buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0]) }?;
     Ok(&buffer[..len - 1])
 }
 
@@ -297,14 +253,14 @@ pub fn mount_setattr(dir: BorrowedFd<'_>, path: &CStr, flags: u32, attr: &MountA
     // AT_FDCWD is negative and has to be widened with its sign.
     let dir = dir.as_raw_fd() as isize as usize;
     // SAFETY: a NUL-terminated path and a struct of the size given.
-    unsafe { syscall(nr::MOUNT_SETATTR, [dir, path.as_ptr() as usize, flags as usize, at, size_of::<MountAttr>()]) }
+    unsafe { syscall(nr::__NR_mount_setattr, [dir, path.as_ptr() as usize, flags as usize, at, size_of::<MountAttr>()]) }
         .map(drop)
 }
 
 /// `close_range(2)`, really closing.
 pub fn close_range(first: u32, last: u32) -> Result<(), Errno> {
     // SAFETY: what is closed is never used again: init knows which descriptors it still needs and leaves them out.
-    unsafe { syscall(nr::CLOSE_RANGE, [first as usize, last as usize, 0, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_close_range, [first as usize, last as usize, 0, 0, 0]) }.map(drop)
 }
 
 #[repr(C)]
@@ -324,7 +280,7 @@ pub fn capset(sets: [u64; 3]) -> Result<(), Errno> {
         data[i + 3] = (set >> 32) as u32;
     }
     // SAFETY: version 3 reads two structs of three words.
-    unsafe { syscall(nr::CAPSET, [(&raw const header) as usize, data.as_ptr() as usize, 0, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_capset, [(&raw const header) as usize, data.as_ptr() as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// `capget(2)`: effective, permitted, inheritable.
@@ -332,7 +288,7 @@ pub fn capget() -> Result<[u64; 3], Errno> {
     let header = CapHeader { version: CAPABILITY_VERSION_3, pid: 0 };
     let mut data = [0u32; 6];
     // SAFETY: version 3 writes two structs of three words.
-    unsafe { syscall(nr::CAPGET, [(&raw const header) as usize, data.as_mut_ptr() as usize, 0, 0, 0]) }?;
+    unsafe { syscall(nr::__NR_capget, [(&raw const header) as usize, data.as_mut_ptr() as usize, 0, 0, 0]) }?;
     Ok([0, 1, 2].map(|i| u64::from(data[i]) | u64::from(data[i + 3]) << 32))
 }
 
@@ -340,35 +296,35 @@ pub fn capget() -> Result<[u64; 3], Errno> {
 pub fn setresuid(id: u32) -> Result<(), Errno> {
     let id = id as usize;
     // SAFETY: numbers only.
-    unsafe { syscall(nr::SETRESUID, [id, id, id, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_setresuid, [id, id, id, 0, 0]) }.map(drop)
 }
 
 /// `setresgid(2)` with one id.
 pub fn setresgid(id: u32) -> Result<(), Errno> {
     let id = id as usize;
     // SAFETY: numbers only.
-    unsafe { syscall(nr::SETRESGID, [id, id, id, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_setresgid, [id, id, id, 0, 0]) }.map(drop)
 }
 
 /// `setgroups(2)`; `gids` are native words.
 pub fn setgroups(gids: &[u8]) -> Result<(), Errno> {
     // SAFETY: the kernel copies `len / 4` ids from there, with no demand on alignment.
-    unsafe { syscall(nr::SETGROUPS, [gids.len() / 4, gids.as_ptr() as usize, 0, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_setgroups, [gids.len() / 4, gids.as_ptr() as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// `setfsuid(2)` and `setfsgid(2)`: whom path lookups are checked against.
 pub fn set_filesystem_ids(uid: u32, gid: u32) {
     // SAFETY: numbers only; these calls cannot fail.
     unsafe {
-        let _ = syscall(nr::SETFSGID, [gid as usize, 0, 0, 0, 0]);
-        let _ = syscall(nr::SETFSUID, [uid as usize, 0, 0, 0, 0]);
+        let _ = syscall(nr::__NR_setfsgid, [gid as usize, 0, 0, 0, 0]);
+        let _ = syscall(nr::__NR_setfsuid, [uid as usize, 0, 0, 0, 0]);
     }
 }
 
 /// `keyctl(KEYCTL_JOIN_SESSION_KEYRING, name)`.
 pub fn join_session_keyring(name: &CStr) -> Result<(), Errno> {
     // SAFETY: a NUL-terminated name.
-    unsafe { syscall(nr::KEYCTL, [1, name.as_ptr() as usize, 0, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_keyctl, [1, name.as_ptr() as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// Set the loopback device up: SIOCSIFFLAGS with IFF_UP (netdevice(7)).
@@ -384,14 +340,14 @@ pub fn set_loopback_up(socket: BorrowedFd<'_>) -> Result<(), Errno> {
     let mut request = Ifreq { name: [0; 16], flags: IFF_UP_RUNNING, rest: [0; 22] };
     request.name[..2].copy_from_slice(b"lo");
     // SAFETY: `struct ifreq` is 40 bytes.
-    unsafe { syscall(nr::IOCTL, [fd(socket), SIOCSIFFLAGS, (&raw const request) as usize, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_ioctl, [fd(socket), SIOCSIFFLAGS, (&raw const request) as usize, 0, 0]) }.map(drop)
 }
 
 /// `NS_GET_NSTYPE` (ioctl_nsfs(2)): the `CLONE_NEW*` flag of a namespace.
 pub fn namespace_type(namespace: BorrowedFd<'_>) -> Result<u32, Errno> {
     const NS_GET_NSTYPE: usize = 0xb703;
     // SAFETY: takes no argument.
-    let kind = unsafe { syscall(nr::IOCTL, [fd(namespace), NS_GET_NSTYPE, 0, 0, 0]) }?;
+    let kind = unsafe { syscall(nr::__NR_ioctl, [fd(namespace), NS_GET_NSTYPE, 0, 0, 0]) }?;
     Ok(u32::try_from(kind).unwrap_or(0))
 }
 
@@ -399,26 +355,26 @@ pub fn namespace_type(namespace: BorrowedFd<'_>) -> Result<u32, Errno> {
 pub fn set_controlling_terminal(terminal: BorrowedFd<'_>) -> Result<(), Errno> {
     const TIOCSCTTY: usize = 0x540e;
     // SAFETY: takes a number.
-    unsafe { syscall(nr::IOCTL, [fd(terminal), TIOCSCTTY, 0, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_ioctl, [fd(terminal), TIOCSCTTY, 0, 0, 0]) }.map(drop)
 }
 
 /// `setdomainname(2)`.
 pub fn setdomainname(name: &CStr) -> Result<(), Errno> {
     // SAFETY: the pointer is readable for the length given.
-    unsafe { syscall(nr::SETDOMAINNAME, [name.as_ptr() as usize, name.to_bytes().len(), 0, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_setdomainname, [name.as_ptr() as usize, name.to_bytes().len(), 0, 0, 0]) }.map(drop)
 }
 
 /// `sched_setaffinity(2)` of this thread.
 pub fn sched_setaffinity(mask: &[u8]) -> Result<(), Errno> {
     // SAFETY: readable for the length given.
-    unsafe { syscall(nr::SCHED_SETAFFINITY, [0, mask.len(), mask.as_ptr() as usize, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_sched_setaffinity, [0, mask.len(), mask.as_ptr() as usize, 0, 0]) }.map(drop)
 }
 
 /// `prlimit(2)` of this process.
 pub fn setrlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     let limit = [soft, hard];
     // SAFETY: the kernel reads one struct rlimit64 and writes none.
-    unsafe { syscall(nr::PRLIMIT64, [0, resource as usize, limit.as_ptr() as usize, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_prlimit64, [0, resource as usize, limit.as_ptr() as usize, 0, 0]) }.map(drop)
 }
 
 /// `struct sched_attr` up to and with `sched_period`.
@@ -438,20 +394,20 @@ pub struct SchedAttr {
 /// `sched_setattr(2)` of this thread.
 pub fn sched_setattr(attr: &SchedAttr) -> Result<(), Errno> {
     // SAFETY: the struct says its own size.
-    unsafe { syscall(nr::SCHED_SETATTR, [0, core::ptr::from_ref(attr) as usize, 0, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_sched_setattr, [0, core::ptr::from_ref(attr) as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// `ioprio_set(2)` of this process.
 pub fn ioprio_set(value: u32) -> Result<(), Errno> {
     const IOPRIO_WHO_PROCESS: usize = 1;
     // SAFETY: numbers only.
-    unsafe { syscall(nr::IOPRIO_SET, [IOPRIO_WHO_PROCESS, 0, value as usize, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_ioprio_set, [IOPRIO_WHO_PROCESS, 0, value as usize, 0, 0]) }.map(drop)
 }
 
 /// `personality(2)`.
 pub fn personality(domain: u32) -> Result<(), Errno> {
     // SAFETY: numbers only.
-    unsafe { syscall(nr::PERSONALITY, [domain as usize, 0, 0, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_personality, [domain as usize, 0, 0, 0, 0]) }.map(drop)
 }
 
 /// `set_mempolicy(2)`; `nodes` is a bit mask of native words.
@@ -460,13 +416,13 @@ pub fn set_mempolicy(mode: u32, nodes: &[u8]) -> Result<(), Errno> {
     // The kernel looks at maxnode - 1 bits.
     let bits = if nodes.is_empty() { 0 } else { nodes.len() * 8 + 1 };
     // SAFETY: readable for as many bits as are said.
-    unsafe { syscall(nr::SET_MEMPOLICY, [mode as usize, at, bits, 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_set_mempolicy, [mode as usize, at, bits, 0, 0]) }.map(drop)
 }
 
 /// `lsm_set_self_attr(2)`; `context` is a whole `struct lsm_ctx` with its text.
 pub fn lsm_set_self_attr(attribute: usize, context: &[u8]) -> Result<(), Errno> {
     // SAFETY: readable for the length given.
-    unsafe { syscall(nr::LSM_SET_SELF_ATTR, [attribute, context.as_ptr() as usize, context.len(), 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_lsm_set_self_attr, [attribute, context.as_ptr() as usize, context.len(), 0, 0]) }.map(drop)
 }
 
 /// `seccomp(SECCOMP_SET_MODE_FILTER)`; the listener if `flags` ask for one.
@@ -482,7 +438,7 @@ pub fn seccomp(flags: u32, filter: &[u8]) -> Result<Option<OwnedFd>, Errno> {
     let program = SockFprog { len, filter: filter.as_ptr().cast() };
     // SAFETY: `len` instructions of 8 bytes, copied by the kernel with no demand on alignment.
     let result =
-        unsafe { syscall(nr::SECCOMP, [SET_MODE_FILTER, flags as usize, (&raw const program) as usize, 0, 0]) }?;
+        unsafe { syscall(nr::__NR_seccomp, [SET_MODE_FILTER, flags as usize, (&raw const program) as usize, 0, 0]) }?;
     if flags & NEW_LISTENER == 0 {
         return Ok(None);
     }

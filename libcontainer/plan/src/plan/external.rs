@@ -3,8 +3,6 @@
 use super::Plan;
 use super::line::{Action, HostStep, InitStep, ZString};
 use crate::{Error, ErrorKind, Result};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use step::Source;
 
@@ -96,7 +94,7 @@ impl ExternalMount {
     pub fn name(&self) -> String {
         let target = if self.is_mask { Path::new(NULL) } else { &self.target };
         let mut name = String::new();
-        for byte in target.as_os_str().as_bytes() {
+        for byte in target.as_os_str().as_encoded_bytes() {
             match byte {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => name.push(char::from(*byte)),
                 _ if b"/._-+@=~,:".contains(byte) => name.push(char::from(*byte)),
@@ -108,7 +106,7 @@ impl ExternalMount {
 }
 
 fn path(text: &ZString) -> PathBuf {
-    PathBuf::from(OsStr::from_bytes(text.0.to_bytes()))
+    text.to_path()
 }
 
 #[cfg(test)]

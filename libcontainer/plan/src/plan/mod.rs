@@ -454,9 +454,8 @@ fn host(step: HostStep, origin: impl Into<String>) -> Line {
 
 /// A string as the kernel takes it. `Bundle` has ruled out NULs, but a `Spec` can also be made by a program.
 fn z(text: impl AsRef<std::ffi::OsStr>, origin: &str) -> Result<ZString> {
-    use std::os::unix::ffi::OsStrExt;
     let nul = |_| Error::config(origin, "a string must not contain a NUL");
-    ZString::new(text.as_ref().as_bytes()).map_err(nul)
+    ZString::new(text.as_ref().as_encoded_bytes()).map_err(nul)
 }
 
 /// Strings as one block, each with its NUL.

@@ -1,0 +1,43 @@
+//! aarch64: "Procedure Call Standard for the Arm 64-bit Architecture"; syscall(2).
+use core::arch::asm;
+
+/// Defines `_start`, which calls `main` with the stack as the kernel has left it: argc on top, argv above.
+#[macro_export]
+macro_rules! entry {
+    ($main:path) => {
+        core::arch::global_asm!(
+            ".globl _start", "_start:", "mov x29, xzr", "mov x30, xzr", "mov x0, sp", "and sp, x0, #-16", "bl {main}",
+            "udf #0",
+            main = sym $main
+        );
+    };
+}
+
+/// What the kernel answers: a number, or an errno between -4095 and -1.
+///
+/// # Safety
+/// The arguments have to be what call `number` asks for: every pointer among them valid for what the kernel reads or writes there.
+#[inline(always)]
+pub(crate) unsafe fn syscall(number: usize, a: [usize; 6]) -> isize {
+    let result;
+    // SAFETY: the kernel takes x8 and these six, and changes x0 only. Memory is clobbered by default.
+    unsafe {
+        asm!("svc #0", in("x8") number, inlateout("x0") a[0] => result, in("x1") a[1], in("x2") a[2], in("x3") a[3],
+             in("x4") a[4], in("x5") a[5], options(nostack));
+    }
+    result
+}
+
+/// The stack pointer. (The address of a local would not do: in a large frame others lie below it.)
+#[inline(always)]
+pub(crate) fn stack_pointer() -> usize {
+    let pointer;
+    // SAFETY: only reads a register.
+    unsafe { asm!("mov {}, sp", out(reg) pointer, options(nomem, nostack, preserves_flags)) };
+    pointer
+}
+
+/// `struct kernel_sigaction` of a handler that never returns; 0 for the default action. The restorer is not asked for.
+pub(crate) fn signal_action(handler: usize) -> [usize; 4] {
+    [handler, 0, 0, 0]
+}
