@@ -7,8 +7,8 @@ use rustix::fs::{CWD, Mode, OFlags, SealFlags};
 use rustix::io::Errno;
 use std::path::Path;
 
-/// The program of `init/`, as build.rs built it.
-static PROGRAM: &[u8] = include_bytes!(env!("PLIMSOLL_INIT"));
+/// The program of `init/`, as build.rs has built it.
+static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
 
 /// What is behind `/proc/PID/exe` in a container: a copy that nobody can change (CVE-2019-5736).
 fn sealed_program(state: BorrowedFd<'_>) -> Result<OwnedFd> {

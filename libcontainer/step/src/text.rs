@@ -83,7 +83,7 @@ mod owned {
         /// The path that it is, byte for byte; where paths are no bytes, as near as can be.
         pub fn to_path(&self) -> std::path::PathBuf {
             #[cfg(unix)]
-            return std::os::unix::ffi::OsStrExt::from_bytes(self.0.to_bytes()).into();
+            return <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(self.0.to_bytes()).into();
             #[cfg(not(unix))]
             return self.0.to_string_lossy().into_owned().into();
         }
