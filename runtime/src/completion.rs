@@ -1,6 +1,6 @@
 //! `completion`: what shells offer on the tab key, from the table of commands.
 #![forbid(unsafe_code)]
-use crate::cli::{COMMANDS, Command, Flag, GLOBAL_FLAGS, Invocation};
+use crate::cli::{Command, Flag, Interface, Invocation};
 use crate::failure::Failure;
 use crate::print;
 use std::fmt::Write;
@@ -8,9 +8,9 @@ use std::fmt::Write;
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let shell = invocation.positionals.first().and_then(|shell| shell.to_str()).unwrap_or_default();
     let script = match shell {
-        "bash" => bash(),
-        "zsh" => zsh(),
-        "fish" => fish(),
+        "bash" => bash(invocation.interface),
+        "zsh" => zsh(invocation.interface),
+        "fish" => fish(invocation.interface),
         _ => {
             return Err(Failure::new(format!("no completions for {shell:?}: bash, zsh or fish")));
         }
@@ -19,8 +19,8 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn commands() -> impl Iterator<Item = &'static Command> {
-    COMMANDS.iter().filter(|command| !command.hidden)
+fn commands(interface: &'static Interface) -> impl Iterator<Item = &'static Command> {
+    interface.commands.iter().filter(|command| !command.hidden)
 }
 
 fn shown(flags: &'static [Flag]) -> impl Iterator<Item = &'static Flag> {
@@ -50,8 +50,8 @@ fn takes_id(command: &Command) -> bool {
     command.positionals.usage.starts_with("<container-id>") && !matches!(command.name, "create" | "run" | "restore")
 }
 
-fn bash() -> String {
-    let names = commands().map(|command| command.name).collect::<Vec<_>>().join(" ");
+fn bash(interface: &'static Interface) -> String {
+    let names = commands(interface).map(|command| command.name).collect::<Vec<_>>().join(" ");
     let words =
         |flags: &'static [Flag]| shown(flags).map(|flag| format!("--{}", flag.name)).collect::<Vec<_>>().join(" ");
     let mut script = format!(
@@ -67,14 +67,14 @@ fn bash() -> String {
          \x20       esac\n\
          \x20   done\n\
          \x20   case $before in\n",
-        shown(GLOBAL_FLAGS)
+        shown(interface.global_flags)
             .filter(|flag| flag.argument.is_some() && flag.name != "root")
             .map(|flag| format!("--{}", flag.name))
             .collect::<Vec<_>>()
             .join("|"),
     );
     let mut seen = Vec::new();
-    for flag in shown(GLOBAL_FLAGS).chain(commands().flat_map(|command| shown(command.flags))) {
+    for flag in shown(interface.global_flags).chain(commands(interface).flat_map(|command| shown(command.flags))) {
         if flag.argument.is_none() || flag.name == "format" || seen.contains(&flag.name) {
             continue;
         }
@@ -88,8 +88,8 @@ fn bash() -> String {
         let _ = writeln!(script, "        --{}) mapfile -t COMPREPLY < <({reply}); return ;;", flag.name);
     }
     script.push_str("    esac\n    case $command in\n");
-    let _ = writeln!(script, "        '') flags='{names} {} --help --version' ;;", words(GLOBAL_FLAGS));
-    for command in commands() {
+    let _ = writeln!(script, "        '') flags='{names} {} --help --version' ;;", words(interface.global_flags));
+    for command in commands(interface) {
         let ids = if takes_id(command) { " $(plimsoll \"${root[@]}\" list --quiet 2>/dev/null)" } else { "" };
         let _ = writeln!(script, "        {}) flags=\"{} --help{ids}\" ;;", command.name, words(command.flags));
     }
@@ -99,18 +99,18 @@ fn bash() -> String {
     script
 }
 
-fn zsh() -> String {
+fn zsh(interface: &'static Interface) -> String {
     let mut script = "#compdef plimsoll\n# made by `plimsoll completion zsh`\n_plimsoll_ids() {\n    \
                       compadd -- ${(f)\"$(plimsoll list --quiet 2>/dev/null)\"}\n}\n_plimsoll() {\n    \
                       local -a commands\n    commands=(\n"
         .to_owned();
-    for command in commands() {
+    for command in commands(interface) {
         let _ = writeln!(script, "        {}", quoted(&format!("{}:{}", command.name, command.summary)));
     }
     script.push_str("    )\n    _arguments -C \\\n");
-    zsh_flags(&mut script, GLOBAL_FLAGS);
+    zsh_flags(&mut script, interface.global_flags);
     script.push_str("        '1:command:{_describe command commands}' \\\n        '*::argument:->arguments'\n    case $words[1] in\n");
-    for command in commands() {
+    for command in commands(interface) {
         let _ = writeln!(script, "        {})\n        _arguments \\", command.name);
         zsh_flags(&mut script, command.flags);
         let id = if takes_id(command) { "'1:container:_plimsoll_ids'" } else { "'1: :'" };
@@ -137,11 +137,11 @@ fn zsh_flags(script: &mut String, flags: &'static [Flag]) {
     }
 }
 
-fn fish() -> String {
+fn fish(interface: &'static Interface) -> String {
     let mut script =
         "# fish completion for plimsoll, made by `plimsoll completion fish`\ncomplete -c plimsoll -f\n".to_owned();
-    fish_flags(&mut script, "", GLOBAL_FLAGS);
-    for command in commands() {
+    fish_flags(&mut script, "", interface.global_flags);
+    for command in commands(interface) {
         let _ = writeln!(
             script,
             "complete -c plimsoll -n __fish_use_subcommand -a {} -d {}",

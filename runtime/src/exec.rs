@@ -193,7 +193,7 @@ mod tests {
 
     fn invocation(line: &str) -> Invocation {
         let words = line.split(' ').map(Into::into).collect::<Vec<_>>();
-        match parse(&words) {
+        match parse(&crate::commands::INTERFACE, &words) {
             Ok(Request::Run(invocation)) => invocation,
             other => panic!("{line}: {other:?}"),
         }

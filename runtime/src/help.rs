@@ -1,6 +1,6 @@
 //! Help, from the table of commands.
 #![forbid(unsafe_code)]
-use crate::cli::{COMMANDS, Command, Flag, GLOBAL_FLAGS};
+use crate::cli::{Command, Flag, Interface};
 use std::fmt::Write;
 
 pub(crate) const SUMMARY: &str = "Open Container Initiative runtime";
@@ -11,22 +11,22 @@ pub(crate) const EXAMPLES: &[&str] =
     &["mkdir -p web/rootfs  # and fill it", "plimsoll spec --bundle web", "plimsoll run --bundle web web"];
 
 /// The help on a command, or on the whole.
-pub(crate) fn text(program: &str, command: Option<&Command>) -> String {
+pub(crate) fn text(interface: &Interface, program: &str, command: Option<&Command>) -> String {
     match command {
         Some(command) => of_command(program, command),
-        None => of_program(program),
+        None => of_program(interface, program),
     }
 }
 
-fn of_program(program: &str) -> String {
+fn of_program(interface: &Interface, program: &str) -> String {
     let mut text = format!("NAME:\n   {program} - {SUMMARY}\n\n");
     let _ = write!(text, "USAGE:\n   {program} [global options] command [command options] [arguments...]\n\n");
     section(&mut text, "DESCRIPTION", &wrapped(DESCRIPTION));
-    let commands = COMMANDS.iter().filter(|command| !command.hidden);
+    let commands = interface.commands.iter().filter(|command| !command.hidden);
     let commands = commands.map(|command| (command.name.to_owned(), command.summary)).collect::<Vec<_>>();
     section(&mut text, "COMMANDS", &columns(&commands));
     section(&mut text, "EXAMPLES", &lines(EXAMPLES));
-    let mut flags = flags(GLOBAL_FLAGS);
+    let mut flags = flags(interface.global_flags);
     flags.push(("-h, --help".to_owned(), "show help, also on a command"));
     flags.push(("-v, --version".to_owned(), "print the version"));
     section(&mut text, "GLOBAL OPTIONS", &columns(&flags));

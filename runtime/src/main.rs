@@ -3,6 +3,7 @@ mod alloc;
 mod check;
 mod checkpoint;
 mod cli;
+mod commands;
 mod completion;
 mod create;
 mod delete;
@@ -48,9 +49,9 @@ fn run(arguments: &[OsString]) -> u8 {
     // As engines call it: a link named runc speaks of itself as runc.
     let program = arguments.first().map(std::path::Path::new).and_then(|path| path.file_name());
     let program = program.and_then(|name| name.to_str()).unwrap_or("plimsoll");
-    let shown = match cli::parse(arguments.get(1..).unwrap_or_default()) {
+    let shown = match cli::parse(&commands::INTERFACE, arguments.get(1..).unwrap_or_default()) {
         Ok(Request::Run(invocation)) => return invoke(program, &invocation),
-        Ok(Request::Help(command)) => print(help::text(program, command).as_bytes()),
+        Ok(Request::Help(command)) => print(help::text(&commands::INTERFACE, program, command).as_bytes()),
         Ok(Request::Version) => print(version(program).as_bytes()),
         Err(misuse) => return explain(program, &misuse),
     };
@@ -76,7 +77,7 @@ fn fail(failure: &Failure, program: &str, invocation: Option<&Invocation>) -> u8
 /// The error on standard error, and on standard output the help that would have avoided it.
 fn explain(program: &str, misuse: &Misuse) -> u8 {
     if misuse.status == 1 {
-        let help = format!("Incorrect Usage.\n\n{}", help::text(program, misuse.command));
+        let help = format!("Incorrect Usage.\n\n{}", help::text(&commands::INTERFACE, program, misuse.command));
         // The error below is what matters.
         let _ = print(help.as_bytes());
     }

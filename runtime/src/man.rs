@@ -1,32 +1,32 @@
 //! `man`: manual pages, from the table of commands.
 #![forbid(unsafe_code)]
-use crate::cli::{self, COMMANDS, Command, Flag, GLOBAL_FLAGS, Invocation};
+use crate::cli::{Command, Flag, Interface, Invocation};
 use crate::failure::Failure;
 use crate::{help, print};
 use std::fmt::Write;
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let page = match invocation.positionals.first() {
-        None => of_program(),
+        None => of_program(invocation.interface),
         Some(name) => {
             let unknown = || Failure::new(format!("No help topic for '{}'", name.display()));
-            of_command(cli::command(name).ok_or_else(unknown)?)
+            of_command(invocation.interface.command(name).ok_or_else(unknown)?)
         }
     };
     print(page.as_bytes())?;
     Ok(0)
 }
 
-fn of_program() -> String {
+fn of_program(interface: &Interface) -> String {
     let mut page = heading("plimsoll");
     let _ = writeln!(page, ".SH NAME\nplimsoll \\- {}", roff(help::SUMMARY));
     page.push_str(".SH SYNOPSIS\n\\fBplimsoll\\fR [\\fIglobal options\\fR] \\fIcommand\\fR [\\fIoptions\\fR] [\\fIarguments\\fR]\n");
     let _ = writeln!(page, ".SH DESCRIPTION\n{}", roff(help::DESCRIPTION));
     page.push_str(".SH COMMANDS\n");
-    for command in COMMANDS.iter().filter(|command| !command.hidden) {
+    for command in interface.commands.iter().filter(|command| !command.hidden) {
         let _ = writeln!(page, ".TP\n\\fBplimsoll\\-{}\\fR(8)\n{}", command.name, roff(command.summary));
     }
-    options(&mut page, "GLOBAL OPTIONS", GLOBAL_FLAGS);
+    options(&mut page, "GLOBAL OPTIONS", interface.global_flags);
     examples(&mut page, help::EXAMPLES);
     page.push_str(".SH EXIT STATUS\n0, or 1 after a failure. \\fBrun\\fR and \\fBexec\\fR exit with the status of the process, or 128 + signal; a failure of \\fBexec\\fR itself is 255.\n");
     page

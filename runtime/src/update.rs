@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn flags_become_the_resources_object_and_nothing_else() {
         let words = ["update", "--memory", "1g", "--memory-swap=-1", "web", "--cpu-quota", "5000", "--cpuset-cpus=0,2"];
-        let Ok(Request::Run(invocation)) = parse(&words.map(Into::into)) else { panic!() };
+        let Ok(Request::Run(invocation)) = parse(&crate::commands::INTERFACE, &words.map(Into::into)) else { panic!() };
         let json = serde_json::to_value(resources(&invocation).unwrap()).unwrap();
         assert_eq!(json["memory"]["limit"], 1 << 30);
         assert_eq!(json["memory"]["swap"], -1);

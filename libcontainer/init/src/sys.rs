@@ -253,8 +253,10 @@ pub fn mount_setattr(dir: BorrowedFd<'_>, path: &CStr, flags: u32, attr: &MountA
     // AT_FDCWD is negative and has to be widened with its sign.
     let dir = dir.as_raw_fd() as isize as usize;
     // SAFETY: a NUL-terminated path and a struct of the size given.
-    unsafe { syscall(nr::__NR_mount_setattr, [dir, path.as_ptr() as usize, flags as usize, at, size_of::<MountAttr>()]) }
-        .map(drop)
+    unsafe {
+        syscall(nr::__NR_mount_setattr, [dir, path.as_ptr() as usize, flags as usize, at, size_of::<MountAttr>()])
+    }
+    .map(drop)
 }
 
 /// `close_range(2)`, really closing.
@@ -422,7 +424,8 @@ pub fn set_mempolicy(mode: u32, nodes: &[u8]) -> Result<(), Errno> {
 /// `lsm_set_self_attr(2)`; `context` is a whole `struct lsm_ctx` with its text.
 pub fn lsm_set_self_attr(attribute: usize, context: &[u8]) -> Result<(), Errno> {
     // SAFETY: readable for the length given.
-    unsafe { syscall(nr::__NR_lsm_set_self_attr, [attribute, context.as_ptr() as usize, context.len(), 0, 0]) }.map(drop)
+    unsafe { syscall(nr::__NR_lsm_set_self_attr, [attribute, context.as_ptr() as usize, context.len(), 0, 0]) }
+        .map(drop)
 }
 
 /// `seccomp(SECCOMP_SET_MODE_FILTER)`; the listener if `flags` ask for one.

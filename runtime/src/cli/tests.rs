@@ -1,4 +1,7 @@
 use super::*;
+use crate::commands::INTERFACE;
+use libcontainer::CgroupManager;
+use std::ffi::OsString;
 
 fn words(line: &str) -> Vec<OsString> {
     line.split(' ').filter(|word| !word.is_empty()).map(|word| word.replace('\u{b7}', " ").into()).collect()
@@ -6,7 +9,7 @@ fn words(line: &str) -> Vec<OsString> {
 
 /// What a line asks for, in a few words.
 fn read(line: &str) -> String {
-    match parse(&words(line)) {
+    match parse(&INTERFACE, &words(line)) {
         Ok(Request::Run(invocation)) => {
             let mut text = invocation.command.name.to_owned();
             for given in &invocation.flags {
@@ -33,7 +36,7 @@ fn check(rows: &[(&str, &str)]) {
 }
 
 fn invocation(line: &str) -> Invocation {
-    match parse(&words(line)) {
+    match parse(&INTERFACE, &words(line)) {
         Ok(Request::Run(invocation)) => invocation,
         other => panic!("plimsoll {line}: {other:?}"),
     }
@@ -296,11 +299,12 @@ fn the_command_lines_of_engines_are_understood() {
 
 #[test]
 fn the_table_is_consistent() {
-    let mut names = COMMANDS.iter().filter(|command| !command.hidden).map(|command| command.name).collect::<Vec<_>>();
+    let mut names =
+        INTERFACE.commands.iter().filter(|command| !command.hidden).map(|command| command.name).collect::<Vec<_>>();
     names.dedup();
-    assert_eq!(names.len(), COMMANDS.iter().filter(|command| !command.hidden).count());
-    for command in COMMANDS {
-        let global = GLOBAL_FLAGS.iter().filter(|flag| (command.name, flag.name) != ("spec", "rootless"));
+    assert_eq!(names.len(), INTERFACE.commands.iter().filter(|command| !command.hidden).count());
+    for command in INTERFACE.commands {
+        let global = INTERFACE.global_flags.iter().filter(|flag| (command.name, flag.name) != ("spec", "rootless"));
         let flags = command.flags.iter().chain(global);
         let mut spellings = flags
             .flat_map(|flag| [Some(flag.name.to_owned()), flag.short.map(String::from)])

@@ -2,9 +2,6 @@
 #![forbid(unsafe_code)]
 use super::table::TABLE;
 
-/// In a cell of the table: a call of 32-bit ARM's private range, which starts at 0xf0000.
-pub(super) const ARM_PRIVATE: i16 = 0x4000;
-
 /// All that a name stands for: a cell for each ABI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Call(u16);

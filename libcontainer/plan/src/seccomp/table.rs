@@ -7,8 +7,9 @@
 
 /// The ABI has no such call.
 const __: i16 = -1;
-/// Calls of 32-bit ARM that start at 0xf0000 (`__ARM_NR_BASE`).
-const P: i16 = super::numbers::ARM_PRIVATE;
+/// In a cell: a call of 32-bit ARM's private range, which starts at 0xf0000 (`__ARM_NR_BASE`).
+pub(super) const ARM_PRIVATE: i16 = 0x4000;
+const P: i16 = ARM_PRIVATE;
 
 #[rustfmt::skip]
 pub(super) static TABLE: [(&str, [i16; 14]); 505] = [

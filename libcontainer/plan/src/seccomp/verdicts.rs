@@ -3,8 +3,8 @@
 use super::abi::{Abi, X32_BIT};
 use super::action::{Action, ENOSYS};
 use super::multiplexed::Multiplexed;
-use super::numbers::ARM_PRIVATE;
 use super::rules::{Compare, Condition, Entry, Rule};
+use super::table::ARM_PRIVATE;
 
 /// From `start` up to the next range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
