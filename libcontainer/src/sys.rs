@@ -4,6 +4,7 @@
 
 use rustix::fd::AsFd;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 use std::ffi::{CStr, CString};
@@ -43,7 +44,7 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 struct Entry {
     program: c_int,
     socket: c_int,
-    stdio: [c_int; 3],
+    stdio: Option<[c_int; 3]>,
     /// First descriptor that must not reach init.
     first: c_int,
     argv: [*const u8; 3],
@@ -62,7 +63,7 @@ pub(crate) struct Spawn<'a> {
     pub(crate) program: BorrowedFd<'a>,
     /// The end of the socket that init gets.
     pub(crate) socket: BorrowedFd<'a>,
-    /// What become descriptors 0 to 2; the caller's own if `None`.
+    /// What become descriptors 0 to 2: any open ones, each any number of times. `None`: what is there already.
     pub(crate) stdio: Option<[c_int; 3]>,
     /// So many descriptors from 3 on stay open.
     pub(crate) preserve: u32,
@@ -77,12 +78,13 @@ pub(crate) struct Spawn<'a> {
 /// The child shares this process's memory until it executes the program (`CLONE_VM | CLONE_VFORK`), so the
 /// size of the caller does not matter; it runs on a stack of its own and calls nothing but a few system calls.
 pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Errno> {
+    // The child puts others in those places.
+    debug_assert!(spawn.program.as_raw_fd() > 2 && spawn.socket.as_raw_fd() > 2, "see above_streams()");
     let number = CString::new(spawn.socket.as_raw_fd().to_string()).map_err(|_| Errno::INVAL)?;
-    let own = |own| spawn.stdio.map_or([0, 1, 2], |given: [c_int; 3]| given)[own];
     let mut entry = Entry {
         program: spawn.program.as_raw_fd(),
         socket: spawn.socket.as_raw_fd(),
-        stdio: [own(0), own(1), own(2)],
+        stdio: spawn.stdio,
         first: c_int::try_from(3 + spawn.preserve).map_err(|_| Errno::INVAL)?,
         argv: [c"init".as_ptr().cast(), number.as_ptr().cast(), std::ptr::null()],
         envp: [std::ptr::null()],
@@ -137,6 +139,31 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Errno> {
     Ok((pid, pidfd))
 }
 
+/// What the container gets as its standard streams: those given, or (`None`) the caller's own as they are. One of those that the
+/// caller has closed is the null device, as every runtime written in Go has it; what has come to its number since is ours, and
+/// close-on-exec.
+pub(crate) fn standard_streams(given: Option<[c_int; 3]>) -> Result<(Option<[c_int; 3]>, Option<OwnedFd>), Errno> {
+    if let Some(streams) = given {
+        for stream in streams {
+            // SAFETY: numbers only; a closed descriptor is EBADF.
+            check(unsafe { libc::syscall(libc::SYS_fcntl, stream, libc::F_GETFD) })?;
+        }
+        return Ok((given, None));
+    }
+    let open = [0, 1, 2].map(|stream| is_inheritable(stream).is_ok());
+    if open == [true; 3] {
+        return Ok((None, None));
+    }
+    let null = above_streams(rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)?;
+    let stream = |number: usize| if open[number] { [0, 1, 2][number] } else { null.as_raw_fd() };
+    Ok((Some([stream(0), stream(1), stream(2)]), Some(null)))
+}
+
+/// The same descriptor, but none of 0 to 2, where a caller may have left room for it.
+pub(crate) fn above_streams(descriptor: OwnedFd) -> Result<OwnedFd, Errno> {
+    if descriptor.as_raw_fd() > 2 { Ok(descriptor) } else { rustix::io::fcntl_dupfd_cloexec(descriptor, 3) }
+}
+
 /// clone3(2) whose child calls `enter(entry)`: the pid, or minus errno.
 ///
 /// # Safety
@@ -174,9 +201,18 @@ unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
             raw(libc::SYS_exit_group, 127, 0, 0, 0, 0);
             std::hint::unreachable_unchecked()
         };
-        for (number, from) in (0..3).zip((*entry).stdio) {
-            if from != number {
-                let result = raw(libc::SYS_dup3, from as usize, number as usize, 0, 0, 0);
+        if let Some(mut sources) = (*entry).stdio {
+            // Out of the way first: a source may stand where another one goes. Even one that stays in place may be close-on-exec.
+            for from in &mut sources {
+                let (command, least) = (libc::F_DUPFD_CLOEXEC as usize, (*entry).first as usize);
+                let result = raw(libc::SYS_fcntl, *from as usize, command, least, 0, 0);
+                if result < 0 {
+                    fail(result);
+                }
+                *from = result as c_int;
+            }
+            for (number, from) in sources.into_iter().enumerate() {
+                let result = raw(libc::SYS_dup3, from as usize, number, 0, 0, 0);
                 if result < 0 {
                     fail(result);
                 }
@@ -372,3 +408,6 @@ pub(crate) fn duplicate(number: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: just made for us.
     Ok(unsafe { OwnedFd::from_raw_fd(c_int::try_from(copy).unwrap_or(-1)) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,34 +3,19 @@
 use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::regex::Regex;
-use libcontainer::{ErrorKind, Store};
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let force = invocation.is_set("force");
     let (store, id) = (invocation.store()?, invocation.id()?);
     if !invocation.is_set("regex") {
-        return delete(&store, id, force);
+        store.delete(id, force)?;
+        return Ok(0);
     }
     let pattern = Regex::new(id)?;
     let mut outcome = Ok(0);
     for (id, _) in store.list()?.iter().filter(|(id, _)| pattern.matches(id)) {
         // One that cannot be deleted is no reason to leave the others.
-        outcome = delete(&store, id, force).and(outcome);
+        outcome = store.delete(id, force).map(|()| 0).and(outcome);
     }
-    outcome
-}
-
-fn delete(store: &Store, id: &str, force: bool) -> Result<u8, Failure> {
-    match store.load(id).and_then(|container| container.delete(force)) {
-        Err(error) if error.kind() == ErrorKind::DoesNotExist => {
-            // A `create` that was killed early has a folder and nothing else.
-            match store.remove_remains(id) {
-                Ok(false) => delete(store, id, force),
-                Err(remains) if remains.kind() != ErrorKind::DoesNotExist => Err(remains.into()),
-                _ if force => Ok(0),
-                _ => Err(error.into()),
-            }
-        }
-        outcome => Ok(outcome.map(|()| 0)?),
-    }
+    Ok(outcome?)
 }

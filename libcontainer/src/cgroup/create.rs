@@ -1,6 +1,6 @@
 //! Making the container's groups.
 #![forbid(unsafe_code)]
-use super::directory::{Directory, Version};
+use super::directory::{Directory, Version, gone_is_none};
 use crate::plan::cgroup::Group;
 use crate::plan::line::Tolerate;
 use crate::{Error, ErrorKind, Result};
@@ -27,13 +27,23 @@ impl Created {
 /// An error if the container's freezer, or what is above it, is frozen: init would never come to say a word.
 pub(crate) fn refuse_frozen(groups: &[Group]) -> Result<()> {
     let Some((group, version)) = super::freezer::freezer(groups) else { return Ok(()) };
-    let existing =
-        group.directory.ancestors().find_map(|directory| Some((directory, Directory::open(directory).ok()?)));
-    match existing {
-        Some((directory, open)) if super::freezer::state(&open, version) != super::freezer::State::Thawed => {
-            Err(frozen(directory))
+    for directory in group.directory.ancestors() {
+        match Directory::open(directory) {
+            Ok(open) => return refuse_frozen_group(&open, version, directory),
+            Err(Errno::NOENT) => {}
+            Err(errno) => {
+                return Err(Error::system("look at the cgroups", format!("openat({})", directory.display()), errno));
+            }
         }
-        _ => Ok(()),
+    }
+    Ok(())
+}
+
+fn refuse_frozen_group(group: &Directory, version: Version, directory: &Path) -> Result<()> {
+    match super::freezer::state(group, version) {
+        Ok(super::freezer::State::Thawed) => Ok(()),
+        Ok(_) => Err(frozen(directory)),
+        Err(errno) => Err(Error::system(format!("look at the cgroup {}", directory.display()), "read", errno)),
     }
 }
 
@@ -45,8 +55,12 @@ fn frozen(directory: &Path) -> Error {
 /// An error if somebody lives in the groups already. They are looked at again when they are made.
 pub(crate) fn refuse_busy(groups: &[Group]) -> Result<()> {
     // A container is in all of its groups: one tells.
-    let Some(Ok(group)) = groups.first().map(|group| Directory::open(&group.directory)) else { return Ok(()) };
-    refuse_processes(&group, &groups[0].directory)
+    let Some(Group { directory, .. }) = groups.first() else { return Ok(()) };
+    match gone_is_none(Directory::open(directory)) {
+        Ok(None) | Err(Errno::NOTDIR) => Ok(()),
+        Ok(Some(group)) => refuse_processes(&group, directory),
+        Err(errno) => Err(Error::system(format!("look at the cgroup {}", directory.display()), "openat", errno)),
+    }
 }
 
 fn refuse_processes(group: &Directory, directory: &Path) -> Result<()> {
@@ -155,10 +169,7 @@ fn make(directory: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
     if !is_new {
         refuse_processes(&group, directory)?;
     }
-    if super::freezer::state(&group, version) != super::freezer::State::Thawed {
-        return Err(frozen(directory));
-    }
-    Ok(())
+    refuse_frozen_group(&group, version, directory)
 }
 
 /// Prepares a group, and those above it, for a child.

@@ -6,7 +6,7 @@ use crate::plan::cgroup::Group;
 use crate::{Error, Result, sys};
 use rustix::io::Errno;
 use std::collections::HashSet;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 /// So many rounds find the children that processes fork while they are being signalled.
@@ -27,6 +27,7 @@ pub(crate) fn kill_all(groups: &[Group], signal: i32) -> Result<bool> {
     if kills && let Some(unified) = unified {
         let opened = gone_is_none(Directory::open(&unified.directory)).map_err(|errno| failed("openat", errno))?;
         exists |= opened.is_some();
+        // may fail: before 5.14, or in a threaded group; then one after the other.
         let killed = opened.is_some_and(|group| group.write("cgroup.kill", "1").is_ok());
         if killed && groups.len() == 1 {
             return Ok(true);
@@ -40,39 +41,62 @@ pub(crate) fn kill_all(groups: &[Group], signal: i32) -> Result<bool> {
         if kills && settled == Ok(false) {
             kill_frozen(groups, &top);
         }
-        if kills {
-            freezer::thaw_everything(groups);
-        }
-        settled.map_err(|errno| failed("pidfd_send_signal", errno))?;
+        let thawed = if kills { freezer::thaw_everything(groups) } else { Ok(()) };
+        settled.map_err(|(call, errno)| failed(call, errno))?;
+        thawed?;
     }
     Ok(exists)
 }
 
 /// Signals each process once, until a round finds no new one; `false` if there always were.
-fn signal_each(top: &Directory, signal: i32) -> std::result::Result<bool, Errno> {
+fn signal_each(top: &Directory, signal: i32) -> std::result::Result<bool, Failure> {
+    let list = || Ok(gone_is_none(top.pids()).map_err(|errno| ("read(cgroup.procs)", errno))?.unwrap_or_default());
     let mut signalled = HashSet::new();
     let mut denied = None;
     for _ in 0..ROUNDS {
-        let listed = gone_is_none(top.pids())?.unwrap_or_default();
-        let fresh: Vec<i32> = listed.into_iter().filter(|pid| signalled.insert(*pid)).collect();
+        let listed: Vec<i32> = list()?;
+        let mut fresh: Vec<i32> = listed.into_iter().filter(|pid| signalled.insert(*pid)).collect();
         if fresh.is_empty() {
             return denied.map_or(Ok(true), Err);
         }
-        // Not too many descriptors at a time.
-        for pids in fresh.chunks(128) {
-            let open = |pid: &i32| Some((*pid, sys::pidfd_open(*pid).ok()?));
-            let opened: Vec<_> = pids.iter().filter_map(open).collect();
+        while !fresh.is_empty() {
+            let opened = open_some(&mut fresh)?;
             // A pid may have been given to a stranger before it was opened. If it is still in the group, it was not.
-            let still: HashSet<i32> = gone_is_none(top.pids())?.unwrap_or_default().into_iter().collect();
+            let still: HashSet<i32> = list()?.into_iter().collect();
             for (pid, pidfd) in opened {
                 match if still.contains(&pid) { sys::pidfd_send_signal(pidfd.as_fd(), signal) } else { Ok(()) } {
                     Ok(()) | Err(Errno::SRCH) => {}
-                    Err(errno) => denied = Some(errno),
+                    Err(errno) => denied = Some(("pidfd_send_signal", errno)),
                 }
             }
         }
     }
     denied.map_or(Ok(false), Err)
+}
+
+type Failure = (&'static str, Errno);
+
+/// Pidfds of as many as are not too many descriptors at a time, from the end.
+fn open_some(pids: &mut Vec<i32>) -> std::result::Result<Vec<(i32, OwnedFd)>, Failure> {
+    // So many are needed to look who is still there.
+    const SPARE: usize = 4;
+    let mut opened = Vec::new();
+    while opened.len() < 128
+        && let Some(pid) = pids.last()
+    {
+        match sys::pidfd_open(*pid) {
+            Ok(pidfd) => opened.push((*pid, pidfd)),
+            Err(Errno::SRCH | Errno::NOENT | Errno::INVAL) => {}
+            // RLIMIT_NOFILE: these first, the others after them.
+            Err(Errno::MFILE) if opened.len() > SPARE => {
+                pids.extend(opened.split_off(opened.len() - SPARE).into_iter().map(|(pid, _)| pid));
+                break;
+            }
+            Err(errno) => return Err(("pidfd_open", errno)),
+        }
+        pids.pop();
+    }
+    Ok(opened)
 }
 
 /// Against a fork bomb: nothing forks while it is frozen, and its pids stay its own.

@@ -24,7 +24,7 @@ pub(crate) use freezer::{freeze, freezer_directory, is_frozen, thaw, thaw_everyt
 pub(crate) use kill::kill_all;
 pub(crate) use oom::{OomEvent, OomWatch, oom_report};
 pub(crate) use place::{for_another as place_for_another, memberships};
-pub(crate) use remove::{existing, remove, remove_empty};
+pub(crate) use remove::{existing, remove, remove_empty, remove_within};
 pub(crate) use scope::settle_in_scope;
 pub(crate) use stats::{Stats, stats};
 pub(crate) use update::update;

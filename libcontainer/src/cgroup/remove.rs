@@ -18,8 +18,18 @@ pub(crate) fn remove_empty(groups: &[Group]) -> bool {
 
 /// Those of the groups that are there already: somebody else's, which stay (runtime-spec: what "was not created by this container
 /// MUST NOT be deleted").
-pub(crate) fn existing(groups: &[Group]) -> Vec<PathBuf> {
-    groups.iter().map(|group| &group.directory).filter(|directory| directory.exists()).cloned().collect()
+pub(crate) fn existing(groups: &[Group]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for Group { directory, .. } in groups {
+        match rustix::fs::stat(directory) {
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(errno) => {
+                return Err(Error::system("look at the cgroups", format!("stat({})", directory.display()), errno));
+            }
+            Ok(_) => found.push(directory.clone()),
+        }
+    }
+    Ok(found)
 }
 
 /// Removes the groups with all that the container has made below them; of those to `keep` only the latter. Waits for processes that
@@ -28,7 +38,7 @@ pub(crate) fn remove(groups: &[Group], keep: &[PathBuf]) -> Result<()> {
     remove_within(groups, keep, PATIENCE)
 }
 
-pub(super) fn remove_within(groups: &[Group], keep: &[PathBuf], patience: Duration) -> Result<()> {
+pub(crate) fn remove_within(groups: &[Group], keep: &[PathBuf], patience: Duration) -> Result<()> {
     let deadline = Instant::now() + patience;
     let mut result = Ok(());
     for group in groups {

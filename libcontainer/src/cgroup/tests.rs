@@ -211,15 +211,15 @@ fn a_frozen_container_stands_still_until_it_is_thawed() {
         let Some(lab) = (if v2 { lab.only_v2() } else { Some(lab) }) else { return };
         let lab = lab.play();
         let child = lab.shell("", "while :; do :; done");
-        assert!(!is_frozen(&lab.groups));
+        assert!(!is_frozen(&lab.groups).unwrap());
         freeze(&lab.groups).unwrap();
-        assert!(is_frozen(&lab.groups));
+        assert!(is_frozen(&lab.groups).unwrap());
         let time = || std::fs::read_to_string(format!("/proc/{}/schedstat", pid(&child))).unwrap();
         let before = time();
         std::thread::sleep(Duration::from_millis(20));
         assert_eq!(time(), before, "{name}");
         thaw(&lab.groups).unwrap();
-        assert!(!is_frozen(&lab.groups));
+        assert!(!is_frozen(&lab.groups).unwrap());
         wait_until("it runs", || time() != before);
         // A paused container can be killed.
         freeze(&lab.groups).unwrap();

@@ -42,7 +42,7 @@ impl Container {
     /// Usage at every `interval`, and every lack of memory as it comes.
     pub fn events(&self, interval: Duration) -> Result<Events<'_>> {
         self.check_events()?;
-        let init = self.record.pidfd().ok_or_else(|| self.no_events())?;
+        let init = self.record.life()?.pidfd().ok_or_else(|| self.no_events())?;
         let memory = match OomWatch::new(&self.record.cgroups) {
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 log::warn!("out-of-memory events: {error}");

@@ -3,6 +3,7 @@ use super::create::write_pid_file;
 use super::{Child, Container, ExecOptions, Status, not_running, state};
 use crate::launch::{self, Host};
 use crate::plan::{self, ExecPlanOptions};
+use crate::store::Life;
 use crate::{Error, ErrorKind, HostFacts, Result, cgroup};
 use oci_spec::runtime::Process;
 use rustix::fd::BorrowedFd;
@@ -45,11 +46,12 @@ impl Container {
         };
         // That of the container, whose pid is init's.
         let describe = |_: &str, _: i32| state::for_hooks(&self.record, "running", self.record.pid());
+        let Life::Alive(init) = self.record.life()? else { return Err(not_running()) };
         let mut host = Host {
             spec: bundle.spec(),
             bundle: bundle.path(),
             state: self.folder.fd(),
-            init: self.record.pidfd(),
+            init: Some(init),
             stdio: options.stdio,
             preserve: options.preserve_fds,
             made_cgroups: false,

@@ -1,6 +1,7 @@
 //! The lifecycle: a file per operation.
 mod checkpoint;
 mod create;
+mod damaged;
 mod delete;
 mod events;
 mod exec;
@@ -198,10 +199,9 @@ impl Container {
 
     /// The bundle's directory with the config.json that `create` read.
     pub fn bundle(&self) -> Result<Bundle> {
-        let config = self.folder.read(CONFIG);
-        let config =
-            config.map_err(|errno| Error::system("read the container's config", "read(config.json)", errno))?;
-        Bundle::from_parts(self.record.bundle.clone(), config)
+        let lost =
+            || Error::new(ErrorKind::System, "read the container's config: there is no config.json in the store");
+        Bundle::from_parts(self.record.bundle.clone(), self.folder.read(CONFIG)?.ok_or_else(lost)?)
     }
 
     /// Changes a container, and nobody else does meanwhile. One that is being made would keep us waiting.
@@ -209,10 +209,8 @@ impl Container {
         if matches!(self.status()?, Status::Stopped | Status::Creating) {
             return Err(not_running());
         }
-        self.folder.lock()?;
-        let worked = work();
-        self.folder.unlock();
-        worked
+        let _lock = self.folder.lock()?;
+        work()
     }
 }
 

@@ -60,7 +60,7 @@ impl Container {
     }
 
     fn play(&self, bundle: &Bundle, lines: &[plan::Line]) -> Result<()> {
-        launch::play_to_the_end(lines, bundle, self.folder.fd(), self.record.pidfd())
+        launch::play_to_the_end(lines, bundle, self.folder.fd(), self.record.life()?.pidfd())
     }
 
     /// Whoever did the work may have been killed in the middle of it: what was noted was about to be attached, or is.
@@ -81,12 +81,7 @@ impl Container {
     }
 
     fn notes(&self) -> Result<Vec<Note>> {
-        match self.folder.read(MOUNTS) {
-            Err(Errno::NOENT) => Ok(Vec::new()),
-            read => read
-                .map(|file| launch::notes(&file))
-                .map_err(|errno| Error::system("read the mounts that were added", "read(mounts)", errno)),
-        }
+        Ok(self.folder.read(MOUNTS)?.map(|file| launch::notes(&file)).unwrap_or_default())
     }
 
     fn write_notes(&self, notes: &[Note]) -> Result<()> {

@@ -1,6 +1,6 @@
 //! `restore`: a container from a checkpoint's images and a bundle. What the images cannot know, or should not decide, comes from
 //! config.json: the cgroup and its limits, what the mounts are of, which namespaces are joined.
-use super::create::{check_console, has_terminal, intent, refuse_groups, write_pid_file};
+use super::create::{check_console, has_terminal, write_pid_file};
 use super::restored::Restored;
 use super::{Child, Container, CreateOptions, state};
 use crate::criu::images::Directory;
@@ -9,7 +9,7 @@ use crate::criu::{Criu, Event, Kind, Message, Start, external, namespaces, optio
 use crate::launch::{self, Hooks, intel_rdt, net_devices};
 use crate::plan::line::{Action, HostStep};
 use crate::plan::{self, ExternalMount, Line, Plan, PlanOptions, asked_namespace};
-use crate::store::{CONFIG, Folder, ProcessId, Record, Store, note_scope};
+use crate::store::{Folder, ProcessId, Record, Store, note_scope};
 use crate::sys::Helper;
 use crate::{Bundle, CriuOptions, Error, ErrorKind, HostFacts, ManageCgroups, Result, cgroup, sys, systemd};
 use oci_spec::runtime::LinuxNamespaceType;
@@ -38,13 +38,8 @@ impl Store {
         let plan = plan::create(bundle.path(), spec, &facts, &planned)?;
         let targets = plan::mount_targets(bundle.path(), spec, &facts, &planned)?;
         let images = Images::open(criu)?;
-        let folder = self.make_folder(id)?;
-        if let Err(busy) = refuse_groups(&plan) {
-            folder.remove()?;
-            return Err(busy);
-        }
-        let mut record = intent(id, bundle, options, &facts, planned, &plan);
-        let written = folder.write_new(CONFIG, bundle.config_bytes()).and_then(|()| folder.write_record(&record));
+        let without_socket = CreateOptions { notify: false, ..options.clone() };
+        let (folder, lock, mut record) = self.intend(id, bundle, &without_socket, &facts, planned, &plan)?;
         let mut restore = Restore {
             bundle,
             options,
@@ -56,7 +51,7 @@ impl Store {
             console: None,
             made_cgroups: false,
         };
-        let made = written.and_then(|()| restore.play(&plan, &targets));
+        let made = restore.play(&plan, &targets);
         let child = restore.init.take();
         if !restore.made_cgroups {
             // Somebody else's.
@@ -64,10 +59,7 @@ impl Store {
             record.unit = None;
         }
         match made {
-            Ok(child) => {
-                folder.unlock();
-                Ok(Container { folder, record, child: Some(child) })
-            }
+            Ok(child) => Ok(Container { folder, record, child: Some(child) }),
             Err(error) => {
                 let container = Container { folder, record, child: None };
                 let ended = container.end();
@@ -75,7 +67,7 @@ impl Store {
                     let _ = sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
                     launch::reap(pidfd.as_fd());
                 }
-                if let Err(remains) = ended.and_then(|()| container.destroy(Some(spec))) {
+                if let Err(remains) = ended.and_then(|()| container.destroy(&lock, Some(spec))) {
                     log::warn!("clean up after a failed restore: {remains}");
                 }
                 Err(error)
@@ -244,7 +236,11 @@ impl Restore<'_> {
             }
             ("post-restore", Some(pid)) => {
                 self.adopt(pid)?;
-                self.record.init = ProcessId::of(pid);
+                let init =
+                    self.init.as_ref().ok_or_else(|| Error::new(ErrorKind::System, "criu has restored nobody"))?;
+                let id = ProcessId::of(pid, init.pidfd.as_fd(), self.folder.fd())?;
+                self.folder.note_init(&id)?;
+                self.record.init = Some(id);
                 let time = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/time")).ok();
                 let asked = asked_namespace(self.bundle.spec(), LinuxNamespaceType::Time);
                 self.record.time_namespace = asked.is_none() && time(&pid.to_string()) != time("self");

@@ -3,6 +3,7 @@ use super::{Container, Status, state};
 use crate::launch::{Channel, Heard, Hooks, explain};
 use crate::plan;
 use crate::plan::line::HookKind;
+use crate::store::Lock;
 use crate::{Bundle, Error, ErrorKind, HostFacts, Result, Trace, launch};
 use rustix::io::Errno;
 use rustix::net::SocketType;
@@ -22,12 +23,14 @@ impl Container {
         if !self.record.has_process {
             return Err(Error::config("/process", "process property must not be empty"));
         }
+        // Who deletes only what does not run has to see either the socket, or that it runs.
+        let lock = self.folder.lock()?;
         let path = self.folder.start_socket();
         let connect = || launch::descriptors::connect(&path, SocketType::SEQPACKET);
         let socket = match Trace::time(trace, "(connect to init)", connect) {
             // Somebody else was faster, or init is no more.
             Err(Errno::CONNREFUSED | Errno::NOENT | Errno::AGAIN) => {
-                self.folder.remove_start_socket();
+                self.folder.remove_start_socket()?;
                 return self.check_created().and(Err(wrong("cannot start an already running container")));
             }
             connected => {
@@ -35,7 +38,8 @@ impl Container {
             }
         };
         // Before the program runs, which may look.
-        self.folder.remove_start_socket();
+        self.folder.remove_start_socket()?;
+        drop(lock);
         let channel = Channel::new(socket);
         match Trace::time(trace, "(lines from start to execve)", || channel.receive())? {
             Heard::Failed(mut words) => {
@@ -75,7 +79,8 @@ impl Container {
     /// A hook that fails ends the container: "stop the container, and continue the lifecycle at step 12" (runtime.md),
     /// which is what `delete` does.
     fn abandon(&self, bundle: &Bundle) {
-        let gone = self.end().and_then(|()| self.folder.lock()).and_then(|()| self.destroy(Some(bundle.spec())));
+        let unmake = |lock: Lock| self.destroy(&lock, Some(bundle.spec()));
+        let gone = self.end().and_then(|()| self.folder.lock()).and_then(unmake);
         if let Err(remains) = gone {
             log::warn!("clean up after a failed hook: {remains}");
         }

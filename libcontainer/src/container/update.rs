@@ -44,12 +44,14 @@ impl Container {
         if asked.is_empty() {
             return self.update(change);
         }
-        let (class, before) = self.locked_while_running(|| self.replace_schemata(&asked))?;
-        self.update(change).inspect_err(|_| {
-            // Either all of it, or nothing.
-            if let Err(error) = intel_rdt::write_schemata(&class, &before) {
-                log::warn!("take back the schemata: {error}");
-            }
+        self.locked_while_running(|| {
+            let (class, before) = self.replace_schemata(&asked)?;
+            self.update_locked(change).inspect_err(|_| {
+                // Either all of it, or nothing.
+                if let Err(error) = intel_rdt::write_schemata(&class, &before) {
+                    log::warn!("take back the schemata: {error}");
+                }
+            })
         })
     }
 

@@ -49,11 +49,15 @@ pub(crate) struct Entry<'a> {
 }
 
 /// Plays the `clone` line: init's pid and pidfd, and the descriptors of the first slots.
-pub(crate) fn start(entry: &Entry<'_>, line: &HostStep) -> Result<(i32, OwnedFd, Vec<OwnedFd>)> {
+pub(crate) fn start(entry: Entry<'_>, line: &HostStep) -> Result<(i32, OwnedFd, Vec<OwnedFd>)> {
     let HostStep::Clone { namespaces, into_cgroup, tasks, .. } = line else {
         return Err(Error::new(crate::ErrorKind::System, "no clone line"));
     };
     let program = sealed_program(entry.state)?;
+    let fail = |call: &'static str| move |errno| Error::system("hand on the standard streams", call, errno);
+    let above = |descriptor| sys::above_streams(descriptor).map_err(fail("fcntl(F_DUPFD)"));
+    let (program, socket) = (above(program)?, above(entry.socket)?);
+    let (stdio, _null) = sys::standard_streams(entry.stdio).map_err(fail("fcntl(F_GETFD)"))?;
     let open = |path: &Path, flags: OFlags| {
         rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| Error::system("adding pid to the cgroup", format!("open({})", path.display()), errno))
@@ -62,8 +66,8 @@ pub(crate) fn start(entry: &Entry<'_>, line: &HostStep) -> Result<(i32, OwnedFd,
     let cgroup = into_cgroup.as_deref().map(|path| open(path, OFlags::PATH | OFlags::DIRECTORY)).transpose()?;
     let mut spawn = Spawn {
         program: program.as_fd(),
-        socket: entry.socket.as_fd(),
-        stdio: entry.stdio,
+        socket: socket.as_fd(),
+        stdio,
         preserve: entry.preserve,
         namespaces: *namespaces,
         cgroup: cgroup.as_ref().map(AsFd::as_fd),

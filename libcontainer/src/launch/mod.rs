@@ -82,10 +82,9 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
     let (channel, socket) = Channel::pair()?;
     let entry = Entry { state: host.state, socket, stdio: host.stdio, preserve: host.preserve };
     let begin = host.trace.map(|_| trace::now());
-    let (pid, pidfd, descriptors) = entry::start(&entry, step)?;
+    // Its end of the socket must be open nowhere else afterwards, or its death would not be heard.
+    let (pid, pidfd, descriptors) = entry::start(entry, step)?;
     timed(clone, begin);
-    // Init's end must be open nowhere else, or its death would not be heard.
-    drop(entry);
     let mut launch = Launch {
         lines,
         host,

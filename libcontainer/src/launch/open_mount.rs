@@ -69,8 +69,7 @@ fn user_namespace(state: BorrowedFd<'_>, map: &IdMappedMount) -> Result<OwnedFd>
     let (channel, socket) = Channel::pair()?;
     let entry = Entry { state, socket, stdio: None, preserve: 0 };
     let clone = HostStep::Clone { namespaces: CLONE_NEWUSER, into_cgroup: None, tasks: Vec::new() };
-    let (pid, pidfd, _) = entry::start(&entry, &clone)?;
-    drop(entry);
+    let (pid, pidfd, _) = entry::start(entry, &clone)?;
     let opened = id_mappings::write(pid, &map.uid, &map.gid, false)
         .and_then(|()| hold(Path::new(&format!("/proc/{pid}/ns/user"))));
     // Its socket closes, and it ends.

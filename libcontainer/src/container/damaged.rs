@@ -1,0 +1,125 @@
+//! `delete --force` of a container whose record cannot be read: after a power failure, or a hand that has slipped.
+//!
+//! What still tells of it is its name, config.json, a link that says who its init is, and who is in the groups that a container of
+//! this config has. Somebody else's processes are not killed for it: then the groups stay, and it is said.
+use super::Container;
+use crate::plan::{self, Plan, PlanOptions, asked_namespace};
+use crate::store::{CONFIG, Folder, Found, Life, ProcessId, Record, Store};
+use crate::{Bundle, CgroupManager, Error, ErrorKind, HostFacts, OCI_VERSION, Result, cgroup};
+use oci_spec::runtime::LinuxNamespaceType;
+use std::path::Path;
+
+impl Store {
+    /// `false` if its record can be read after all.
+    pub(super) fn delete_damaged(&self, id: &str) -> Result<bool> {
+        let folder = self.folder(id)?;
+        let lock = folder.lock()?;
+        let error = match folder.find_record()? {
+            Found::Record(_) => return Ok(false),
+            Found::Missing => Error::new(ErrorKind::System, "its record is lost"),
+            Found::Damaged(error) => error,
+        };
+        if let Some(name) = folder.foreign_file()? {
+            return Err(error.detail(format!("{name:?} in its folder is not of plimsoll, which leaves it alone")));
+        }
+        log::warn!("{error}; removing what else is known of the container");
+        let init = folder.noted_init()?;
+        let plan = plan_again(&folder).inspect_err(|error| log::warn!("which cgroups it had is not known: {error}"));
+        // may fail: as was just said.
+        let mut record = salvaged(&folder, init, plan.ok());
+        if !self.is_alone(&record)? {
+            leave_alone(&mut record);
+        }
+        let container = Container { folder, record, child: None };
+        container.end()?;
+        container.destroy(&lock, None)?;
+        Ok(true)
+    }
+
+    /// Whether nobody is in its groups but the container.
+    fn is_alone(&self, record: &Record) -> Result<bool> {
+        let members = cgroup::pids(&record.cgroups)?;
+        if members.is_empty() {
+            return Ok(true);
+        }
+        match record.init.as_ref().map(ProcessId::life).transpose()? {
+            Some(Life::Alive(_)) => return Ok(members.contains(&record.pid())),
+            // With its pid 1 a namespace has ended.
+            Some(Life::Ended) if record.private_pid_namespace => return Ok(false),
+            _ => {}
+        }
+        // A group that is called after it, with processes that have another root than we, and that no other container claims.
+        let is_its =
+            |directory: &Path| directory.file_name().is_some_and(|name| name.to_string_lossy().contains(&*record.id));
+        let named = record.cgroups.iter().all(|group| is_its(&group.directory));
+        Ok(named && !self.is_claimed(record)? && members.into_iter().all(has_another_root))
+    }
+
+    fn is_claimed(&self, record: &Record) -> Result<bool> {
+        let others = self.list()?.into_iter().filter(|(id, _)| *id != record.id);
+        for (id, _) in others {
+            // may fail: a record that cannot be read claims nothing.
+            let Ok(other) = self.load(&id) else { continue };
+            let shares =
+                |group: &plan::cgroup::Group| record.cgroups.iter().any(|mine| mine.directory == group.directory);
+            if other.record.cgroups.iter().any(shares) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn has_another_root(pid: i32) -> bool {
+    let root = |path: String| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
+    // may fail: who cannot be looked at is taken for a stranger.
+    matches!((root("/".to_owned()), root(format!("/proc/{pid}/root/"))), (Ok(own), Ok(its)) if own != its)
+}
+
+fn leave_alone(record: &mut Record) {
+    for group in &record.cgroups {
+        log::warn!("the cgroup {} holds processes that may be others': it stays", group.directory.display());
+    }
+    record.cgroups.clear();
+    record.unit = None;
+}
+
+fn plan_again(folder: &Folder) -> Result<(Bundle, Plan)> {
+    let lost = || Error::new(ErrorKind::System, "there is no config.json in the store");
+    let bundle = Bundle::from_parts(folder.path().to_owned(), folder.read(CONFIG)?.ok_or_else(lost)?)?;
+    let cgroup_manager = if folder.has_asked_for_scope()? { CgroupManager::Systemd } else { CgroupManager::Cgroupfs };
+    let planned = PlanOptions { id: folder.id().to_owned(), cgroup_manager, ..PlanOptions::default() };
+    let plan = plan::create(bundle.path(), bundle.spec(), &HostFacts::probe_for(cgroup_manager)?, &planned)?;
+    Ok((bundle, plan))
+}
+
+fn salvaged(folder: &Folder, init: Option<ProcessId>, known: Option<(Bundle, Plan)>) -> Record {
+    let mut record = Record {
+        id: folder.id().to_owned(),
+        oci_version: OCI_VERSION.to_owned(),
+        bundle: folder.path().to_owned(),
+        rootfs: folder.path().to_owned(),
+        created: String::new(),
+        owner: rustix::process::geteuid().as_raw(),
+        annotations: std::collections::BTreeMap::new(),
+        cgroup_manager: CgroupManager::default(),
+        cgroups: Vec::new(),
+        kept_cgroups: Vec::new(),
+        unit: None,
+        intel_rdt: Vec::new(),
+        private_pid_namespace: false,
+        has_process: false,
+        has_poststart: false,
+        has_poststop: false,
+        planned: PlanOptions::default(),
+        plan_lines: 0,
+        streams: Vec::new(),
+        time_namespace: false,
+        init,
+    };
+    if let Some((bundle, plan)) = known {
+        record.private_pid_namespace = asked_namespace(bundle.spec(), LinuxNamespaceType::Pid) == Some(None);
+        (record.cgroups, record.unit, record.intel_rdt) = (plan.cgroups, plan.unit, plan.intel_rdt);
+    }
+    record
+}
