@@ -7,20 +7,22 @@ use crate::container::CgroupManager;
 use crate::mountinfo::{self, Mount};
 use crate::{Error, Result};
 use rustix::fs::{CWD, Mode, OFlags};
-use std::path::{Path, PathBuf};
+use rustix::io::Errno;
+use std::path::Path;
 
 /// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of linux/magic.h.
 const CGROUP: i64 = 0x0027_e0eb;
 const CGROUP2: i64 = 0x6367_7270;
 /// `RDTGROUP_SUPER_MAGIC`
 const RESCTRL: i64 = 0x0765_5821;
+const RESCTRL_MOUNT: &str = "/sys/fs/resctrl";
 
 impl HostFacts {
     /// The facts of this process on this host.
     pub fn probe() -> Result<HostFacts> {
         Ok(HostFacts {
             hierarchies: hierarchies(&read("/proc/self/cgroup")?)?,
-            resctrl: Some(PathBuf::from("/sys/fs/resctrl")).filter(|path| is(path, RESCTRL)),
+            resctrl: if is(Path::new(RESCTRL_MOUNT), RESCTRL)? { Some(RESCTRL_MOUNT.into()) } else { None },
             ..HostFacts::probe_caller()?
         })
     }
@@ -46,44 +48,52 @@ impl HostFacts {
     /// The same as `probe`, with what only this way of making cgroups has to know.
     pub fn probe_for(manager: CgroupManager) -> Result<HostFacts> {
         let facts = HostFacts::probe()?;
-        let systemd = if manager == CgroupManager::Systemd { facts.find_systemd() } else { None };
+        let systemd = if manager == CgroupManager::Systemd { facts.find_systemd()? } else { None };
         Ok(HostFacts { systemd, ..facts })
     }
 
     /// The system's for root; for everybody else their own.
-    fn find_systemd(&self) -> Option<Systemd> {
+    fn find_systemd(&self) -> Result<Option<Systemd>> {
         // Root of a user namespace is a user of the host's, or else root of a whole system with a systemd in it.
         let user = self.euid != 0 || self.in_user_namespace && !is_own(self.euid, "/run/systemd/private");
         if !crate::systemd::Manager::of(user).is_there() {
-            return None;
+            return Ok(None);
         }
         let unified = self.hierarchies.iter().find(|hierarchy| hierarchy.unified);
         let tracked = |hierarchy: &&Hierarchy| hierarchy.controllers.iter().any(|name| name == "name=systemd");
-        let place = self.hierarchies.iter().find(tracked).or(unified)?;
+        let Some(place) = self.hierarchies.iter().find(tracked).or(unified) else { return Ok(None) };
         let root = match user {
             true => user_root(&place.own).unwrap_or_else(|| {
                 let uid = self.euid;
                 format!("/user.slice/user-{uid}.slice/user@{uid}.service")
             }),
             false => {
-                let own = read("/proc/1/cgroup").ok()?;
+                let own = read("/proc/1/cgroup")?;
                 let kept =
                     |(names, _): &(&str, &str)| if place.unified { names.is_empty() } else { *names == "name=systemd" };
-                let (_, path) = memberships(&own).find(kept)?;
+                let Some((_, path)) = memberships(&own).find(kept) else { return Ok(None) };
                 path.strip_suffix("/init.scope").unwrap_or(path).to_owned()
             }
         };
-        let delegated = unified.filter(|_| user).and_then(|hierarchy| {
-            let file = hierarchy.mount.join(root.trim_start_matches('/')).join("cgroup.controllers");
-            let controllers = read(file).ok()?;
-            Some(controllers.split_ascii_whitespace().map(str::to_owned).collect())
-        });
-        Some(Systemd { user, root, delegated })
+        let delegated = match unified.filter(|_| user) {
+            Some(hierarchy) => controllers(&hierarchy.mount.join(root.trim_start_matches('/')))?,
+            None => None,
+        };
+        Ok(Some(Systemd { user, root, delegated }))
+    }
+}
+
+/// What a group of cgroup v2 may hand on; `None` if there is no such group.
+fn controllers(group: &Path) -> Result<Option<Vec<String>>> {
+    match read(group.join("cgroup.controllers")) {
+        Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => Ok(None),
+        read => read.map(|text| Some(text.split_ascii_whitespace().map(str::to_owned).collect())),
     }
 }
 
 /// Somebody in a user namespace sees what belongs to the host as nobody's.
 fn is_own(euid: u32, path: &str) -> bool {
+    // may fail: who is not let look has no system of his own there.
     rustix::fs::stat(path).is_ok_and(|stat| stat.st_uid == euid)
 }
 
@@ -132,7 +142,13 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
         // Where every distribution has them; mountinfo grows with the host's mounts, so it is the second choice.
         let names: &[&str] =
             if unified { &["", "unified"] } else { &[controllers, controllers.trim_start_matches("name=")] };
-        let usual = names.iter().map(|name| Path::new("/sys/fs/cgroup").join(name)).find(|path| is(path, magic));
+        let mut usual = None;
+        for path in names.iter().map(|name| Path::new("/sys/fs/cgroup").join(name)) {
+            if is(&path, magic)? {
+                usual = Some(path);
+                break;
+            }
+        }
         let mount = match usual {
             Some(path) => path,
             // Beside others it is there or nowhere (for systemd and runc too).
@@ -142,21 +158,21 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
                     Some(mounts) => mounts,
                     None => mounts.insert(mountinfo::of(None)?),
                 };
-                match mount_of(mounts, controllers).filter(|path| is(path, magic)) {
-                    Some(path) => path.to_owned(),
+                match mount_of(mounts, controllers) {
+                    Some(path) if is(path, magic)? => path.to_owned(),
                     // A hierarchy that is not mounted, or is mounted over, is none that we can use.
-                    None => continue,
+                    _ => continue,
                 }
             }
         };
         let controllers = if unified {
-            let available = read(mount.join("cgroup.controllers")).unwrap_or_default();
+            let available = read(mount.join("cgroup.controllers"))?;
             available.split_ascii_whitespace().map(str::to_owned).collect()
         } else {
             controllers.split(',').map(str::to_owned).collect()
         };
         let group = mount.join(own.trim_start_matches('/'));
-        let writable = rustix::fs::access(&group, rustix::fs::Access::WRITE_OK).is_ok();
+        let writable = is_writable(&group)?;
         found.push(Hierarchy { controllers, mount, own: own.to_owned(), unified, writable });
     }
     if found.iter().all(|hierarchy| hierarchy.unified) {
@@ -164,14 +180,31 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
         for hierarchy in &mut found {
             let parent = Path::new(&hierarchy.own).parent().unwrap_or(Path::new("/"));
             let parent = hierarchy.mount.join(parent.strip_prefix("/").unwrap_or(parent));
-            hierarchy.writable = rustix::fs::access(&parent, rustix::fs::Access::WRITE_OK).is_ok();
+            hierarchy.writable = is_writable(&parent)?;
         }
     }
     Ok(found)
 }
 
-fn is(path: &Path, magic: i64) -> bool {
-    rustix::fs::statfs(path).is_ok_and(|filesystem| i128::from(filesystem.f_type) == i128::from(magic))
+/// Whether a filesystem of this kind is there. Only what is not there is none: a hierarchy that is left out for any other reason would
+/// leave a container without its limits.
+fn is(path: &Path, magic: i64) -> Result<bool> {
+    match rustix::fs::statfs(path) {
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+        found => found
+            .map(|filesystem| i128::from(filesystem.f_type) == i128::from(magic))
+            .map_err(|errno| Error::system("find out what is mounted", format!("statfs({})", path.display()), errno)),
+    }
+}
+
+/// Whether we may make something there. A group that we do not see (of another cgroup namespace) is not for us.
+fn is_writable(directory: &Path) -> Result<bool> {
+    match rustix::fs::access(directory, rustix::fs::Access::WRITE_OK) {
+        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NOENT) => Ok(false),
+        asked => asked.map(|()| true).map_err(|errno| {
+            Error::system("find out what we may do", format!("access({})", directory.display()), errno)
+        }),
+    }
 }
 
 /// The mount point of the hierarchy with these controllers ("" for cgroup v2).

@@ -18,13 +18,14 @@ pub(crate) use id_mappings::helper as id_map_helper;
 pub(crate) use note_mount::{Note, notes};
 
 use crate::cgroup;
+use crate::plan::asked_namespace;
 use crate::plan::line::{self, Action, HostStep, Line};
 use crate::store::{START_SOCKET, note_scope};
 use crate::systemd::{self, Starting};
 use crate::trace::{self, Trace};
 use crate::{Bundle, Error, ErrorKind, Result, sys};
 use entry::Entry;
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{WaitId, WaitIdOptions};
 use std::path::{Path, PathBuf};
@@ -359,7 +360,8 @@ impl Launch<'_, '_, '_> {
                 Hooks { spec, bundle, state, init }.run(*kind, *index).map(|()| None)
             }
             HostStep::SendState { status } => {
-                descriptors::in_memory(&(self.host.describe)(status, pid_inside(self.pid))).map(Some)
+                let pid = pid_inside(self.host.spec, self.pid)?;
+                descriptors::in_memory(&(self.host.describe)(status, pid)).map(Some)
             }
             HostStep::SetRlimit { resource, name, soft, hard } => sys::prlimit(self.pid, *resource, *soft, *hard)
                 .map_err(|errno| Error::system(format!("set {name} to {soft}:{hard}"), "prlimit", errno))
@@ -454,10 +456,18 @@ fn sent(rider: &mut Option<OwnedFd>, what: &str) -> Result<OwnedFd> {
 }
 
 /// The pid as the process itself sees it, which is what hooks in its namespaces are told (config.md, "Hooks").
-fn pid_inside(pid: i32) -> i32 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    pids.and_then(|pids| pids.split_ascii_whitespace().next_back()?.parse().ok()).unwrap_or(pid)
+fn pid_inside(spec: &Spec, pid: i32) -> Result<i32> {
+    match asked_namespace(spec, LinuxNamespaceType::Pid) {
+        // procfs is not asked where there is no need to: it may hide it.
+        None => Ok(pid),
+        Some(None) => Ok(1),
+        Some(Some(_)) => {
+            let status = crate::facts::read(format!("/proc/{pid}/status"))?;
+            let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+            let last = pids.and_then(|pids| pids.split_ascii_whitespace().next_back()?.parse().ok());
+            last.ok_or_else(|| Error::new(ErrorKind::System, format!("/proc/{pid}/status has no line NSpid")))
+        }
+    }
 }
 
 /// A pidfd of a child that nobody has waited for: the number cannot be another's.
