@@ -18,6 +18,7 @@
 //! * [`terminal`]: pseudo terminals and console sockets
 //! * [`cgroup`]: the hierarchies of this machine
 //! * [`mod@systemd`]: the real one, and one that is played
+//! * [`storm`]: commands on the same ids at once
 //! * [`measure`]: cheap process starts and medians, for the programs in `src/bin`
 
 pub mod cgroup;
@@ -27,6 +28,7 @@ pub mod measure;
 pub mod output;
 pub mod runtime;
 pub mod see;
+pub mod storm;
 pub mod systemd;
 pub mod terminal;
 

@@ -41,6 +41,7 @@ mod seccomp;
 mod seccomp_listener;
 mod selinux;
 mod statuses;
+mod store;
 mod sysctl;
 mod systemd;
 mod terminal;

@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 #[allow(unsafe_code, reason = "bpf(2), which rustix lacks")]
 mod bpf;
+mod counters;
 mod create;
 mod device_program;
 mod directory;

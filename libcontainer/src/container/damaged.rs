@@ -27,32 +27,45 @@ impl Store {
         let plan = plan_again(&folder).inspect_err(|error| log::warn!("which cgroups it had is not known: {error}"));
         // may fail: as was just said.
         let mut record = salvaged(&folder, init, plan.ok());
-        if !self.is_alone(&record)? {
-            leave_alone(&mut record);
-        }
+        self.leave_strangers_alone(&mut record)?;
         let container = Container { folder, record, child: None };
         container.end()?;
         container.destroy(&lock, None)?;
         Ok(true)
     }
 
-    /// Whether nobody is in its groups but the container.
-    fn is_alone(&self, record: &Record) -> Result<bool> {
-        let members = cgroup::pids(&record.cgroups)?;
-        if members.is_empty() {
-            return Ok(true);
+    /// Takes groups with somebody in them out of the record, unless who is there is the container.
+    fn leave_strangers_alone(&self, record: &mut Record) -> Result<()> {
+        let mut occupied = Vec::new();
+        for group in &record.cgroups {
+            let members = cgroup::pids(std::slice::from_ref(group))?;
+            if !members.is_empty() {
+                occupied.push((group.directory.clone(), members));
+            }
         }
-        match record.init.as_ref().map(ProcessId::life).transpose()? {
-            Some(Life::Alive(_)) => return Ok(members.contains(&record.pid())),
-            // With its pid 1 a namespace has ended.
-            Some(Life::Ended) if record.private_pid_namespace => return Ok(false),
-            _ => {}
+        let alive = matches!(record.life()?, Life::Alive(_));
+        let noted = record.init.is_some();
+        let named = self.are_called_after_it(record)?;
+        for (directory, members) in occupied {
+            let is_its = match alive {
+                true => members.contains(&record.pid()),
+                // With its pid 1 a namespace has ended.
+                false if noted && record.private_pid_namespace => false,
+                false => named && members.into_iter().all(has_another_root),
+            };
+            if !is_its {
+                log::warn!("the cgroup {} holds processes that may be others': it stays", directory.display());
+                record.cgroups.retain(|group| group.directory != directory);
+            }
         }
-        // A group that is called after it, with processes that have another root than we, and that no other container claims.
+        Ok(())
+    }
+
+    /// Its groups have its name, and no other container claims them.
+    fn are_called_after_it(&self, record: &Record) -> Result<bool> {
         let is_its =
             |directory: &Path| directory.file_name().is_some_and(|name| name.to_string_lossy().contains(&*record.id));
-        let named = record.cgroups.iter().all(|group| is_its(&group.directory));
-        Ok(named && !self.is_claimed(record)? && members.into_iter().all(has_another_root))
+        Ok(record.cgroups.iter().all(|group| is_its(&group.directory)) && !self.is_claimed(record)?)
     }
 
     fn is_claimed(&self, record: &Record) -> Result<bool> {
@@ -74,14 +87,6 @@ fn has_another_root(pid: i32) -> bool {
     let root = |path: String| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino));
     // may fail: who cannot be looked at is taken for a stranger.
     matches!((root("/".to_owned()), root(format!("/proc/{pid}/root/"))), (Ok(own), Ok(its)) if own != its)
-}
-
-fn leave_alone(record: &mut Record) {
-    for group in &record.cgroups {
-        log::warn!("the cgroup {} holds processes that may be others': it stays", group.directory.display());
-    }
-    record.cgroups.clear();
-    record.unit = None;
 }
 
 fn plan_again(folder: &Folder) -> Result<(Bundle, Plan)> {

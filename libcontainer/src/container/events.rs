@@ -36,7 +36,7 @@ impl Container {
     /// What the container uses now.
     pub fn stats(&self) -> Result<Stats> {
         self.check_events()?;
-        Ok(Stats(cgroup::stats(&self.record.cgroups)))
+        cgroup::stats(&self.record.cgroups).map(Stats)
     }
 
     /// Usage at every `interval`, and every lack of memory as it comes.
@@ -72,7 +72,8 @@ impl Events<'_> {
             if left.is_zero() {
                 // Not a burst of them after a suspended laptop wakes.
                 self.next = Instant::now() + self.interval;
-                return Ok(Some(Event::Stats(Box::new(Stats(cgroup::stats(&self.container.record.cgroups))))));
+                let stats = cgroup::stats(&self.container.record.cgroups)?;
+                return Ok(Some(Event::Stats(Box::new(Stats(stats)))));
             }
             let mut asked = vec![PollFd::new(&self.init, PollFlags::IN)];
             asked.extend(self.memory.iter().map(|memory| PollFd::new(memory, PollFlags::IN)));
