@@ -9,6 +9,7 @@ mod facts;
 mod features;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod json;
 mod launch;
 mod mountinfo;
 mod plan;
