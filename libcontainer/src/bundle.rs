@@ -103,7 +103,7 @@ pub(crate) fn read(directory: &Path, config_name: &Path) -> Result<(PathBuf, Vec
     // Made absolute, but not resolved: engines compare the path with the one that they gave.
     let path = std::path::absolute(directory)
         .map_err(|error| Error::io(format!("bundle {}", directory.display()), "getcwd", &error))?;
-    let config = std::fs::read(path.join(config_name)).map_err(|error| match error.kind() {
+    let config = crate::read_file(path.join(config_name)).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound if !path.is_dir() => {
             Error::io(format!("bundle {}", path.display()), "open", &error)
         }

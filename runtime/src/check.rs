@@ -38,6 +38,7 @@ fn table(findings: &[Finding]) -> String {
             _ => "note",
         };
         let (pointer, message) = (visible(&finding.pointer), visible(&finding.message));
+        // `width` is small: a width in a format string is at most 65,535.
         let _ = writeln!(text, "{concern:10}  {pointer:width$}  {message}");
     }
     text

@@ -11,7 +11,9 @@ pub(super) fn find(bundle: &Bundle) -> Vec<Finding> {
     let spec = bundle.spec();
     let mut findings = Vec::new();
     let mut wrong = |pointer: String, message: String| findings.push(Finding::new(Concern::Host, pointer, message));
-    let missing = |path: &Path| std::fs::metadata(path).err().map(|error| format!("{}: {error}", path.display()));
+    let missing = |path: &Path| {
+        std::fs::metadata(path).err().map(|error| format!("{}: {}", path.display(), crate::describe_io(&error)))
+    };
 
     if let Some(root) = spec.root() {
         let path = bundle.path().join(root.path());

@@ -1,6 +1,6 @@
 //! Init's last words become a sentence.
 use super::channel::Words;
-use crate::error::describe;
+use crate::describe_errno;
 use crate::plan::line::{Action, Line};
 use crate::{Error, ErrorKind};
 use rustix::io::Errno;
@@ -14,9 +14,10 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
     let error = match (&line.action, words.call) {
         (Action::Init(Step::ResolveProgram { name, .. }), _) => missing_program(&name.to_string(), words.errno),
         // Engines look for these words of runc's.
-        (Action::Init(Step::Exec { .. }), Call::Execve) => {
-            Error::new(ErrorKind::Init, format!("exec {}: {}", words.detail, describe(words.errno)))
-        }
+        (Action::Init(Step::Exec { .. }), Call::Execve) => Error::new(
+            ErrorKind::Init,
+            format!("exec {}: {}", words.detail, describe_errno(words.errno.raw_os_error())),
+        ),
         (Action::Init(Step::RunHook { .. }), _) => {
             let (kind, index) = hook(line.origin());
             let message = format!("error running {kind} hook #{index}");

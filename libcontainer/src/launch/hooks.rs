@@ -53,12 +53,10 @@ fn run(hook: &Hook, kind: HookKind, index: usize, with: &Hooks<'_>) -> Result<()
     command.current_dir(with.bundle).process_group(0);
     // A file, not a pipe: however long the state is, nobody has to wait for a hook that does not read it.
     let state = descriptors::in_memory(with.state)?;
-    rustix::fs::seek(&state, SeekFrom::Start(0)).map_err(|errno| fail(crate::error::describe(errno)))?;
+    rustix::fs::seek(&state, SeekFrom::Start(0)).map_err(|errno| fail(crate::describe_errno(errno.raw_os_error())))?;
     command.stdin(state).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| {
-        let errno = rustix::io::Errno::from_io_error(&error);
-        fail(format!("{}: {}", hook.path().display(), errno.map_or(error.to_string(), crate::error::describe)))
-    })?;
+    let mut child =
+        command.spawn().map_err(|error| fail(format!("{}: {}", hook.path().display(), crate::describe_io(&error))))?;
     let seconds = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok());
     let deadline = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let said = match collect(&mut child, deadline, with.init) {
@@ -74,7 +72,7 @@ fn run(hook: &Hook, kind: HookKind, index: usize, with: &Hooks<'_>) -> Result<()
             }));
         }
     };
-    let status = child.wait().map_err(|error| fail(error.to_string()))?;
+    let status = child.wait().map_err(|error| fail(crate::describe_io(&error)))?;
     if status.success() {
         return Ok(());
     }
