@@ -3,6 +3,7 @@ mod channel;
 pub(crate) mod descriptors;
 mod entry;
 mod failure;
+mod hints;
 mod hooks;
 mod id_mappings;
 pub(crate) mod intel_rdt;
