@@ -34,6 +34,7 @@ fn table(findings: &[Finding]) -> String {
             Concern::Config => "error",
             Concern::Host => "error here",
             Concern::Ignored => "ignored",
+            Concern::Notice => "notice",
             Concern::Security => "security",
             _ => "note",
         };

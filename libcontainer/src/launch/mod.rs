@@ -13,6 +13,7 @@ mod open_mount;
 mod seccomp_listener;
 
 pub(crate) use channel::{Channel, Heard};
+pub(crate) use failure::deadline_range;
 pub(crate) use failure::explain;
 pub(crate) use hooks::Hooks;
 pub(crate) use id_mappings::helper as id_map_helper;
