@@ -201,7 +201,8 @@ unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
             (&raw mut (*entry).call).write_volatile(call);
             (&raw mut (*entry).errno).write_volatile(i32::try_from(-result).unwrap_or(libc::EIO));
             raw(libc::SYS_exit_group, 127, 0, 0, 0, 0);
-            std::hint::unreachable_unchecked()
+            // A filter around us may forbid even that. No handler is left that could run instead.
+            std::arch::asm!("ud2", options(noreturn))
         };
         for (number, from) in (0..3).zip((*entry).stdio) {
             if from != number {
