@@ -1,5 +1,5 @@
 //! hooks: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#posix-platform-hooks>
-use plimsoll_integration_tests::{Container, known_deviation};
+use plimsoll_integration_tests::{Container, known_deviation, output};
 use serde_json::{Value, json};
 use std::fs;
 use std::time::{Duration, Instant};
@@ -182,6 +182,71 @@ fn one_that_fails_says_why() {
     let nowhere = Container::new().set("/hooks/createContainer", json!([{"path": "/no/such/hook"}]));
     nowhere.create().fails("no such file or directory");
     nowhere.assert_nothing_left();
+}
+
+/// A shell's `set -x`, say, is long, and the reason comes last.
+#[test]
+fn of_one_that_says_much_the_end_is_told() {
+    if known_deviation() {
+        return;
+    }
+    for kind in ["createRuntime", "createContainer", "startContainer"] {
+        let much =
+            "i=0; while [ $i -lt 9000 ]; do echo line $i of the log >&2; i=$((i+1)); done; echo no wind >&2; exit 3";
+        let container = Container::new().set(&format!("/hooks/{kind}"), script(much)).args(&["true"]);
+        let seen = container.run();
+        assert!(seen.status != 0 && seen.stderr.contains("no wind"), "{kind}: {seen:?}");
+        assert!(seen.stderr.contains("exit status 3"), "{kind}: {seen:?}");
+    }
+}
+
+/// What a hook without `env` sees of the environment of who has called the runtime.
+fn seen_by_hooks_without(env: Option<Value>) -> Vec<(&'static str, String)> {
+    let kinds = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
+    let container = kinds.iter().fold(Container::new(), |container, kind| {
+        let mut hook = script(&format!(
+            "cat >/dev/null; echo {kind} ${{SHIP-unset}} >>{}",
+            container.dir.join("journal").display()
+        ));
+        if let Some(env) = &env {
+            hook[0]["env"] = env.clone();
+        }
+        container.set(&format!("/hooks/{kind}"), hook)
+    });
+    let container = container.args(&["sleep", "1000"]);
+    output::finish(container.launcher(&["create"]).env("SHIP", "create")).ok();
+    output::finish(container.command(&["start", &container.id]).env("SHIP", "start")).ok();
+    output::finish(container.command(&["delete", "--force", &container.id]).env("SHIP", "delete")).ok();
+    let text = fs::read_to_string(container.dir.join("journal")).expect("written");
+    kinds
+        .iter()
+        .map(|kind| {
+            let line = text.lines().find_map(|line| line.strip_prefix(&format!("{kind} "))).unwrap_or("");
+            (*kind, line.to_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn without_env_they_have_the_callers_environment() {
+    if known_deviation() {
+        return;
+    }
+    let expected = [
+        ("prestart", "create"),
+        ("createRuntime", "create"),
+        // With crun this one has the caller's too.
+        ("createContainer", "unset"),
+        ("poststart", "start"),
+        ("poststop", "delete"),
+    ];
+    assert_eq!(seen_by_hooks_without(None), expected.map(|(kind, value)| (kind, value.to_owned())));
+}
+
+#[test]
+fn with_an_empty_env_they_have_an_empty_environment() {
+    let seen = seen_by_hooks_without(Some(json!([])));
+    assert!(seen.iter().all(|(_, value)| value == "unset"), "{seen:?}");
 }
 
 #[test]

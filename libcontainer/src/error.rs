@@ -1,4 +1,5 @@
 //! One error, reported once: what was asked, where in config.json, which call, errno by name, the kernel's words.
+use crate::errno::describe_errno;
 use std::fmt;
 
 /// A failure of the library.
@@ -169,7 +170,7 @@ impl fmt::Display for Inner {
             write!(f, ": {call}")?;
         }
         if let Some(errno) = self.errno {
-            write!(f, ": {}", describe(errno))?;
+            write!(f, ": {}", describe_errno(errno.raw_os_error()))?;
         }
         if let Some(detail) = &self.detail {
             write!(f, ": {detail}")?;
@@ -184,13 +185,3 @@ impl fmt::Display for Inner {
 }
 
 impl std::error::Error for Error {}
-
-/// `no such file or directory (ENOENT)`: engines look for the words, people for the name.
-pub(crate) fn describe(errno: rustix::io::Errno) -> String {
-    let text = std::io::Error::from(errno).to_string();
-    let words = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = words.chars();
-    let lower = letters.next().map(|first| first.to_lowercase().collect::<String>() + letters.as_str());
-    let name = nix::errno::Errno::from_raw(errno.raw_os_error());
-    format!("{} ({name:?})", lower.unwrap_or_default())
-}

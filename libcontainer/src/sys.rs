@@ -49,12 +49,33 @@ struct Entry {
     first: c_int,
     argv: [*const u8; 3],
     envp: [*const u8; 1],
-    /// What failed, for the parent to read.
+    /// What failed, for the parent to read: which of `CALLS`, and how.
+    call: usize,
     errno: i32,
 }
 
 /// The `errno` of a child that has not come to life.
 const UNBORN: i32 = -1;
+
+/// What the child does on its way to init.
+const CALLS: [&str; 5] = ["clone3", "dup3", "close_range", "execveat", "fcntl"];
+const DUP3: usize = 1;
+const CLOSE_RANGE: usize = 2;
+const EXECVEAT: usize = 3;
+const FCNTL: usize = 4;
+
+/// Why there is no init.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unborn {
+    pub(crate) call: &'static str,
+    pub(crate) errno: Errno,
+}
+
+impl From<Errno> for Unborn {
+    fn from(errno: Errno) -> Unborn {
+        Unborn { call: "clone3", errno }
+    }
+}
 
 /// How init is started.
 #[derive(Debug)]
@@ -77,7 +98,7 @@ pub(crate) struct Spawn<'a> {
 ///
 /// The child shares this process's memory until it executes the program (`CLONE_VM | CLONE_VFORK`), so the
 /// size of the caller does not matter; it runs on a stack of its own and calls nothing but a few system calls.
-pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Errno> {
+pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Unborn> {
     // The child puts others in those places.
     debug_assert!(spawn.program.as_raw_fd() > 2 && spawn.socket.as_raw_fd() > 2, "see above_streams()");
     let number = CString::new(spawn.socket.as_raw_fd().to_string()).map_err(|_| Errno::INVAL)?;
@@ -88,6 +109,7 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Errno> {
         first: c_int::try_from(3 + spawn.preserve).map_err(|_| Errno::INVAL)?,
         argv: [c"init".as_ptr().cast(), number.as_ptr().cast(), std::ptr::null()],
         envp: [std::ptr::null()],
+        call: 0,
         errno: UNBORN,
     };
     let mut stack = [0u128; 1024];
@@ -119,11 +141,17 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Errno> {
     // SAFETY: `before` was written above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
     if result < 0 {
-        return Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO)));
+        return Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO)).into());
     }
     let pid = i32::try_from(result).unwrap_or(-1);
-    // SAFETY: both were written behind the compiler's back: `pidfd` by the kernel, `errno` by the child.
-    let (pidfd, errno) = unsafe { ((&raw const pidfd).read_volatile(), (&raw const entry.errno).read_volatile()) };
+    // SAFETY: all were written behind the compiler's back: `pidfd` by the kernel, the others by the child, which is gone from here.
+    let (pidfd, errno, call) = unsafe {
+        (
+            (&raw const pidfd).read_volatile(),
+            (&raw const entry.errno).read_volatile(),
+            (&raw const entry.call).read_volatile(),
+        )
+    };
     // SAFETY: clone3 succeeded and made it for us.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     // KERNEL(6.14): who is born into a group of which somebody has once written to `cgroup.kill` is killed at birth, because the kernel
@@ -134,7 +162,8 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Errno> {
             rustix::process::WaitId::PidFd(pidfd.as_fd()),
             rustix::process::WaitIdOptions::EXITED,
         );
-        return Err(if killed { Errno::BUSY } else { Errno::from_raw_os_error(errno) });
+        let call = CALLS.get(call).copied().unwrap_or("clone3");
+        return Err(if killed { Errno::BUSY.into() } else { Unborn { call, errno: Errno::from_raw_os_error(errno) } });
     }
     Ok((pid, pidfd))
 }
@@ -196,10 +225,12 @@ unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
     // the descriptor table is the child's own copy.
     unsafe {
         (&raw mut (*entry).errno).write_volatile(0);
-        let fail = |result: i64| -> ! {
+        let fail = |call: usize, result: i64| -> ! {
+            (&raw mut (*entry).call).write_volatile(call);
             (&raw mut (*entry).errno).write_volatile(i32::try_from(-result).unwrap_or(libc::EIO));
             raw(libc::SYS_exit_group, 127, 0, 0, 0, 0);
-            std::hint::unreachable_unchecked()
+            // A filter around us may forbid even that. No handler is left that could run instead.
+            std::arch::asm!("ud2", options(noreturn))
         };
         if let Some(mut sources) = (*entry).stdio {
             // Out of the way first: a source may stand where another one goes. Even one that stays in place may be close-on-exec.
@@ -207,14 +238,14 @@ unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
                 let (command, least) = (libc::F_DUPFD_CLOEXEC as usize, (*entry).first as usize);
                 let result = raw(libc::SYS_fcntl, *from as usize, command, least, 0, 0);
                 if result < 0 {
-                    fail(result);
+                    fail(FCNTL, result);
                 }
                 *from = result as c_int;
             }
             for (number, from) in sources.into_iter().enumerate() {
                 let result = raw(libc::SYS_dup3, from as usize, number, 0, 0, 0);
                 if result < 0 {
-                    fail(result);
+                    fail(DUP3, result);
                 }
             }
         }
@@ -223,13 +254,13 @@ unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
         let result =
             raw(libc::SYS_close_range, (*entry).first as usize, c_int::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0);
         if result < 0 {
-            fail(result);
+            fail(CLOSE_RANGE, result);
         }
         raw(libc::SYS_fcntl, (*entry).socket as usize, libc::F_SETFD as usize, 0, 0, 0);
         let (argv, envp) = ((*entry).argv.as_ptr() as usize, (*entry).envp.as_ptr() as usize);
         let flags = libc::AT_EMPTY_PATH as usize;
         let result = raw(libc::SYS_execveat, (*entry).program as usize, c"".as_ptr() as usize, argv, envp, flags);
-        fail(result)
+        fail(EXECVEAT, result)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::bundle::escape_key;
 use crate::plan::line::HookKind;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 use oci_spec::runtime::{
     Linux, LinuxIdMapping, LinuxIntelRdt, LinuxNamespaceType, LinuxSchedulerPolicy, Mount, Process, Scheduler, Spec,
 };
@@ -134,22 +134,51 @@ fn scheduler(scheduler: &Scheduler) -> Result<()> {
             return wrong("/nice", format!("invalid scheduler.nice: {nice} when scheduler.policy is {policy}"));
         }
     }
-    match scheduler.priority() {
-        Some(priority) if *priority < 0 => {
-            return wrong("/priority", format!("invalid scheduler.priority: {priority}"));
+    let real_time = matches!(policy, SchedFifo | SchedRr);
+    match scheduler.priority().unwrap_or(0) {
+        priority if priority < 0 || real_time && !(1..=99).contains(&priority) => {
+            let range = if real_time { format!(": {policy} takes 1 to 99") } else { String::new() };
+            return wrong("/priority", format!("invalid scheduler.priority: {priority}{range}"));
         }
-        Some(priority) if *priority != 0 && !matches!(policy, SchedFifo | SchedRr) => {
+        priority if priority != 0 && !real_time => {
             let message = "scheduler.priority can only be specified for SchedFIFO or SchedRR policy";
             return wrong("/priority", message.to_owned());
         }
         _ => {}
+    }
+    if policy == &SchedIso {
+        let message = "SCHED_ISO is a number that Linux has reserved and never used";
+        return wrong("/policy", message.to_owned()).map_err(|error: Error| error.kind_of(ErrorKind::Unsupported));
     }
     let deadline = [scheduler.runtime(), scheduler.deadline(), scheduler.period()];
     if policy != &SchedDeadline && deadline.into_iter().flatten().any(|value| *value != 0) {
         let message = "scheduler runtime/deadline/period can only be specified for SchedDeadline policy";
         return wrong("", message.to_owned());
     }
-    Ok(())
+    if policy == &SchedDeadline { self::deadline(scheduler) } else { Ok(()) }
+}
+
+/// __checkparam_dl() of the kernel, which only says EINVAL. In nanoseconds.
+fn deadline(scheduler: &Scheduler) -> Result<()> {
+    const LEAST: u64 = 1 << 10;
+    const MOST: u64 = i64::MAX.unsigned_abs();
+    let of = |value: &Option<u64>| value.unwrap_or(0);
+    let (runtime, deadline) = (of(scheduler.runtime()), of(scheduler.deadline()));
+    let period = Some(of(scheduler.period())).filter(|period| *period != 0).unwrap_or(deadline);
+    let (key, message) = if runtime < LEAST {
+        ("runtime", format!("{runtime} ns is less than the {LEAST} ns that SCHED_DEADLINE takes at least"))
+    } else if deadline == 0 {
+        ("deadline", "SCHED_DEADLINE needs a deadline".to_owned())
+    } else if deadline < runtime {
+        ("deadline", format!("{deadline} ns is less than the runtime, {runtime} ns"))
+    } else if period < deadline {
+        ("period", format!("{period} ns is less than the deadline, {deadline} ns"))
+    } else if deadline > MOST || period > MOST {
+        (if deadline > MOST { "deadline" } else { "period" }, format!("more than {MOST} ns"))
+    } else {
+        return Ok(());
+    };
+    Err(Error::config(format!("/process/scheduler/{key}"), message))
 }
 
 /// The listed ones: type and whether it is joined by path.
@@ -203,8 +232,8 @@ fn linux(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<()> {
         }
     }
     net_devices(linux, namespaces)?;
-    for key in linux.sysctl().iter().flatten().map(|(key, _)| key) {
-        sysctl(key, spec, namespaces).map_err(|error| error.at(format!("/linux/sysctl/{}", escape_key(key))))?;
+    for (key, value) in linux.sysctl().iter().flatten() {
+        sysctl(key, value, spec, namespaces).map_err(|error| error.at(format!("/linux/sysctl/{}", escape_key(key))))?;
     }
     linux.intel_rdt().as_ref().map_or(Ok(()), intel_rdt)?;
     if let Some(profile) = linux.seccomp() {
@@ -292,10 +321,8 @@ fn user_namespace(linux: &Linux, namespaces: &Namespaces) -> Result<()> {
     for (origin, maps) in pairs {
         mappings(maps.as_deref(), origin)?;
         match (given(maps), namespaces.has(LinuxNamespaceType::User), namespaces.is_new(LinuxNamespaceType::User)) {
-            (true, false, _) => {
-                let message = "user namespace mappings specified, but user namespace isn't enabled in the config";
-                return Err(Error::config(origin, message));
-            }
+            // Nobody is mapped: ids are the host's, as they would be without.
+            (true, false, _) => log::warn!("{origin}: there is no user namespace to map ids in: ignored"),
             (false, _, true) => {
                 let message = "user namespaces enabled, but no namespace path nor user mappings specified";
                 return Err(Error::config(origin, message));
@@ -318,9 +345,9 @@ fn mappings(maps: Option<&[LinuxIdMapping]>, origin: &str) -> Result<()> {
 }
 
 /// Only what belongs to a namespace of the container: everything else is the host's.
-fn sysctl(key: &str, spec: &Spec, namespaces: &Namespaces) -> Result<()> {
+fn sysctl(key: &str, value: &str, spec: &Spec, namespaces: &Namespaces) -> Result<()> {
     use LinuxNamespaceType::*;
-    let error = |message: String| Err(Error::new(crate::ErrorKind::InvalidConfig, message));
+    let error = |message: String| Err(Error::new(ErrorKind::InvalidConfig, message));
     let path = crate::plan::sysctl_path(key);
     if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return error(format!("\"{key}\" is no sysctl"));
@@ -357,8 +384,9 @@ fn sysctl(key: &str, spec: &Spec, namespaces: &Namespaces) -> Result<()> {
     if !namespaces.has(Uts) {
         return elsewhere();
     }
-    // The field is the way to set it; runc takes the domain name here, as it came later.
-    if field.0 == "hostname" || field.1.as_deref().is_some_and(|name| !name.is_empty()) {
+    // The field is the way to set it; the domain name's came later, so that engines write both.
+    let other = field.1.as_deref().is_some_and(|name| !name.is_empty() && name != value);
+    if field.0 == "hostname" || other {
         return error(format!("sysctl \"{key}\" is not allowed as it conflicts with the OCI \"{}\" field", field.0));
     }
     Ok(())
@@ -445,6 +473,21 @@ mod tests {
             "uts",
             "kernel.hostname",
             r#"sysctl "kernel.hostname" is not allowed as it conflicts with the OCI "hostname" field"#,
+        );
+    }
+
+    #[test]
+    fn the_domain_name_may_be_said_twice_if_it_is_the_same() {
+        let config = |name: &str| {
+            format!(
+                r#"{{"domainname": "{name}", "linux": {{"namespaces": [{{"type": "uts"}}, {{"type": "mount"}}], "sysctl": {{"kernel.domainname": "sea"}}}}}}"#
+            )
+        };
+        check(&config("sea"), "/linux/sysctl", "init write-sysctl kernel/domainname sea");
+        check(&config(""), "/linux/sysctl", "init write-sysctl kernel/domainname sea");
+        refused(
+            &config("lake"),
+            r#"config.json: /linux/sysctl/kernel.domainname: sysctl "kernel.domainname" is not allowed as it conflicts with the OCI "domainname" field"#,
         );
     }
 

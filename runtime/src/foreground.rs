@@ -162,7 +162,8 @@ pub(crate) fn send(child: &Child, signal: i32) {
     // is borrowed from `child`.
     let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, child.pidfd().as_raw_fd(), signal, nothing, 0) };
     if sent == -1 && Errno::last() != Errno::ESRCH {
-        log::warn!("pidfd_send_signal({}, {signal}): {}", child.pid(), Errno::last());
+        let words = libcontainer::describe_errno(Errno::last_raw());
+        log::warn!("pidfd_send_signal({}, {signal}): {words}", child.pid());
     }
 }
 

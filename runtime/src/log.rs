@@ -99,8 +99,10 @@ fn to_service(service: Service, name: &str, level: Level, message: &str) -> std:
     .map(drop)
 }
 
+/// A FIFO that nobody reads is an error, not a wait.
 fn open(path: &std::path::Path) -> std::io::Result<File> {
-    File::options().append(true).create(true).mode(0o644).open(path)
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    File::options().append(true).create(true).mode(0o644).custom_flags(flags).open(path)
 }
 
 impl Log for Logger {

@@ -45,5 +45,5 @@ pub(crate) fn facts(path: &Path) -> Result<HostFacts, Failure> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| Failure::io(&format!("open {}", path.display()), &error))
+    libcontainer::read_file(path).map_err(|error| Failure::io(&format!("open {}", path.display()), &error))
 }

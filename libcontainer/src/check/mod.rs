@@ -1,14 +1,18 @@
 //! Everything that is wrong with a bundle at once, where `create` stops at the first: what the schema and the plan refuse, what
 //! this host lacks, what would be ignored, and what is allowed but unwise.
 #![forbid(unsafe_code)]
+mod devices;
 mod host;
 mod ignored;
 mod kernel;
+mod mounts;
+mod rootfs;
 mod security;
 mod subids;
 
 use crate::plan::{self, PlanOptions};
-use crate::{Bundle, ErrorKind, HostFacts, Result, bundle};
+use crate::{Bundle, ErrorKind, HostFacts, Result, bundle, json};
+use oci_spec::runtime::Spec;
 use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
@@ -24,6 +28,8 @@ pub enum Concern {
     Host,
     /// Nobody reads it.
     Ignored,
+    /// It works, though not quite as it is written.
+    Notice,
     /// It works, but gives more away than it needs to.
     Security,
 }
@@ -58,17 +64,25 @@ impl Bundle {
 }
 
 fn check(directory: &Path, config: &[u8], facts: &HostFacts, options: &PlanOptions) -> Vec<Finding> {
-    let mut tree: Value = match serde_json::from_slice(config) {
-        Err(error) => return vec![Finding::new(Concern::Config, "/", error.to_string())],
-        Ok(tree) => tree,
+    let (mut tree, respelled) = match json::tree::<Spec>(config) {
+        Err(json::Problem { pointer, message }) => {
+            return vec![Finding::new(Concern::Config, pointer.unwrap_or_else(|| "/".into()), message)];
+        }
+        Ok(read) => read,
     };
     let mut findings = Vec::new();
+    for key in respelled {
+        let message = format!("is read as {:?}", key.known);
+        findings.push(Finding::new(Concern::Notice, key.pointer, message));
+    }
     let mut taken = Taken::default();
     if let Some(bundle) = without_errors(directory, &mut tree, facts, options, &mut taken, &mut findings) {
         let spec = bundle.spec();
         let rest = [
             ignored::find(&tree, spec),
             host::find(&bundle),
+            mounts::find(&bundle),
+            devices::find(&bundle, facts),
             kernel::find(spec),
             subids::find(spec, facts),
             security::find(spec),
@@ -260,8 +274,8 @@ mod tests {
                 "process": {"user": {"uid": 0, "gid": 0}, "args": ["sh"], "cwd": "/", "noNewPrivs": true}}"#,
             &[
                 (Concern::Ignored, "/process/noNewPrivs"),
-                (Concern::Ignored, "/root/readOnly"),
                 (Concern::Ignored, "/windows"),
+                (Concern::Notice, "/root/readOnly"),
             ],
         );
     }

@@ -58,7 +58,11 @@ impl Directory {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::openat(&self.fd, parent, flags, Mode::empty()).map(drop).map_err(|errno| {
             let path = self.path.join(parent);
-            invalid(format!("invalid --parent-path: stat {}: {}", path.display(), crate::error::describe(errno)))
+            invalid(format!(
+                "invalid --parent-path: stat {}: {}",
+                path.display(),
+                crate::describe_errno(errno.raw_os_error())
+            ))
         })
     }
 

@@ -1,6 +1,7 @@
 //! Starting init: the embedded program, sealed, in its first namespaces and its cgroup.
+use super::hints::new_namespaces;
 use crate::plan::line::HostStep;
-use crate::sys::{self, Spawn, fd_path, write_all};
+use crate::sys::{self, Spawn, Unborn, fd_path, write_all};
 use crate::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, SealFlags};
@@ -74,9 +75,11 @@ pub(crate) fn start(entry: Entry<'_>, line: &HostStep) -> Result<(i32, OwnedFd, 
     };
     let (pid, pidfd) = match sys::spawn(&spawn) {
         // A threaded or non-leaf group, one that kills at birth, or a kernel before 5.7: enter it the old way, at the price of a wait.
-        Err(Errno::BUSY | Errno::OPNOTSUPP | Errno::INVAL | Errno::TOOBIG) if cgroup.is_some() => {
+        Err(Unborn { errno: Errno::BUSY | Errno::OPNOTSUPP | Errno::INVAL | Errno::TOOBIG, .. })
+            if cgroup.is_some() =>
+        {
             spawn.cgroup = None;
-            let started = sys::spawn(&spawn).map_err(|errno| explain(*namespaces, errno))?;
+            let started = sys::spawn(&spawn).map_err(|unborn| explain(*namespaces, unborn))?;
             if let Some(directory) = into_cgroup {
                 let procs = open(&directory.join("cgroup.procs"), OFlags::WRONLY)?;
                 write_all(&procs, started.0.to_string().as_bytes()).map_err(|errno| {
@@ -85,18 +88,18 @@ pub(crate) fn start(entry: Entry<'_>, line: &HostStep) -> Result<(i32, OwnedFd, 
             }
             started
         }
-        started => started.map_err(|errno| explain(*namespaces, errno))?,
+        started => started.map_err(|unborn| explain(*namespaces, unborn))?,
     };
     Ok((pid, pidfd, slots))
 }
 
-/// clone3's errnos mislead: what to look at instead (clone(2)).
-fn explain(namespaces: u32, errno: Errno) -> Error {
-    let error = Error::system("start init", format!("clone3({namespaces:#x})"), errno);
-    match errno {
-        Errno::NOSPC | Errno::USERS => error.detail("hint: not disk space; see /proc/sys/user/max_*_namespaces"),
-        Errno::PERM => error.detail("hint: new namespaces need CAP_SYS_ADMIN, or a user namespace in config.json"),
-        Errno::AGAIN => error.detail("hint: a limit on processes: RLIMIT_NPROC, pids.max, kernel.pid_max"),
-        _ => error,
+/// clone3's errnos mislead: what to look at instead (clone(2)). What the child has failed in is named by itself.
+fn explain(namespaces: u32, unborn: Unborn) -> Error {
+    let Unborn { call, errno } = unborn;
+    if call != "clone3" {
+        let filtered = matches!(errno, Errno::PERM | Errno::NOSYS);
+        let hint = if filtered { "hint: a seccomp filter around the runtime forbids it" } else { "" };
+        return Error::system("start init", call, errno).detail(hint);
     }
+    Error::system("start init", format!("clone3({namespaces:#x})"), errno).detail(new_namespaces(namespaces, errno))
 }

@@ -1,6 +1,6 @@
 //! Init's last words become a sentence.
 use super::channel::Words;
-use crate::error::describe;
+use crate::describe_errno;
 use crate::plan::line::{Action, Line};
 use crate::{Error, ErrorKind};
 use rustix::io::Errno;
@@ -14,9 +14,10 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
     let error = match (&line.action, words.call) {
         (Action::Init(Step::ResolveProgram { name, .. }), _) => missing_program(&name.to_string(), words.errno),
         // Engines look for these words of runc's.
-        (Action::Init(Step::Exec { .. }), Call::Execve) => {
-            Error::new(ErrorKind::Init, format!("exec {}: {}", words.detail, describe(words.errno)))
-        }
+        (Action::Init(Step::Exec { .. }), Call::Execve) => Error::new(
+            ErrorKind::Init,
+            format!("exec {}: {}", words.detail, describe_errno(words.errno.raw_os_error())),
+        ),
         (Action::Init(Step::RunHook { .. }), _) => {
             let (kind, index) = hook(line.origin());
             let message = format!("error running {kind} hook #{index}");
@@ -43,6 +44,14 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
             let message = "process scheduler can't be used together with AllowedCPUs";
             Error::system(format!("{line}: {message}"), words.call.name(), words.errno)
         }
+        (Action::Init(Step::Unshare { namespaces }), Call::Unshare) => {
+            let hint = super::hints::new_namespaces(*namespaces, words.errno);
+            Error::system(line.to_string(), words.call.name(), words.errno).detail(hint)
+        }
+        (Action::Init(Step::SetScheduler { period, deadline, .. }), _) if words.errno == Errno::INVAL => {
+            let hint = deadline_range(if *period == 0 { *deadline } else { *period });
+            Error::system(line.to_string(), words.call.name(), words.errno).detail(hint.unwrap_or_default())
+        }
         // runc's words. A symbolic link there would choose where procfs lands (CVE-2019-19921).
         (Action::Init(Step::Mount { fstype, kind: Target::OrdinaryDirectory, .. }), Call::Openat2)
             if matches!(words.errno, Errno::LOOP | Errno::NOTDIR) =>
@@ -63,6 +72,19 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
     };
     let kind = if error.kind() == ErrorKind::System { ErrorKind::Init } else { error.kind() };
     error.kind_of(kind).at(line.origin())
+}
+
+/// sched(7): what else than `validate` looks at the kernel looks at.
+pub(crate) fn deadline_range(period: u64) -> Option<String> {
+    let limit = |name: &str| {
+        let text = std::fs::read_to_string(format!("/proc/sys/kernel/sched_deadline_period_{name}_us")).ok()?;
+        text.trim().parse::<u64>().ok()?.checked_mul(1000)
+    };
+    let (least, most) = (limit("min")?, limit("max")?);
+    let outside = period != 0 && !(least..=most).contains(&period);
+    outside.then(|| {
+        format!("a period of {period} ns is not between {least} and {most} (kernel.sched_deadline_period_*_us)")
+    })
 }
 
 /// This kernel runs without the module that was to be given a label.

@@ -3,6 +3,7 @@ mod channel;
 pub(crate) mod descriptors;
 mod entry;
 mod failure;
+mod hints;
 mod hooks;
 mod id_mappings;
 pub(crate) mod intel_rdt;
@@ -12,6 +13,7 @@ mod open_mount;
 mod seccomp_listener;
 
 pub(crate) use channel::{Channel, Heard};
+pub(crate) use failure::deadline_range;
 pub(crate) use failure::explain;
 pub(crate) use hooks::Hooks;
 pub(crate) use id_mappings::helper as id_map_helper;

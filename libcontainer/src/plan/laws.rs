@@ -11,7 +11,8 @@ use step::{Source, Step};
 /// All of them, on the plans of `create` and `exec` for this configuration; or the reason why there is no plan.
 pub(crate) fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> crate::Result<()> {
     let bundle = || Bundle::from_parts("/bundle".into(), config.to_vec());
-    let spec = bundle()?.spec().clone();
+    let read = bundle()?;
+    let (spec, config) = (read.spec().clone(), read.config_bytes());
     let plan = create("/bundle".as_ref(), &spec, facts, options).inspect_err(|error| {
         assert!(error.origin().is_some(), "{error}");
     })?;

@@ -51,9 +51,9 @@ mod tests {
             "init set-scheduler SCHED_FIFO flags 0x1 priority 5",
         );
         check_process(
-            r#""scheduler": {"policy": "SCHED_DEADLINE", "runtime": 10, "deadline": 30, "period": 40}"#,
+            r#""scheduler": {"policy": "SCHED_DEADLINE", "runtime": 10000, "deadline": 30000, "period": 40000}"#,
             "/process/scheduler",
-            "init set-scheduler SCHED_DEADLINE runtime 10 deadline 30 period 40",
+            "init set-scheduler SCHED_DEADLINE runtime 10000 deadline 30000 period 40000",
         );
         check_process(
             r#""scheduler": {"policy": "SCHED_BATCH", "nice": -3}"#,
@@ -71,8 +71,26 @@ mod tests {
                 "/priority: scheduler.priority can only be specified for SchedFIFO or SchedRR policy",
             ),
             (
-                r#""SCHED_RR", "runtime": 3"#,
+                r#""SCHED_RR", "priority": 1, "runtime": 3"#,
                 ": scheduler runtime/deadline/period can only be specified for SchedDeadline policy",
+            ),
+            (r#""SCHED_FIFO""#, "/priority: invalid scheduler.priority: 0: SCHED_FIFO takes 1 to 99"),
+            (r#""SCHED_RR", "priority": 100"#, "/priority: invalid scheduler.priority: 100: SCHED_RR takes 1 to 99"),
+            (r#""SCHED_OTHER", "priority": -1"#, "/priority: invalid scheduler.priority: -1"),
+            (r#""SCHED_ISO""#, "/policy: SCHED_ISO is a number that Linux has reserved and never used"),
+            (r#""SCHED_DEADLINE""#, "/runtime: 0 ns is less than the 1024 ns that SCHED_DEADLINE takes at least"),
+            (r#""SCHED_DEADLINE", "runtime": 1024"#, "/deadline: SCHED_DEADLINE needs a deadline"),
+            (
+                r#""SCHED_DEADLINE", "runtime": 3000, "deadline": 2000"#,
+                "/deadline: 2000 ns is less than the runtime, 3000 ns",
+            ),
+            (
+                r#""SCHED_DEADLINE", "runtime": 3000, "deadline": 5000, "period": 4000"#,
+                "/period: 4000 ns is less than the deadline, 5000 ns",
+            ),
+            (
+                r#""SCHED_DEADLINE", "runtime": 3000, "deadline": 9223372036854775808"#,
+                "/deadline: more than 9223372036854775807 ns",
             ),
         ] {
             refused_process(

@@ -24,10 +24,15 @@ const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
 /// The caller's groups must not stay, unless nobody may change them (user_namespaces(7), "setgroups"), or the engine asks for it.
 pub(super) fn groups(spec: &Spec, process: &Process, facts: &HostFacts) -> Result<Option<Line>> {
     let origin = "/process/user/additionalGids";
-    if spec.annotations().as_ref().is_some_and(|annotations| annotations.contains_key(KEEP_GROUPS)) {
+    let gids = process.user().additional_gids().as_deref().unwrap_or_default();
+    if keeps_groups(spec)? {
+        // Podman names the process's own group among them.
+        if let Some(index) = gids.iter().position(|gid| *gid != process.user().gid()) {
+            let message = format!("the annotation {KEEP_GROUPS} keeps the caller's groups: there can be no others");
+            return Err(Error::config(format!("{origin}/{index}"), message));
+        }
         return Ok(None);
     }
-    let gids = process.user().additional_gids().as_deref().unwrap_or_default();
     if id_mappings::denies_setgroups(spec, facts) {
         return if gids.is_empty() {
             Ok(None)
@@ -41,6 +46,19 @@ pub(super) fn groups(spec: &Spec, process: &Process, facts: &HostFacts) -> Resul
     let origin = if gids.is_empty() { "/process/user" } else { origin };
     let gids = gids.iter().flat_map(|gid| gid.to_ne_bytes()).collect();
     Ok(Some(init(InitStep::SetGroups { gids }, origin)))
+}
+
+/// To crun all but "0" is a yes. A no that is spelled otherwise is one here too, and what is neither is an error.
+fn keeps_groups(spec: &Spec) -> Result<bool> {
+    let annotation = spec.annotations().as_ref().and_then(|annotations| annotations.get(KEEP_GROUPS));
+    match annotation.map_or("", String::as_str).to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "" | "0" | "false" | "no" | "off" => Ok(false),
+        other => {
+            let message = format!("{other:?} is neither a yes nor a no (1, true, 0, false)");
+            Err(Error::config(format!("/annotations/{KEEP_GROUPS}"), message))
+        }
+    }
 }
 
 pub(super) fn ids(spec: &Spec, process: &Process) -> Result<Line> {
@@ -80,13 +98,41 @@ mod tests {
         check_process("", "/process/user", "init chown-stdio 0\n init set-groups none\n init set-ids 0:0");
     }
 
+    fn annotated(value: &str, gids: &str) -> String {
+        format!(
+            r#"{{"process": {{"args": ["a"], "cwd": "/", "user": {{"gid": 5, "additionalGids": {gids}}}}},
+                "annotations": {{"run.oci.keep_original_groups": "{value}"}}}}"#
+        )
+    }
+
     #[test]
     fn the_callers_groups_stay_where_an_annotation_says_so() {
-        check(
-            r#"{"process": {"args": ["a"], "cwd": "/", "user": {"additionalGids": [7]}},
-                "annotations": {"run.oci.keep_original_groups": "1"}}"#,
-            "/process/user",
-            "init chown-stdio 0\n init set-ids 0:0",
+        for yes in ["1", "true", "TRUE"] {
+            check(&annotated(yes, "[]"), "/process/user", "init chown-stdio 0\n init set-ids 0:5");
+            check(&annotated(yes, "[5]"), "/process/user", "init chown-stdio 0\n init set-ids 0:5");
+        }
+    }
+
+    #[test]
+    fn they_go_where_it_says_no_or_nothing() {
+        for no in ["0", "false", ""] {
+            check(
+                &annotated(no, "[]"),
+                "/process/user",
+                "init chown-stdio 0\n init set-groups none\n init set-ids 0:5",
+            );
+        }
+        refused(
+            &annotated("2", "[]"),
+            "config.json: /annotations/run.oci.keep_original_groups: \"2\" is neither a yes nor a no (1, true, 0, false)",
+        );
+    }
+
+    #[test]
+    fn the_callers_groups_are_kept_instead_of_others() {
+        refused(
+            &annotated("1", "[5, 7]"),
+            "config.json: /process/user/additionalGids/1: the annotation run.oci.keep_original_groups keeps the caller's groups: there can be no others",
         );
     }
 

@@ -266,3 +266,20 @@ pub const DETAIL: usize = 512;
 pub const CHUNK: usize = 32 * 1024;
 /// The most descriptors that ride on one message (the kernel's `SCM_MAX_FD` is 253).
 pub const DESCRIPTORS: usize = 64;
+/// Go's words, which runc's callers know, for signals that end programs.
+pub const SIGNALS: &[(i32, &str)] = &[
+    (1, "hangup"),
+    (2, "interrupt"),
+    (3, "quit"),
+    (4, "illegal instruction"),
+    (5, "trace/breakpoint trap"),
+    (6, "aborted"),
+    (7, "bus error"),
+    (8, "floating point exception"),
+    (9, "killed"),
+    (11, "segmentation fault"),
+    (13, "broken pipe"),
+    (14, "alarm clock"),
+    (15, "terminated"),
+    (31, "bad system call"),
+];
