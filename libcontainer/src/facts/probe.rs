@@ -6,7 +6,8 @@ use crate::cgroup::memberships;
 use crate::container::CgroupManager;
 use crate::mountinfo::{self, Mount};
 use crate::{Error, Result};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{Access, CWD, Mode, OFlags};
+use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
 /// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of linux/magic.h.
@@ -20,6 +21,7 @@ impl HostFacts {
     pub fn probe() -> Result<HostFacts> {
         Ok(HostFacts {
             hierarchies: hierarchies(&read("/proc/self/cgroup")?)?,
+            kcore: rustix::fs::access("/proc/kcore", Access::EXISTS).is_ok(),
             resctrl: Some(PathBuf::from("/sys/fs/resctrl")).filter(|path| is(path, RESCTRL)),
             ..HostFacts::probe_caller()?
         })
@@ -112,14 +114,16 @@ pub(crate) fn read(path: impl AsRef<Path>) -> Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Whether this process's user namespace is another than the first.
+/// Whether this process's user namespace is another than the first. A map tells nothing: one below may have the whole of it.
 pub(crate) fn in_user_namespace() -> Result<bool> {
-    Ok(!is_identity(&read("/proc/self/uid_map")?))
-}
-
-/// One line that maps all 2³²−1 ids onto themselves.
-fn is_identity(uid_map: &str) -> bool {
-    uid_map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+    /// `PROC_USER_INIT_INO` of linux/proc_ns.h, which is ABI since namespaces have been compared by their inodes.
+    const FIRST: u64 = 0xEFFF_FFFD;
+    match rustix::fs::stat("/proc/self/ns/user") {
+        // A kernel without user namespaces (CONFIG_USER_NS).
+        Err(Errno::NOENT) if rustix::fs::access("/proc/self/ns", Access::EXISTS).is_ok() => Ok(false),
+        Err(errno) => Err(Error::system("find out our user namespace", "stat(/proc/self/ns/user)", errno)),
+        Ok(namespace) => Ok(namespace.st_ino != FIRST),
+    }
 }
 
 /// The hierarchies that are mounted, in the order of `/proc/self/cgroup`.
@@ -156,7 +160,7 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
             controllers.split(',').map(str::to_owned).collect()
         };
         let group = mount.join(own.trim_start_matches('/'));
-        let writable = rustix::fs::access(&group, rustix::fs::Access::WRITE_OK).is_ok();
+        let writable = rustix::fs::access(&group, Access::WRITE_OK).is_ok();
         found.push(Hierarchy { controllers, mount, own: own.to_owned(), unified, writable });
     }
     if found.iter().all(|hierarchy| hierarchy.unified) {
@@ -164,7 +168,7 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
         for hierarchy in &mut found {
             let parent = Path::new(&hierarchy.own).parent().unwrap_or(Path::new("/"));
             let parent = hierarchy.mount.join(parent.strip_prefix("/").unwrap_or(parent));
-            hierarchy.writable = rustix::fs::access(&parent, rustix::fs::Access::WRITE_OK).is_ok();
+            hierarchy.writable = rustix::fs::access(&parent, Access::WRITE_OK).is_ok();
         }
     }
     Ok(found)
@@ -202,7 +206,7 @@ mod tests {
     #[test]
     fn of_the_caller_as_much_is_known_without_the_groups() {
         let facts = HostFacts::probe().unwrap();
-        let caller = HostFacts { hierarchies: Vec::new(), resctrl: None, ..facts };
+        let caller = HostFacts { hierarchies: Vec::new(), kcore: false, resctrl: None, ..facts };
         assert_eq!(HostFacts::probe_caller().unwrap(), caller);
     }
 
@@ -228,8 +232,9 @@ mod tests {
     }
 
     #[test]
-    fn only_the_whole_map_is_no_user_namespace() {
-        assert!(is_identity("         0          0 4294967295\n"));
-        assert!(!is_identity("         0       1000          1\n"));
+    fn a_user_namespace_is_one_whatever_it_maps() {
+        // Of the tests nobody knows where they run; lsns(8) does.
+        let own = std::fs::read_link("/proc/self/ns/user").unwrap();
+        assert_eq!(in_user_namespace().unwrap(), own != Path::new("user:[4026531837]"));
     }
 }
