@@ -263,6 +263,12 @@ const KNOWN: &[(&str, &str, &str)] = &[
     (CRUN, "host_devices::nor_where_the_container_has_put_something_else_in_the_place_of_its_own", "is vulnerable"),
     (CRUN, "host_devices::nor_where_the_image_has", "is vulnerable"),
     (CRUN, "host_devices::what_would_have_to_be_made_there_is_an_error", "makes it"),
+    (CRUN, "id_mappings::a_file_as_a_standard_stream_stays_whose_it_is", "gives it away"),
+    (
+        CRUN,
+        "id_mappings::standard_streams_that_the_hosts_root_has_made_can_be_opened",
+        "leaves them to the host's root",
+    ),
     (CRUN, "lifecycle::a_created_container_hears_sigterm", "the first process of a pid namespace ignores it"),
     (CRUN, "features::every_part_of_the_structure_is_there", "no such command before 1.8.6"),
     (CRUN, "features::what_is_named_is_taken", "no such command before 1.8.6"),
