@@ -135,6 +135,8 @@ pub(crate) enum Tolerate {
     Nothing,
     /// The file does not exist on this kernel and the value asks for nothing (`-1`, `0`).
     Missing,
+    /// The group above forbids it (EPERM): this is asked for in its place, or nothing.
+    Forbidden { value: Option<String> },
     /// The file does not exist on this kernel, and this one has taken its place.
     Otherwise { file: PathBuf, value: String },
 }

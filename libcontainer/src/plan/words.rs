@@ -91,6 +91,8 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             let otherwise = match tolerate {
                 Tolerate::Nothing => String::new(),
                 Tolerate::Missing => " if it is there".to_owned(),
+                Tolerate::Forbidden { value: Some(value) } => format!(" or {}", quoted(value)),
+                Tolerate::Forbidden { value: None } => " if it may be".to_owned(),
                 Tolerate::Otherwise { file, value } => format!(" or {} {}", file.display(), quoted(value)),
             };
             ("write-cgroup", format!("{} {}{otherwise}", file.display(), quoted(value)))
