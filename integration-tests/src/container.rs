@@ -228,7 +228,7 @@ impl Container {
             // As engines do: those who look after a container later do not know.
             .args(by_systemd(args).then_some("--systemd-cgroup"))
             .args(args)
-            .stdin(Stdio::null())
+            .stdin(self.nothing())
             .env("PLIMSOLL_TEST", &self.id);
         if let Some(group) = &self.called_in {
             let procs = fs::OpenOptions::new().write(true).open(group.join("cgroup.procs")).expect("a cgroup");
@@ -240,6 +240,17 @@ impl Container {
             command.env("HOME", &self.dir).env("XDG_RUNTIME_DIR", &self.dir).current_dir(&self.dir);
         }
         command
+    }
+
+    /// The null device. crun gives its standard streams to the user of the container, and would give away that of the host.
+    fn nothing(&self) -> Stdio {
+        use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+        if !self.runtime.is("crun") {
+            return Stdio::null();
+        }
+        let own = self.dir.join("null");
+        let _ = mknod(&own, SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(1, 3));
+        fs::File::open(own).map_or_else(|_| Stdio::null(), Stdio::from)
     }
 
     #[track_caller]

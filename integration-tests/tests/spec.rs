@@ -16,6 +16,7 @@ mod exec;
 mod features;
 mod foreground;
 mod hooks;
+mod host_devices;
 mod hostname;
 mod id_mappings;
 mod intel_rdt;

@@ -8,6 +8,7 @@
 
 pub mod fault;
 pub mod host;
+pub mod host_dev;
 pub mod root;
 pub mod steps;
 pub mod sys;
@@ -37,7 +38,7 @@ pub struct Init {
     pub slots: Slots,
     /// The root filesystem; every path of the container is resolved beneath it.
     pub root: Option<OwnedFd>,
-    /// The host's `/dev/null` as a detached mount, and an empty read-only tmpfs, to mask with.
+    /// The host's null device as a detached mount, and an empty read-only tmpfs, to mask with.
     pub covers: steps::mask_path::Covers,
     /// What the next host line gets along with *reached*.
     pub rider: Option<OwnedFd>,

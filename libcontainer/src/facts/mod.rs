@@ -18,7 +18,7 @@ pub struct HostFacts {
     pub privileged: bool,
     /// Capabilities (by their bits) that the caller has not, or this kernel does not know.
     pub missing_capabilities: u64,
-    /// The caller is inside a user namespace (its uid_map is not the identity).
+    /// The caller is inside another user namespace than the first one.
     pub in_user_namespace: bool,
     /// setgroups(2) has been given up in that user namespace, for it and all below it (user_namespaces(7)).
     pub setgroups_denied: bool,
@@ -26,6 +26,8 @@ pub struct HostFacts {
     pub hierarchies: Vec<Hierarchy>,
     /// The systemd that makes the caller's scopes; only looked for where one is to be made.
     pub systemd: Option<Systemd>,
+    /// The kernel shows its memory at `/proc/kcore`.
+    pub kcore: bool,
     /// Where resctrl is mounted: the classes and monitors of Intel RDT.
     pub resctrl: Option<PathBuf>,
 }

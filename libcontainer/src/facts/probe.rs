@@ -6,7 +6,7 @@ use crate::cgroup::memberships;
 use crate::container::CgroupManager;
 use crate::mountinfo::{self, Mount};
 use crate::{Error, Result};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{Access, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::path::Path;
 
@@ -22,6 +22,7 @@ impl HostFacts {
     pub fn probe() -> Result<HostFacts> {
         Ok(HostFacts {
             hierarchies: hierarchies(&read("/proc/self/cgroup")?)?,
+            kcore: is_there(Path::new("/proc/kcore"))?,
             resctrl: if is(Path::new(RESCTRL_MOUNT), RESCTRL)? { Some(RESCTRL_MOUNT.into()) } else { None },
             ..HostFacts::probe_caller()?
         })
@@ -122,14 +123,16 @@ pub(crate) fn read(path: impl AsRef<Path>) -> Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Whether this process's user namespace is another than the first.
+/// Whether this process's user namespace is another than the first. A map tells nothing: one below may have the whole of it.
 pub(crate) fn in_user_namespace() -> Result<bool> {
-    Ok(!is_identity(&read("/proc/self/uid_map")?))
-}
-
-/// One line that maps all 2³²−1 ids onto themselves.
-fn is_identity(uid_map: &str) -> bool {
-    uid_map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+    /// `PROC_USER_INIT_INO` of linux/proc_ns.h, which is ABI since namespaces have been compared by their inodes.
+    const FIRST: u64 = 0xEFFF_FFFD;
+    match rustix::fs::stat("/proc/self/ns/user") {
+        // A kernel without user namespaces (CONFIG_USER_NS).
+        Err(Errno::NOENT) if rustix::fs::access("/proc/self/ns", Access::EXISTS).is_ok() => Ok(false),
+        Err(errno) => Err(Error::system("find out our user namespace", "stat(/proc/self/ns/user)", errno)),
+        Ok(namespace) => Ok(namespace.st_ino != FIRST),
+    }
 }
 
 /// The hierarchies that are mounted, in the order of `/proc/self/cgroup`.
@@ -199,10 +202,18 @@ fn is(path: &Path, magic: i64) -> Result<bool> {
 
 /// Whether we may make something there. A group that we do not see (of another cgroup namespace) is not for us.
 fn is_writable(directory: &Path) -> Result<bool> {
-    match rustix::fs::access(directory, rustix::fs::Access::WRITE_OK) {
+    may(directory, Access::WRITE_OK)
+}
+
+fn is_there(path: &Path) -> Result<bool> {
+    may(path, Access::EXISTS)
+}
+
+fn may(path: &Path, access: Access) -> Result<bool> {
+    match rustix::fs::access(path, access) {
         Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NOENT) => Ok(false),
         asked => asked.map(|()| true).map_err(|errno| {
-            Error::system("find out what we may do", format!("access({})", directory.display()), errno)
+            Error::system("find out what we may do", format!("access({})", path.display()), errno)
         }),
     }
 }
@@ -235,7 +246,7 @@ mod tests {
     #[test]
     fn of_the_caller_as_much_is_known_without_the_groups() {
         let facts = HostFacts::probe().unwrap();
-        let caller = HostFacts { hierarchies: Vec::new(), resctrl: None, ..facts };
+        let caller = HostFacts { hierarchies: Vec::new(), kcore: false, resctrl: None, ..facts };
         assert_eq!(HostFacts::probe_caller().unwrap(), caller);
     }
 
@@ -261,8 +272,9 @@ mod tests {
     }
 
     #[test]
-    fn only_the_whole_map_is_no_user_namespace() {
-        assert!(is_identity("         0          0 4294967295\n"));
-        assert!(!is_identity("         0       1000          1\n"));
+    fn a_user_namespace_is_one_whatever_it_maps() {
+        // Of the tests nobody knows where they run; lsns(8) does.
+        let own = std::fs::read_link("/proc/self/ns/user").unwrap();
+        assert_eq!(in_user_namespace().unwrap(), own != Path::new("user:[4026531837]"));
     }
 }

@@ -7,10 +7,12 @@ mod hints;
 mod hooks;
 mod id_mappings;
 pub(crate) mod intel_rdt;
+mod make_node;
 pub(crate) mod net_devices;
 mod note_mount;
 mod open_mount;
 mod seccomp_listener;
+mod streams;
 
 pub(crate) use channel::{Channel, Heard};
 pub(crate) use failure::deadline_range;
@@ -27,6 +29,7 @@ use crate::systemd::{self, Starting};
 use crate::trace::{self, Trace};
 use crate::{Bundle, Error, ErrorKind, Result, sys};
 use entry::Entry;
+use id_mappings::host_id;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{WaitId, WaitIdOptions};
@@ -350,6 +353,10 @@ impl Launch<'_, '_, '_> {
             HostStep::IdMapMount { id_map } => {
                 open_mount::id_map(self.host.state, sent(rider, "mount")?, id_map).map(Some)
             }
+            HostStep::MakeNode { device, mode, uid, gid } => {
+                let (uid, gid) = (host_id(self.pid, "uid_map", *uid)?, host_id(self.pid, "gid_map", *gid)?);
+                make_node::make(*device, *mode, uid, gid).map(Some)
+            }
             HostStep::NoteMount { destination } => {
                 let mount = sent(rider, "mount")?;
                 note_mount::note(self.host.state, destination, mount.as_fd())?;
@@ -378,6 +385,9 @@ impl Launch<'_, '_, '_> {
                     }
                 }
                 Ok(None)
+            }
+            HostStep::ChownStreams { uid } => {
+                streams::give(self.host.stdio, host_id(self.pid, "uid_map", *uid)?).map(|()| None)
             }
             HostStep::ListenForStart => listen(self.host.state).map(Some),
             HostStep::SaveState => (self.host.save)(self.pid, self.pidfd.as_fd()).map(|()| None),

@@ -74,7 +74,7 @@ mod tests {
             HostFacts { privileged: true, in_user_namespace: true, setgroups_denied: true, ..Default::default() };
         let maps = "host write-id-maps uid 0:1000:1 gid 0:1000:1\n init become-root";
         check_on(&facts, MAPPED, "/linux/uidMappings", maps);
-        check_on(&facts, MAPPED, "/process/user", "init chown-stdio 0\n init set-ids 0:0");
+        check_on(&facts, MAPPED, "/process/user", "init set-ids 0:0\n host chown-streams 0");
     }
 
     #[test]

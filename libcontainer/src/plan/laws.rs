@@ -26,6 +26,7 @@ pub(crate) fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> c
         origins_are_places_in_the_configuration(&plan, &config);
     }
     the_process_ends_as_the_program(&plan, spec.process().is_some());
+    no_stream_leads_to_a_device_of_the_hosts(&plan);
     each_line_is_printed_as_one(&plan);
 
     // Hash maps are in another order every time.
@@ -33,7 +34,7 @@ pub(crate) fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> c
 
     if let Some(process) = spec.process() {
         let options = ExecPlanOptions { tasks: vec!["/t".into()], ..ExecPlanOptions::default() };
-        let caller = HostFacts { hierarchies: Vec::new(), systemd: None, resctrl: None, ..facts.clone() };
+        let caller = HostFacts { hierarchies: Vec::new(), systemd: None, kcore: false, resctrl: None, ..facts.clone() };
         let with_less = exec(&spec, process, &caller, &options).unwrap();
         let exec = exec(&spec, process, facts, &options).unwrap();
         // The container's groups are in its record: `exec` does not look for the host's.
@@ -42,6 +43,7 @@ pub(crate) fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> c
         a_filter_is_loaded_with_no_new_privs_or_with_capabilities(&exec);
         slots_are_filled_before_they_are_used_and_none_in_vain(&exec);
         the_process_ends_as_the_program(&exec, true);
+        no_stream_leads_to_a_device_of_the_hosts(&exec);
         assert_eq!(identity(&exec), identity(&plan));
     }
     Ok(())
@@ -110,7 +112,8 @@ fn host_paths_are_opened_before_the_pivot_and_the_containers_after_the_root(plan
                 | Step::OpenRootfs { .. }
                 | Step::AttachRootfs { .. }
                 | Step::BindMount { source: Source::Path(_), .. }
-                | Step::BindDevice { .. }
+                | Step::BindDevice { source: Source::Path(_), .. }
+                | Step::OpenNull
                 | Step::MountCgroup2 { .. }
                 | Step::WriteSysctl { .. }
                 | Step::SetTimeOffsets { .. }
@@ -134,6 +137,19 @@ fn host_paths_are_opened_before_the_pivot_and_the_containers_after_the_root(plan
     }
 }
 
+/// The program's standard streams are a terminal of the container's own, or have been opened anew with its own devices: after it has
+/// them, while there still is the privilege to make one.
+fn no_stream_leads_to_a_device_of_the_hosts(plan: &Plan) {
+    let Some(program) = place(plan, |step| matches!(step, Step::Exec { .. })) else { return };
+    let own = place(plan, |step| matches!(step, Step::OpenConsole { .. } | Step::ReopenStreams)).unwrap();
+    let ready = init_steps(plan).filter(|(_, step)| {
+        matches!(step, Step::MakeDevice { .. } | Step::BindDevice { .. } | Step::JoinProcess { .. })
+    });
+    assert!(ready.map(|(number, _)| number).max().is_none_or(|ready| ready < own) && own < program, "{plan}");
+    let privileged = place(plan, |step| matches!(step, Step::SetCapabilities { .. } | Step::LoadSeccomp { .. }));
+    assert!(privileged.is_none_or(|last| own < last), "{plan}");
+}
+
 fn slots_are_filled_before_they_are_used_and_none_in_vain(plan: &Plan) {
     let mut filled = BTreeSet::new();
     let mut used = BTreeSet::new();
@@ -145,6 +161,7 @@ fn slots_are_filled_before_they_are_used_and_none_in_vain(plan: &Plan) {
                 let slots: Vec<usize> = match step {
                     Step::JoinCgroup { first, count } => (usize::from(*first)..).take(usize::from(*count)).collect(),
                     Step::BindMount { source: Source::Slot(slot), .. }
+                    | Step::BindDevice { source: Source::Slot(slot), .. }
                     | Step::JoinProcess { slot, .. }
                     | Step::RunHook { state: slot, .. }
                     | Step::AwaitStart { slot } => vec![usize::from(*slot)],

@@ -4,6 +4,7 @@
 use super::Plan;
 use super::cgroup::{Group, Property, Unit};
 use std::path::PathBuf;
+use step::Device;
 pub(crate) use step::ZString;
 
 /// A step of init, as the plan writes it.
@@ -48,6 +49,7 @@ impl Line {
             HostStep::OpenProcess
                 | HostStep::OpenMount { .. }
                 | HostStep::IdMapMount { .. }
+                | HostStep::MakeNode { .. }
                 | HostStep::NoteMount { .. }
                 | HostStep::SendState { .. }
                 | HostStep::ListenForStart
@@ -92,6 +94,9 @@ pub(crate) enum HostStep {
     OpenMount { source: PathBuf, recursive: bool, shared: bool, id_map: Option<IdMappedMount> },
     /// Id-map the detached mount that init has opened and hand it back: fills a slot.
     IdMapMount { id_map: IdMappedMount },
+    /// Make a device node for the user namespace that init is in, which cannot make one: of these ids in it, on a filesystem that is
+    /// mounted nowhere. A detached mount of it fills a slot.
+    MakeNode { device: Device, mode: u32, uid: u32, gid: u32 },
     /// Write to the store which mount is about to be attached at `destination`, and hand it back: fills a slot.
     NoteMount { destination: PathBuf },
     /// Nothing: init has come this far, and its plan ends here.
@@ -114,6 +119,9 @@ pub(crate) enum HostStep {
     ForwardConsole,
     /// Take the seccomp listener from init and send it to the agent, with the state of the container.
     ForwardSeccompListener { path: PathBuf, metadata: String, status: &'static str },
+    /// Give the standard streams that are pipes, sockets or terminals to a user of the user namespace that init is in, in which who made
+    /// them may be nobody: init may not.
+    ChownStreams { uid: u32 },
     /// Listen for `start` on a socket in the state directory: fills a slot.
     ListenForStart,
     /// Write the container's pid and status to the store and to the pid file.
@@ -127,6 +135,8 @@ pub(crate) enum Tolerate {
     Nothing,
     /// The file does not exist on this kernel and the value asks for nothing (`-1`, `0`).
     Missing,
+    /// The group above forbids it (EPERM): this is asked for in its place, or nothing.
+    Forbidden { value: Option<String> },
     /// The file does not exist on this kernel, and this one has taken its place.
     Otherwise { file: PathBuf, value: String },
 }

@@ -8,6 +8,12 @@ use oci_spec::runtime::Spec;
 use std::collections::HashSet;
 use std::path::Path;
 
+/// What files are masked with.
+pub(super) fn open_null(spec: &Spec) -> Option<Line> {
+    let paths = spec.linux().as_ref()?.masked_paths().as_deref()?;
+    (!paths.is_empty()).then(|| init(InitStep::OpenNull, "/linux/maskedPaths"))
+}
+
 pub(super) fn lines(spec: &Spec) -> Result<Vec<Line>> {
     let paths = spec.linux().as_ref().and_then(|linux| linux.masked_paths().as_deref());
     let mut seen = HashSet::new();
@@ -30,7 +36,8 @@ mod tests {
         check(
             r#"{"linux": {"maskedPaths": ["/proc/kcore", "/sys/firmware", "/proc/../proc/kcore"]}}"#,
             "/linux/maskedPaths",
-            "init mask-path /proc/kcore
+            "init open-null
+             init mask-path /proc/kcore
              init mask-path /sys/firmware",
         );
     }

@@ -239,7 +239,9 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(root::prepare(&context)?);
     lines.extend(mounts::once_settled(mounts.lines, settled));
     // After the mounts: /dev is usually one of them.
-    lines.extend(devices::lines(&context)?);
+    lines.extend(devices::lines(&context, &mut slots)?);
+    // As soon as the container has devices of its own, and before it may have lost the caller's terminal.
+    lines.extend(process.and_then(user::reopen_streams));
     // Late: of what has failed before, no device is a victim. Virtual ones end with the namespace.
     lines.extend(net_devices::lines(&context)?);
     // The container's root is complete, but is not `/` yet: what the spec promises to these hooks.
@@ -265,6 +267,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
         lines.extend(identity(spec, process, facts, capabilities, &mut filter)?);
     }
     // Adjacent, so that they cost one round trip: what `start` needs, then the word that the container exists.
+    lines.extend(process.and_then(|process| user::chown_streams(spec, process, facts)));
     let (state, send_state) = hooks::start_state(spec, &mut slots)?.unzip();
     lines.extend(send_state);
     let slot = slots.take()?;
@@ -296,7 +299,7 @@ pub(crate) fn mount_targets(bundle: &Path, spec: &Spec, facts: &HostFacts, optio
     lines.extend(context.namespaces.enter(&context)?);
     lines.extend(root::prepare(&context)?);
     lines.extend(mounts.lines);
-    lines.extend(devices::lines(&context)?);
+    lines.extend(devices::lines(&context, &mut slots)?);
     // The host hears that it has come this far.
     lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
     Ok(Plan { lines, ..Plan::default() })
@@ -329,11 +332,13 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     if let Some((unit, below)) = options.scope.clone() {
         lines.push(host(HostStep::AttachToScope { unit, below }, Origin::LIFECYCLE));
     }
+    lines.extend(user::reopen_streams(process));
     lines.push(process::new_session());
     lines.extend(terminal::lines(Some(process), false)?);
     let capabilities = Granted::of(spec, process, facts);
     let mut filter = seccomp::lines(spec, Some((process, &capabilities)), "running")?;
     lines.extend(identity(spec, process, facts, &capabilities, &mut filter)?);
+    lines.extend(user::chown_streams(spec, process, facts));
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);
     Ok(Plan { lines, ..Plan::default() })
@@ -413,7 +418,7 @@ fn identity(
     // Before the filter, which may not know lsm_set_self_attr(2). They take effect at execve.
     lines.extend(apparmor::lines(process)?);
     lines.extend(selinux::lines(process)?);
-    lines.push(user::chown_stdio(process));
+    lines.extend(user::chown_stdio(spec, process, facts));
 
     // Takes CAP_SETPCAP, so it comes before the capabilities.
     lines.push(capabilities.bounding());

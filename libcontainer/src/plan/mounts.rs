@@ -107,6 +107,13 @@ pub(super) fn binds_dev(context: &Context) -> bool {
     mounts.any(|mount| clean(mount.destination()) == Path::new("/dev") && is_bind(mount))
 }
 
+/// Where something is mounted.
+pub(super) fn targets<'a>(context: &'a Context) -> impl Iterator<Item = PathBuf> + 'a {
+    let is_remount = |mount: &Mount| mount.options().iter().flatten().any(|option| option == "remount");
+    let mounts = context.spec.mounts().iter().flatten();
+    mounts.filter(move |mount| !is_remount(mount)).map(|mount| target(context, mount.destination()))
+}
+
 /// "Any `type` is a dummy, often `none`", for a bind mount; and the other way round, `bind` says it all.
 pub(crate) fn is_bind(mount: &Mount) -> bool {
     let says_so = |option: &String| matches!(option.as_str(), "bind" | "rbind");

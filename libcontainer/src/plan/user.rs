@@ -1,8 +1,8 @@
 //! [User](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#posix-platform-user)
 #![forbid(unsafe_code)]
 
-use super::line::{InitStep, Line};
-use super::{id_mappings, init, namespaces};
+use super::line::{HostStep, InitStep, Line, Origin};
+use super::{host, id_mappings, init, namespaces};
 use crate::facts::HostFacts;
 use crate::{Error, Result};
 use oci_spec::runtime::{Process, Spec};
@@ -12,9 +12,26 @@ pub(super) fn umask(process: &Process) -> Option<Line> {
     process.user().umask().map(|mask| init(InitStep::SetUmask { mask }, "/process/user/umask"))
 }
 
+/// The program gets no descriptor through which it could change a device of the host's. The terminal takes their place anyway.
+pub(super) fn reopen_streams(process: &Process) -> Option<Line> {
+    (process.terminal() != Some(true)).then(|| init(InitStep::ReopenStreams, Origin::DEFAULT))
+}
+
 /// So that the user can open `/dev/stdout`.
-pub(super) fn chown_stdio(process: &Process) -> Line {
-    init(InitStep::ChownStdio { uid: process.user().uid() }, "/process/user")
+pub(super) fn chown_stdio(spec: &Spec, process: &Process, facts: &HostFacts) -> Option<Line> {
+    let by_init = !belongs_to_others(spec, facts);
+    by_init.then(|| init(InitStep::ChownStdio { uid: process.user().uid() }, "/process/user"))
+}
+
+/// The same where init may not. It is adjacent to other lines of the host's, and so costs no round trip.
+pub(super) fn chown_streams(spec: &Spec, process: &Process, facts: &HostFacts) -> Option<Line> {
+    let by_host = belongs_to_others(spec, facts) && process.terminal() != Some(true);
+    by_host.then(|| host(HostStep::ChownStreams { uid: process.user().uid() }, "/process/user"))
+}
+
+/// What the host's root has made is nobody's in a user namespace. Of an ordinary user everything is his there too.
+fn belongs_to_others(spec: &Spec, facts: &HostFacts) -> bool {
+    namespaces::Namespaces::of(spec).has(namespaces::USER) && facts.privileged
 }
 
 /// An annotation of crun's, which Podman sets for `--group-add keep-groups`: what the caller may read through a group that
@@ -69,7 +86,7 @@ pub(super) fn ids(spec: &Spec, process: &Process) -> Result<Line> {
     Ok(init(InitStep::SetIds { uid: user.uid(), gid: user.gid() }, "/process/user"))
 }
 
-fn mapped(spec: &Spec, maps: &[super::line::IdMap], id: u32, origin: &str) -> Result<()> {
+pub(super) fn mapped(spec: &Spec, maps: &[super::line::IdMap], id: u32, origin: &str) -> Result<()> {
     let known = namespaces::Namespaces::of(spec).is_new(namespaces::USER);
     if !known || id_mappings::is_mapped(maps, id) {
         return Ok(());
@@ -79,7 +96,8 @@ fn mapped(spec: &Spec, maps: &[super::line::IdMap], id: u32, origin: &str) -> Re
 
 #[cfg(test)]
 mod tests {
-    use crate::plan::tests::{check, check_process, refused};
+    use crate::facts::HostFacts;
+    use crate::plan::tests::{check, check_on, check_process, refused};
 
     #[test]
     fn the_process_becomes_its_user() {
@@ -133,6 +151,25 @@ mod tests {
         refused(
             &annotated("1", "[5, 7]"),
             "config.json: /process/user/additionalGids/1: the annotation run.oci.keep_original_groups keeps the caller's groups: there can be no others",
+        );
+    }
+
+    #[test]
+    fn in_a_user_namespace_the_host_gives_the_streams_away() {
+        let config = |terminal: bool| {
+            format!(
+                r#"{{"process": {{"terminal": {terminal}, "args": ["a"], "cwd": "/", "user": {{"uid": 1}}}}, "linux": {{"namespaces": [{{"type": "user"}}, {{"type": "mount"}}],
+                "uidMappings": [{{"containerID": 0, "hostID": 1000, "size": 5}}], "gidMappings": [{{"containerID": 0, "hostID": 1000, "size": 5}}]}}}}"#
+            )
+        };
+        check(&config(false), "/process/user", "init set-groups none\n init set-ids 1:0\n host chown-streams 1");
+        check(&config(true), "/process/user", "init set-groups none\n init set-ids 1:0");
+        let user = HostFacts { euid: 1000, egid: 1000, ..HostFacts::default() };
+        check_on(
+            &user,
+            &config(false),
+            "/process/user",
+            "init chown-stdio 1\n init set-groups none\n init set-ids 1:0",
         );
     }
 

@@ -7,7 +7,7 @@ use super::line::{Action, HostStep, IdMap, IdMappedMount, InitStep, Line, Tolera
 use super::mount_options::{ATTRIBUTES, PRIVATE, REC, SHARED, SLAVE, UNBINDABLE};
 use oci_spec::runtime::LinuxNamespaceType;
 use std::fmt::{self, Write as _};
-use step::{Attributes, Lsm, Source, Target};
+use step::{Attributes, Device, Lsm, Present, Source, Target};
 
 impl Line {
     /// What: `bind-mount`.
@@ -91,6 +91,8 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             let otherwise = match tolerate {
                 Tolerate::Nothing => String::new(),
                 Tolerate::Missing => " if it is there".to_owned(),
+                Tolerate::Forbidden { value: Some(value) } => format!(" or {}", quoted(value)),
+                Tolerate::Forbidden { value: None } => " if it may be".to_owned(),
                 Tolerate::Otherwise { file, value } => format!(" or {} {}", file.display(), quoted(value)),
             };
             ("write-cgroup", format!("{} {}{otherwise}", file.display(), quoted(value)))
@@ -140,6 +142,7 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             let recursively = if id_map.recursive { "recursively " } else { "" };
             ("id-map-mount", format!("{recursively}{}", id_map_of(id_map)))
         }
+        HostStep::MakeNode { device, mode, uid, gid } => ("make-node", node(device, *mode, *uid, *gid)),
         HostStep::NoteMount { destination } => ("note-mount", destination.display().to_string()),
         HostStep::Meet => ("meet", String::new()),
         HostStep::MoveNetDevice { name, new_name } if name == new_name => ("move-net-device", name.clone()),
@@ -158,8 +161,32 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
         }
         HostStep::ForwardConsole => ("forward-console", String::new()),
         HostStep::ForwardSeccompListener { path, .. } => ("forward-seccomp-listener", path.display().to_string()),
+        HostStep::ChownStreams { uid } => ("chown-streams", uid.to_string()),
         HostStep::ListenForStart => ("listen-for-start", String::new()),
         HostStep::SaveState => ("save-state", String::new()),
+    }
+}
+
+/// `c 1:3`
+fn number(device: &Device) -> String {
+    let Device { kind, major, minor } = device;
+    match kind >> 12 {
+        0o2 => format!("c {major}:{minor}"),
+        0o6 => format!("b {major}:{minor}"),
+        _ => "p".to_owned(),
+    }
+}
+
+/// `c 1:3 0666`, and whose it is if not root's.
+fn node(device: &Device, mode: u32, uid: u32, gid: u32) -> String {
+    let owner = if (uid, gid) == (0, 0) { String::new() } else { format!(" {uid}:{gid}") };
+    format!("{} {mode:04o}{owner}", number(device))
+}
+
+fn unless(present: Present) -> &'static str {
+    match present {
+        Present::Stays => " unless something is there",
+        Present::IsTheDevice => "",
     }
 }
 
@@ -195,6 +222,7 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         SetLoopbackUp => ("set-loopback-up", String::new()),
 
         SetRootPropagation { propagation } => ("set-root-propagation", propagation_name(*propagation)),
+        OpenNull => ("open-null", String::new()),
         OpenRootfs { path } => ("open-rootfs", path.to_string()),
         AttachRootfs { path } => ("attach-rootfs", path.to_string()),
         SetRlimit { resource, soft, hard } => {
@@ -246,17 +274,18 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
             push(&mut detail, &attribute_names(*attributes));
             ("mount-cgroup2", format!("{detail} or bind {fallback}"))
         }
-        MakeDevice { path, kind, major, minor, mode, uid, gid } => {
-            let kind = match kind >> 12 {
-                0o2 => format!("c {major}:{minor}"),
-                0o6 => format!("b {major}:{minor}"),
-                _ => "p".to_owned(),
-            };
-            let owner = if (*uid, *gid) == (0, 0) { String::new() } else { format!(" {uid}:{gid}") };
-            ("make-device", format!("{path} {kind} {mode:04o}{owner}"))
+        MakeDevice { path, device, mode, uid, gid, present } => {
+            ("make-device", format!("{path} {}{}", node(device, *mode, *uid, *gid), unless(*present)))
         }
-        BindDevice { source, path } if source == path => ("bind-device", path.to_string()),
-        BindDevice { source, path } => ("bind-device", format!("{source} on {path}")),
+        BindDevice { source, path, device, present } => {
+            let source = match source {
+                Source::Path(source) | Source::Inside(source) if source == path => String::new(),
+                Source::Path(source) | Source::Inside(source) => format!("{source} on "),
+                Source::Slot(slot) => format!("fd:{slot} on "),
+            };
+            let sealed = if source.starts_with("fd:") { "" } else { " ro,nosuid,noexec" };
+            ("bind-device", format!("{source}{path} {}{sealed}{}", number(device), unless(*present)))
+        }
         Symlink { target, path, replace } => {
             ("symlink", format!("{path} → {target}{}", if *replace { " (replacing)" } else { "" }))
         }
@@ -277,6 +306,7 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
             let size = if (*height, *width) == (0, 0) { String::new() } else { format!("{width}x{height} ") };
             ("open-console", format!("{size}for {uid}{}", if *on_dev_console { ", on /dev/console" } else { "" }))
         }
+        ReopenStreams => ("reopen-streams", String::new()),
         ChownStdio { uid } => ("chown-stdio", uid.to_string()),
         SetUmask { mask } => ("set-umask", format!("{mask:04o}")),
         SetScheduler { policy, flags, nice, priority, runtime, deadline, period } => {

@@ -38,6 +38,24 @@ pub struct Attributes {
     pub clear: u64,
 }
 
+/// A device by its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// `S_IFCHR`, `S_IFBLK` or `S_IFIFO`.
+    pub kind: u32,
+    pub major: u32,
+    pub minor: u32,
+}
+
+/// What happens where something is at the path of a device already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Present {
+    /// It stays, whatever it is: a default device is supplied, not forced.
+    Stays,
+    /// It has to be that device (runtime-spec, "Devices").
+    IsTheDevice,
+}
+
 /// What a mount target has to be before anything is mounted there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Target {
@@ -86,6 +104,9 @@ pub enum Step<S, B> {
     // ---- the root filesystem ------------------------------------------------------------------
     /// Change the propagation (`MS_*`) of the whole mount tree of the new mount namespace.
     SetRootPropagation { propagation: u32 },
+    /// Clone the host's null device as a read-only detached mount, to mask files with: before anything of the container could
+    /// have put something else in its place (CVE-2025-31133).
+    OpenNull,
     /// Clone the root filesystem at `path` as a detached mount: every later target is resolved beneath this
     /// descriptor.
     OpenRootfs { path: S },
@@ -131,15 +152,15 @@ pub enum Step<S, B> {
     Remount { target: S, attributes: Attributes, options: B },
     /// Mount cgroup2 at `target`, or, where the kernel forbids that, bind `fallback`, the container's own group.
     MountCgroup2 { target: S, attributes: Attributes, fallback: S },
-    /// `mknod(2)` at `path`; `kind` is `S_IFCHR`, `S_IFBLK` or `S_IFIFO`. What is there already has to be the same device.
-    MakeDevice { path: S, kind: u32, major: u32, minor: u32, mode: u32, uid: u32, gid: u32 },
-    /// Bind the host's device node at `source` over `path`: a user namespace cannot make one.
-    BindDevice { source: S, path: S },
-    /// Make a symbolic link at `path`; an existing one is replaced if `replace`, kept otherwise.
+    /// `mknod(2)` at `path`. Where that is forbidden the host's node at `path` is bound, if it is this device.
+    MakeDevice { path: S, device: Device, mode: u32, uid: u32, gid: u32, present: Present },
+    /// Bind a device node over `path`: the host's at a path, read-only, or one that the host has made for this container.
+    BindDevice { source: Source<S>, path: S, device: Device, present: Present },
+    /// Make a symbolic link at `path`. What is there stays, but for a file in the way of `/dev/ptmx` if `replace`.
     Symlink { target: S, path: S, replace: bool },
     /// Make the container's working directory if it is missing.
     MakeDirectory { path: S },
-    /// Hide `path`: nothing if it does not exist, an empty read-only tmpfs over a directory, `/dev/null` over anything else.
+    /// Hide `path`: nothing if it does not exist, an empty read-only tmpfs over a directory, the null device over anything else.
     MaskPath { path: S },
     /// Make `path` and what is mounted below it read-only; nothing if it does not exist.
     ReadonlyPath { path: S },
@@ -167,6 +188,9 @@ pub enum Step<S, B> {
     /// and hand its master to the host with *reached* of the next host line. `on_dev_console` also binds it
     /// over `/dev/console`.
     OpenConsole { height: u16, width: u16, uid: u32, on_dev_console: bool },
+    /// Open the standard streams that are the host's null device, or another that every container has, anew from the container's
+    /// own: through the host's node its mode, owner and times could be changed.
+    ReopenStreams,
     /// `fchown` the standard streams that are pipes, sockets or terminals to the container's user.
     ChownStdio { uid: u32 },
     /// `umask(2)`.

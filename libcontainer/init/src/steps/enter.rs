@@ -1,6 +1,6 @@
 //! Entering namespaces.
 use crate::fault::{At, Fault, Result};
-use crate::{Init, host, sys};
+use crate::{Init, host, host_dev, sys};
 use core::ffi::CStr;
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, Mode, OFlags};
@@ -10,6 +10,7 @@ use step::{Call, FromInit, Slot};
 
 /// `setns(2)` to the namespace at `path` on the host.
 pub(super) fn join(path: &CStr, kind: u32) -> Result {
+    host_dev::note();
     let namespace = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at(Call::Open)?;
     // A wrong type would be EINVAL from setns as well, but so would other things.
     match sys::namespace_type(namespace.as_fd()) {
@@ -22,6 +23,7 @@ pub(super) fn join(path: &CStr, kind: u32) -> Result {
 /// `setns(2)` to all namespaces of a process at once: the kernel enters them all or none.
 pub(super) fn join_process(init: &mut Init, slot: Slot, namespaces: u32) -> Result {
     const CLONE_NEWNS: u32 = 0x2_0000;
+    host_dev::note();
     let pidfd = init.slots.take(slot)?;
     sys::setns(pidfd.as_fd(), namespaces).at(Call::Setns)?;
     if namespaces & CLONE_NEWNS != 0 {

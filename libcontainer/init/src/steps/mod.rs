@@ -20,6 +20,7 @@ mod open_rootfs;
 mod pivot_root;
 mod process;
 mod propagation;
+mod reopen_streams;
 mod resolve_program;
 mod run_hook;
 mod set_ids;
@@ -54,6 +55,10 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
         Step::SetLoopbackUp => enter::set_loopback_up(),
 
         Step::SetRootPropagation { propagation } => propagation::of_host_tree(propagation),
+        Step::OpenNull => {
+            init.covers.open_null();
+            Ok(())
+        }
         Step::OpenRootfs { path } => open_rootfs::run(init, path.0),
         Step::AttachRootfs { path } => open_rootfs::attach(init, path.0),
         Step::Mount { fstype, source, target, kind, options, attributes, propagation, copy_up } => {
@@ -96,11 +101,12 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
         Step::MountCgroup2 { target, attributes, fallback } => {
             mount_cgroup::run(init, target.0, attributes, fallback.0)
         }
-        Step::MakeDevice { path, kind, major, minor, mode, uid, gid } => {
-            let device = make_device::Device { kind, major, minor, mode, uid, gid };
-            make_device::run(init, path.0, &device)
+        Step::MakeDevice { path, device, mode, uid, gid, present } => {
+            make_device::run(init, path.0, &make_device::Node { device, mode, uid, gid, present })
         }
-        Step::BindDevice { source, path } => make_device::bind(init, source.0, path.0),
+        Step::BindDevice { ref source, path, device, present } => {
+            make_device::bind(init, source, path.0, device, present)
+        }
         Step::Symlink { target, path, replace } => symlink::run(init, target.0, path.0, replace),
         Step::MakeDirectory { path } => chdir::make_directory(init, path.0),
         Step::MaskPath { path } => mask_path::run(init, path.0),
@@ -118,6 +124,7 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
         Step::OpenConsole { height, width, uid, on_dev_console } => {
             open_console::run(init, height, width, uid, on_dev_console)
         }
+        Step::ReopenStreams => reopen_streams::run(init),
         Step::ChownStdio { uid } => process::chown_stdio(uid),
         Step::SetUmask { mask } => {
             init.umask = Mode::from_raw_mode(mask);

@@ -55,7 +55,8 @@ pub(super) fn join_session_keyring(name: &CStr) -> Result {
     }
 }
 
-/// Only what is a pipe, a socket or a terminal: a file or the null device belongs to somebody (CVE-2026-88265).
+/// Only what is a pipe, a socket or a terminal of a devpts (the numbers are those of Documentation/admin-guide/devices.txt): a file, the
+/// null device or `/dev/ttyS0` belongs to somebody (CVE-2026-88265).
 pub(super) fn chown_stdio(uid: u32) -> Result {
     for number in 0..3 {
         // One that is closed says EBADF, and nothing else happens.
@@ -63,7 +64,7 @@ pub(super) fn chown_stdio(uid: u32) -> Result {
         let Ok(stat) = rustix::fs::fstat(stream) else { continue };
         let kind = FileType::from_raw_mode(stat.st_mode);
         let ours = matches!(kind, FileType::Fifo | FileType::Socket)
-            || kind == FileType::CharacterDevice && rustix::termios::isatty(stream);
+            || kind == FileType::CharacterDevice && (136..=143).contains(&rustix::fs::major(stat.st_rdev));
         if !ours || stat.st_uid == uid {
             continue;
         }

@@ -191,7 +191,8 @@ fn device_lines(
     if let Some(group) = v1 {
         let writes = model.v1().into_iter().map(|(name, value)| {
             let file = group.directory.join(name);
-            host(HostStep::WriteCgroup { file, value, tolerate: Tolerate::Nothing }, origin)
+            let tolerate = if name == "devices.allow" { without_mknod(&value) } else { Tolerate::Nothing };
+            host(HostStep::WriteCgroup { file, value, tolerate }, origin)
         });
         return Ok(writes.collect());
     }
@@ -202,6 +203,15 @@ fn device_lines(
         }
         None => Err(Error::new(ErrorKind::Unsupported, "the devices controller is not available").at(origin)),
     }
+}
+
+/// A group may not allow what the one above it forbids. Who may not make nodes has them bound, and may use them all the same.
+fn without_mknod(rule: &str) -> Tolerate {
+    let Some(less) = rule.strip_suffix('m') else { return Tolerate::Nothing };
+    let less = less.trim_end();
+    // Of `b *:* m` no access is left.
+    let uses = less.ends_with(['r', 'w']);
+    Tolerate::Forbidden { value: uses.then(|| less.to_owned()) }
 }
 
 /// [Ownership](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#cgroup-ownership):

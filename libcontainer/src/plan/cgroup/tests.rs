@@ -65,6 +65,8 @@ fn print(lines: &[Line]) -> String {
             let end = match tolerate {
                 Tolerate::Nothing => String::new(),
                 Tolerate::Missing => " (if there)".to_owned(),
+                Tolerate::Forbidden { value: Some(value) } => format!(" (else {value})"),
+                Tolerate::Forbidden { value: None } => " (if it may be)".to_owned(),
                 Tolerate::Otherwise { file, value } => format!(" (else {} = {value})", short(file)),
             };
             format!("{} = {value}{end}", short(file))
@@ -513,17 +515,17 @@ fn device_rules_are_always_there() {
         print(&plan.lines[1..]),
         trimmed(
             "devices/web/devices.deny = a
-             devices/web/devices.allow = b *:* m
-             devices/web/devices.allow = c *:* m
-             devices/web/devices.allow = c 1:3 rwm
-             devices/web/devices.allow = c 1:5 rwm
-             devices/web/devices.allow = c 1:7 rwm
-             devices/web/devices.allow = c 1:8 rwm
-             devices/web/devices.allow = c 1:9 rwm
-             devices/web/devices.allow = c 5:0 rwm
-             devices/web/devices.allow = c 5:2 rwm
-             devices/web/devices.allow = c 10:200 rwm
-             devices/web/devices.allow = c 136:* rwm"
+             devices/web/devices.allow = b *:* m (if it may be)
+             devices/web/devices.allow = c *:* m (if it may be)
+             devices/web/devices.allow = c 1:3 rwm (else c 1:3 rw)
+             devices/web/devices.allow = c 1:5 rwm (else c 1:5 rw)
+             devices/web/devices.allow = c 1:7 rwm (else c 1:7 rw)
+             devices/web/devices.allow = c 1:8 rwm (else c 1:8 rw)
+             devices/web/devices.allow = c 1:9 rwm (else c 1:9 rw)
+             devices/web/devices.allow = c 5:0 rwm (else c 5:0 rw)
+             devices/web/devices.allow = c 5:2 rwm (else c 5:2 rw)
+             devices/web/devices.allow = c 10:200 rwm (else c 10:200 rw)
+             devices/web/devices.allow = c 136:* rwm (else c 136:* rw)"
         )
     );
     let plan = made(r#"{"cgroupsPath": "/web"}"#, &v2()).unwrap();
