@@ -1,6 +1,6 @@
 //! Stopping every process of a container at once.
 #![forbid(unsafe_code)]
-use super::directory::{Directory, Version, gone_is_none};
+use super::directory::{Directory, Failure, Version, gone_is_none};
 use super::{PATIENCE, holder};
 use crate::plan::cgroup::Group;
 use crate::{Error, ErrorKind, Result};
@@ -76,8 +76,6 @@ pub(super) fn freeze_group(group: &Directory, version: Version, patience: Durati
     }
     frozen.map_err(|(call, errno)| Error::system("freeze the container", call, errno))
 }
-
-type Failure = (&'static str, Errno);
 
 /// cgroup v1 can stay in FREEZING while processes come and go, and tells nobody when it is done. What helps
 /// (runc has found) is to thaw for a moment and try again.

@@ -1,6 +1,6 @@
 //! Signals for every process of a container.
 #![forbid(unsafe_code)]
-use super::directory::{Directory, Version, gone_is_none};
+use super::directory::{Directory, Failure, Version, gone_is_none};
 use super::{freezer, members};
 use crate::plan::cgroup::Group;
 use crate::{Error, Result, sys};
@@ -43,36 +43,51 @@ pub(crate) fn kill_all(groups: &[Group], signal: i32) -> Result<bool> {
         if kills {
             freezer::thaw_everything(groups);
         }
-        settled.map_err(|errno| failed("pidfd_send_signal", errno))?;
+        settled.map_err(|(call, errno)| failed(call, errno))?;
     }
     Ok(exists)
 }
 
-/// Signals each process once, until a round finds no new one; `false` if there always were.
-fn signal_each(top: &Directory, signal: i32) -> std::result::Result<bool, Errno> {
+/// Signals each process once, until a round finds no new one; `false` if there always were. Who cannot be signalled, or a group
+/// that cannot be read, keeps the signal from nobody else.
+fn signal_each(top: &Directory, signal: i32) -> std::result::Result<bool, Failure> {
     let mut signalled = HashSet::new();
-    let mut denied = None;
+    let mut failure = None;
     for _ in 0..ROUNDS {
-        let listed = gone_is_none(top.pids())?.unwrap_or_default();
-        let fresh: Vec<i32> = listed.into_iter().filter(|pid| signalled.insert(*pid)).collect();
+        let mut fresh = Vec::new();
+        failure = top.list(&mut fresh).err().or(failure);
+        fresh.retain(|pid| signalled.insert(*pid));
         if fresh.is_empty() {
-            return denied.map_or(Ok(true), Err);
+            return failure.map_or(Ok(true), Err);
         }
         // Not too many descriptors at a time.
         for pids in fresh.chunks(128) {
-            let open = |pid: &i32| Some((*pid, sys::pidfd_open(*pid).ok()?));
-            let opened: Vec<_> = pids.iter().filter_map(open).collect();
-            // A pid may have been given to a stranger before it was opened. If it is still in the group, it was not.
-            let still: HashSet<i32> = gone_is_none(top.pids())?.unwrap_or_default().into_iter().collect();
-            for (pid, pidfd) in opened {
-                match if still.contains(&pid) { sys::pidfd_send_signal(pidfd.as_fd(), signal) } else { Ok(()) } {
-                    Ok(()) | Err(Errno::SRCH) => {}
-                    Err(errno) => denied = Some(errno),
-                }
-            }
+            failure = signal_some(top, pids, signal).err().or(failure);
         }
     }
-    denied.map_or(Ok(false), Err)
+    failure.map_or(Ok(false), Err)
+}
+
+fn signal_some(top: &Directory, pids: &[i32], signal: i32) -> std::result::Result<(), Failure> {
+    let open = |pid: &i32| match sys::pidfd_open(*pid) {
+        Err(Errno::SRCH) => None,
+        opened => Some((*pid, opened)),
+    };
+    let opened: Vec<_> = pids.iter().filter_map(open).collect();
+    // A pid may have been given to a stranger before it was opened. If it is still in the group, it was not.
+    let mut still = Vec::new();
+    let mut result = top.list(&mut still);
+    for (_, opened) in opened.into_iter().filter(|(pid, _)| still.binary_search(pid).is_ok()) {
+        let sent = opened.map_err(|errno| ("pidfd_open", errno)).and_then(|pidfd| {
+            let sent = sys::pidfd_send_signal(pidfd.as_fd(), signal);
+            sent.map_err(|errno| ("pidfd_send_signal", errno))
+        });
+        result = match sent {
+            Err((_, Errno::SRCH)) => result,
+            sent => result.and(sent),
+        };
+    }
+    result
 }
 
 /// Against a fork bomb: nothing forks while it is frozen, and its pids stay its own.
@@ -85,7 +100,9 @@ fn kill_frozen(groups: &[Group], top: &Directory) {
     };
     // Even half frozen it forks less.
     _ = freezer::freeze_group(&frozen, version, Duration::from_secs(1));
-    for pid in top.pids().unwrap_or_default() {
+    let mut pids = Vec::new();
+    _ = top.list(&mut pids);
+    for pid in pids {
         if let Ok(pidfd) = sys::pidfd_open(pid) {
             _ = sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
         }

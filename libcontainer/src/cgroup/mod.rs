@@ -32,7 +32,7 @@ pub(crate) use update::update;
 use crate::plan::cgroup::Group;
 use crate::plan::line::Tolerate;
 use crate::{Error, Result};
-use directory::Directory;
+use directory::{Directory, gone_is_none};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -122,17 +122,12 @@ pub(crate) fn pids(groups: &[Group]) -> Result<Vec<i32>> {
     let Some(group) = members(groups) else {
         return Ok(Vec::new());
     };
-    let listed = Directory::open(&group.directory).and_then(|group| group.pids());
-    match listed {
-        Err(Errno::NOENT | Errno::NODEV) => Ok(Vec::new()),
-        listed => listed.map_err(|errno| {
-            Error::system(
-                "list the container's processes",
-                format!("read({}/cgroup.procs)", group.directory.display()),
-                errno,
-            )
-        }),
-    }
+    let opened = gone_is_none(Directory::open(&group.directory)).map_err(|errno| ("openat", errno));
+    let listed = opened.and_then(|opened| opened.map_or(Ok(Vec::new()), |group| group.pids()));
+    listed.map_err(|(call, errno)| {
+        let doing = format!("list the container's processes in {}", group.directory.display());
+        Error::system(doing, call, errno)
+    })
 }
 
 /// The group that tells best which processes belong to the container: a container cannot leave its freezer or
