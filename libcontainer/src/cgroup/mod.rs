@@ -82,13 +82,17 @@ fn settle(
         (Err((call, errno)), _) => {
             let (parent, name) = split(file);
             let hint = Directory::open(parent).map(|group| hint(&group, name, value, errno)).unwrap_or_default();
-            Err(failure(file, value, call, errno).detail(hint))
+            Err(failure(file, value, call, errno, &hint))
         }
     }
 }
 
-fn failure(file: &Path, value: &str, call: &str, errno: Errno) -> Error {
-    Error::system(format!("write {value:?} to {}", file.display()), call, errno)
+/// The long path comes last: engines cut messages off.
+fn failure(file: &Path, value: &str, call: &str, errno: Errno, hint: &str) -> Error {
+    let (group, name) = split(file);
+    let separator = if hint.is_empty() { "" } else { ": " };
+    let error = Error::system(format!("write {value:?} to {name}"), call, errno);
+    error.detail(format!("{hint}{separator}in {}", group.display()))
 }
 
 /// What the errno does not say.
