@@ -91,9 +91,6 @@ pub(crate) struct Memory {
     pub raw: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub psi: Option<Psi>,
-    /// `memory.events` of cgroup v2.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub event_count: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -344,8 +341,6 @@ fn memory_v2(group: &Directory) -> Memory {
         Ok(limit) => limit.parse().unwrap_or(0),
         Err(_) => 0,
     };
-    let events = |file: &str| keyed(&group.read(file).unwrap_or_default());
-    let event_count = events("memory.events");
     let usage = MemoryEntry {
         limit: limit("memory.max"),
         usage: number(group, "memory.current"),
@@ -364,7 +359,7 @@ fn memory_v2(group: &Directory) -> Memory {
         failcnt: 0,
     };
     let raw = keyed(&group.read("memory.stat").unwrap_or_default());
-    Memory { cache: raw.get("file").copied().unwrap_or(0), usage, swap, raw, event_count, ..Memory::default() }
+    Memory { cache: raw.get("file").copied().unwrap_or(0), usage, swap, raw, ..Memory::default() }
 }
 
 /// CFQ's files, else BFQ's, else those of the throttling that every kernel has.
