@@ -64,8 +64,7 @@ pub(crate) fn refuse_busy(groups: &[Group]) -> Result<()> {
 }
 
 fn refuse_processes(group: &Directory, directory: &Path) -> Result<()> {
-    let failed =
-        |errno| Error::system(format!("look at the cgroup {}", directory.display()), "read(cgroup.procs)", errno);
+    let failed = |(call, errno)| Error::system(format!("look at the cgroup {}", directory.display()), call, errno);
     match group.pids().map_err(failed)?.len() {
         0 => Ok(()),
         found => {

@@ -1,6 +1,6 @@
 //! Stopping every process of a container at once.
 #![forbid(unsafe_code)]
-use super::directory::{Directory, Version, gone_is_none};
+use super::directory::{Directory, Failure, Version, gone_is_none};
 use super::{PATIENCE, holder};
 use crate::plan::cgroup::Group;
 use crate::{Error, ErrorKind, Result};
@@ -83,8 +83,6 @@ pub(super) fn freeze_group(group: &Directory, version: Version, patience: Durati
     frozen.map_err(|(call, errno)| Error::system("freeze the container", call, errno))
 }
 
-type Failure = (&'static str, Errno);
-
 /// cgroup v1 can stay in FREEZING while processes come and go, and tells nobody when it is done. What helps
 /// (runc has found) is to thaw for a moment and try again.
 fn freeze_v1(group: &Directory, patience: Duration) -> std::result::Result<(), Failure> {
@@ -157,18 +155,11 @@ pub(crate) fn thaw_everything(groups: &[Group]) -> Result<()> {
     let failed = |call: &str, errno| Error::system("thaw the container", call, errno);
     let Some(v1) = holder(groups, "freezer", "").filter(|group| !group.unified) else { return Ok(()) };
     let opened = gone_is_none(Directory::open(&v1.directory)).map_err(|errno| failed("openat", errno))?;
-    let mut stays = Ok(());
-    let walked = opened.map_or(Ok(()), |top| {
-        top.walk(|group| {
-            if state(group, Version::V1)? != State::Thawed
-                && let Err((call, errno)) = thaw_group(group, Version::V1)
-                && !matches!(errno, Errno::NOENT | Errno::NODEV)
-            {
-                // The others all the same.
-                stays = Err(failed(call, errno));
-            }
-            Ok(())
+    let thawed = opened.map_or(Ok(()), |top| {
+        top.walk(|group| match state(group, Version::V1).map_err(|errno| ("read(freezer.state)", errno))? {
+            State::Thawed => Ok(()),
+            _ => thaw_group(group, Version::V1),
         })
     });
-    walked.map_err(|errno| failed("read(freezer.state)", errno)).and(stays)
+    thawed.map_err(|(call, errno)| failed(call, errno))
 }

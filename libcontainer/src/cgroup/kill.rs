@@ -1,6 +1,6 @@
 //! Signals for every process of a container.
 #![forbid(unsafe_code)]
-use super::directory::{Directory, Version, gone_is_none};
+use super::directory::{Directory, Failure, Version, gone_is_none};
 use super::{freezer, members};
 use crate::plan::cgroup::Group;
 use crate::{Error, Result, sys};
@@ -48,55 +48,61 @@ pub(crate) fn kill_all(groups: &[Group], signal: i32) -> Result<bool> {
     Ok(exists)
 }
 
-/// Signals each process once, until a round finds no new one; `false` if there always were.
+/// Signals each process once, until a round finds no new one; `false` if there always were. Who cannot be signalled, or a group
+/// that cannot be read, keeps the signal from nobody else.
 fn signal_each(top: &Directory, signal: i32) -> std::result::Result<bool, Failure> {
-    let list = || Ok(gone_is_none(top.pids()).map_err(|errno| ("read(cgroup.procs)", errno))?.unwrap_or_default());
     let mut signalled = HashSet::new();
-    let mut denied = None;
+    let mut failure = None;
     for _ in 0..ROUNDS {
-        let listed: Vec<i32> = list()?;
-        let mut fresh: Vec<i32> = listed.into_iter().filter(|pid| signalled.insert(*pid)).collect();
+        let mut fresh = Vec::new();
+        failure = top.list(&mut fresh).err().or(failure);
+        fresh.retain(|pid| signalled.insert(*pid));
         if fresh.is_empty() {
-            return denied.map_or(Ok(true), Err);
+            return failure.map_or(Ok(true), Err);
         }
         while !fresh.is_empty() {
-            let opened = open_some(&mut fresh)?;
-            // A pid may have been given to a stranger before it was opened. If it is still in the group, it was not.
-            let still: HashSet<i32> = list()?.into_iter().collect();
-            for (pid, pidfd) in opened {
-                match if still.contains(&pid) { sys::pidfd_send_signal(pidfd.as_fd(), signal) } else { Ok(()) } {
-                    Ok(()) | Err(Errno::SRCH) => {}
-                    Err(errno) => denied = Some(("pidfd_send_signal", errno)),
-                }
-            }
+            failure = signal_some(top, &mut fresh, signal).err().or(failure);
         }
     }
-    denied.map_or(Ok(false), Err)
+    failure.map_or(Ok(false), Err)
 }
 
-type Failure = (&'static str, Errno);
+/// Takes some of `pids` and signals them.
+fn signal_some(top: &Directory, pids: &mut Vec<i32>, signal: i32) -> std::result::Result<(), Failure> {
+    let (opened, mut result) = open_some(pids);
+    // A pid may have been given to a stranger before it was opened. If it is still in the group, it was not.
+    let mut still = Vec::new();
+    result = top.list(&mut still).and(result);
+    for (_, pidfd) in opened.into_iter().filter(|(pid, _)| still.binary_search(pid).is_ok()) {
+        match sys::pidfd_send_signal(pidfd.as_fd(), signal) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(errno) => result = Err(("pidfd_send_signal", errno)),
+        }
+    }
+    result
+}
 
 /// Pidfds of as many as are not too many descriptors at a time, from the end.
-fn open_some(pids: &mut Vec<i32>) -> std::result::Result<Vec<(i32, OwnedFd)>, Failure> {
+fn open_some(pids: &mut Vec<i32>) -> (Vec<(i32, OwnedFd)>, std::result::Result<(), Failure>) {
     // So many are needed to look who is still there.
     const SPARE: usize = 4;
-    let mut opened = Vec::new();
+    let mut opened: Vec<(i32, OwnedFd)> = Vec::new();
     while opened.len() < 128
-        && let Some(pid) = pids.last()
+        && let Some(pid) = pids.pop()
     {
-        match sys::pidfd_open(*pid) {
-            Ok(pidfd) => opened.push((*pid, pidfd)),
+        match sys::pidfd_open(pid) {
+            Ok(pidfd) => opened.push((pid, pidfd)),
             Err(Errno::SRCH | Errno::NOENT | Errno::INVAL) => {}
             // RLIMIT_NOFILE: these first, the others after them.
             Err(Errno::MFILE) if opened.len() > SPARE => {
+                pids.push(pid);
                 pids.extend(opened.split_off(opened.len() - SPARE).into_iter().map(|(pid, _)| pid));
                 break;
             }
-            Err(errno) => return Err(("pidfd_open", errno)),
+            Err(errno) => return (opened, Err(("pidfd_open", errno))),
         }
-        pids.pop();
     }
-    Ok(opened)
+    (opened, Ok(()))
 }
 
 /// Against a fork bomb: nothing forks while it is frozen, and its pids stay its own.
@@ -109,7 +115,9 @@ fn kill_frozen(groups: &[Group], top: &Directory) {
     };
     // Even half frozen it forks less.
     _ = freezer::freeze_group(&frozen, version, Duration::from_secs(1));
-    for pid in top.pids().unwrap_or_default() {
+    let mut pids = Vec::new();
+    _ = top.list(&mut pids);
+    for pid in pids {
         if let Ok(pidfd) = sys::pidfd_open(pid) {
             _ = sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
         }

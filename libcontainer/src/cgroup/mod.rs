@@ -33,7 +33,7 @@ pub(crate) use update::update;
 use crate::plan::cgroup::Group;
 use crate::plan::line::Tolerate;
 use crate::{Error, Result};
-use directory::Directory;
+use directory::{Directory, gone_is_none};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -85,13 +85,17 @@ fn settle(
         (Err((call, errno)), _) => {
             let (parent, name) = split(file);
             let hint = Directory::open(parent).map(|group| hint(&group, name, value, errno)).unwrap_or_default();
-            Err(failure(file, value, call, errno).detail(hint))
+            Err(failure(file, value, call, errno, &hint))
         }
     }
 }
 
-fn failure(file: &Path, value: &str, call: &str, errno: Errno) -> Error {
-    Error::system(format!("write {value:?} to {}", file.display()), call, errno)
+/// The long path comes last: engines cut messages off.
+fn failure(file: &Path, value: &str, call: &str, errno: Errno, hint: &str) -> Error {
+    let (group, name) = split(file);
+    let separator = if hint.is_empty() { "" } else { ": " };
+    let error = Error::system(format!("write {value:?} to {name}"), call, errno);
+    error.detail(format!("{hint}{separator}in {}", group.display()))
 }
 
 /// What the errno does not say.
@@ -125,17 +129,12 @@ pub(crate) fn pids(groups: &[Group]) -> Result<Vec<i32>> {
     let Some(group) = members(groups) else {
         return Ok(Vec::new());
     };
-    let listed = Directory::open(&group.directory).and_then(|group| group.pids());
-    match listed {
-        Err(Errno::NOENT | Errno::NODEV) => Ok(Vec::new()),
-        listed => listed.map_err(|errno| {
-            Error::system(
-                "list the container's processes",
-                format!("read({}/cgroup.procs)", group.directory.display()),
-                errno,
-            )
-        }),
-    }
+    let opened = gone_is_none(Directory::open(&group.directory)).map_err(|errno| ("openat", errno));
+    let listed = opened.and_then(|opened| opened.map_or(Ok(Vec::new()), |group| group.pids()));
+    listed.map_err(|(call, errno)| {
+        let doing = format!("list the container's processes in {}", group.directory.display());
+        Error::system(doing, call, errno)
+    })
 }
 
 /// The group that tells best which processes belong to the container: a container cannot leave its freezer or

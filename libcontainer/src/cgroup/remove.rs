@@ -58,7 +58,7 @@ fn empty_group(directory: &Path, deadline: Instant) -> Result<()> {
         let opened = gone_is_none(Directory::open(directory)).map_err(|errno| failed("openat", errno))?;
         let Some(top) = opened else { return Ok(()) };
         let emptied = remove_nested(&top);
-        if emptied.is_ok() && gone_is_none(top.pids()).is_ok_and(|pids| pids.unwrap_or_default().is_empty()) {
+        if emptied.is_ok() && top.pids().is_ok_and(|pids| pids.is_empty()) {
             return Ok(());
         }
         let left = deadline.saturating_duration_since(Instant::now());
@@ -142,7 +142,8 @@ fn wait_until_empty(top: &Directory, patience: Duration) -> bool {
         return true;
     }
     let started = Instant::now();
-    let pids = top.pids().unwrap_or_default();
+    let mut pids = Vec::new();
+    _ = top.list(&mut pids);
     let open = |pid: &i32| sys::pidfd_open(*pid).ok();
     // All of them have to go, so it does not matter for which one we wait first.
     for pidfd in pids.iter().take(128).filter_map(open) {
@@ -160,7 +161,8 @@ fn who(top: &Directory) -> String {
         let state = status.lines().find_map(|line| line.strip_prefix("State:")).unwrap_or("state unknown");
         format!("process {pid} ({}, {}) is still in it", name.trim(), state.trim())
     };
-    let pids = top.pids().unwrap_or_default();
+    let mut pids = Vec::new();
+    _ = top.list(&mut pids);
     let first = pids.first().map(describe);
     match (first, pids.len()) {
         (Some(first), 1) => first,

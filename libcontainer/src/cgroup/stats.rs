@@ -93,9 +93,6 @@ pub(crate) struct Memory {
     pub raw: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub psi: Option<Psi>,
-    /// `memory.events` of cgroup v2.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub event_count: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -342,8 +339,6 @@ fn memory_v2(group: &Counters<'_>) -> Memory {
         "max" => u64::MAX,
         limit => limit.parse().unwrap_or(0),
     };
-    let events = |file: &str| keyed(&group.text(file));
-    let event_count = events("memory.events");
     let usage = MemoryEntry {
         limit: limit("memory.max"),
         usage: group.number("memory.current"),
@@ -362,7 +357,7 @@ fn memory_v2(group: &Counters<'_>) -> Memory {
         failcnt: 0,
     };
     let raw = keyed(&group.text("memory.stat"));
-    Memory { cache: raw.get("file").copied().unwrap_or(0), usage, swap, raw, event_count, ..Memory::default() }
+    Memory { cache: raw.get("file").copied().unwrap_or(0), usage, swap, raw, ..Memory::default() }
 }
 
 /// CFQ's files, else BFQ's, else those of the throttling that every kernel has.

@@ -17,17 +17,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(200);
 
 impl Store {
-    /// Removes the container with this id, whatever state it is in on disk. One that there is not is an error, unless by `force`.
-    pub fn delete(&self, id: &str, force: bool) -> Result<()> {
+    /// Removes the container with this id, whatever state it is in on disk; `false` if by `force` and there was none, which is an
+    /// error otherwise.
+    pub fn delete(&self, id: &str, force: bool) -> Result<bool> {
         loop {
             let missing = match self.load(id).and_then(|container| container.delete(force)) {
                 Err(error) if error.kind() == ErrorKind::DoesNotExist => error,
                 Err(error) if force => match self.delete_damaged(id)? {
-                    true => return Ok(()),
+                    true => return Ok(true),
                     // It is as it should be: this was about something else.
                     false => return Err(error),
                 },
-                deleted => return deleted,
+                deleted => return deleted.map(|()| true),
             };
             // A `create` that was killed early has a folder and nothing else.
             match self.remove_remains(id) {
@@ -36,7 +37,7 @@ impl Store {
                 Ok(false) if force => drop(self.delete_damaged(id)?),
                 // By now there is one with a record.
                 Ok(false) if self.folder(id)?.has_record()? => {}
-                _ if force => return Ok(()),
+                _ if force => return Ok(false),
                 _ => return Err(missing),
             }
         }

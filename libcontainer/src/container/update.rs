@@ -24,11 +24,11 @@ impl Container {
         })?;
         let merged = bundle.spec().linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
         let groups = &self.record.cgroups;
-        let told = |writes: &[Write]| match &self.record.unit {
+        let tell = |writes: &[Write]| match &self.record.unit {
             Some(unit) => systemd::Manager::of(unit.user).set_properties(unit, &limits(writes, groups)),
             None => Ok(()),
         };
-        cgroup::update(groups, &merged, told)?;
+        cgroup::update(groups, &merged, tell)?;
         self.folder.write(CONFIG, bundle.config_bytes())
     }
 

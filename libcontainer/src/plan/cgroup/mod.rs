@@ -9,7 +9,7 @@ pub(crate) mod v1;
 pub(crate) mod v2;
 
 pub(crate) use merge::merge;
-pub(crate) use resources::{Write, writes};
+pub(crate) use resources::{WEIGHTS, Write, writes};
 pub(crate) use systemd::{Property, Unit, Value, limits};
 
 use super::line::{HostStep, InitStep, Line, Origin, Tolerate};

@@ -302,11 +302,10 @@ fn cpu_v1() {
         &v1(),
         r#"{"cpu": {"shares": 512, "quota": 50000, "period": 100000, "burst": 1000, "idle": 1, "realtimePeriod": 1000,
             "realtimeRuntime": 500, "cpus": "0-1", "mems": "0"}}"#,
-        "cpu,cpuacct/web/cpu.shares = 512
+        "cpu,cpuacct/web/cpu.idle = 1
          cpu,cpuacct/web/cpu.cfs_period_us = 100000
          cpu,cpuacct/web/cpu.cfs_quota_us = 50000
          cpu,cpuacct/web/cpu.cfs_burst_us = 1000
-         cpu,cpuacct/web/cpu.idle = 1
          cpu,cpuacct/web/cpu.rt_period_us = 1000
          cpu,cpuacct/web/cpu.rt_runtime_us = 500
          cpuset/web/cpuset.cpus = 0-1
@@ -329,10 +328,10 @@ fn cpu_v2() {
     check(
         &v2(),
         r#"{"cpu": {"shares": 1024, "quota": 50000, "period": 200000, "burst": 1000, "idle": 0, "cpus": "0-1", "mems": "0"}}"#,
-        "web/cpu.weight = 100
+        "web/cpu.idle = 0 (if there)
+         web/cpu.weight = 100
          web/cpu.max = 50000 200000
          web/cpu.max.burst = 1000
-         web/cpu.idle = 0 (if there)
          web/cpuset.cpus = 0-1
          web/cpuset.mems = 0",
     );
