@@ -4,13 +4,15 @@
 //! ROOT/ID/             0700; a lock (flock) is held on the folder itself while a container is made, changed or unmade
 //!         state.json   what was intended first, then what is (`Record`)
 //!         config.json  as `create` read it: later changes in the bundle do not matter; those of `update` do
-//!         start.sock   init listens there while the container is `created`
+//!         start        a FIFO: init reads from it while the container is `created` …
+//!         said         … and writes to this one how it goes from then on
+//!         exec.sock    init listens there, if an `exec` into the created container needs its help
 //!         mounts       what `mounts add` has put into the container, a line each
 //!         notify/      with the container's socket for sd_notify(3)
 //!         scope        empty; systemd may have been asked for the scope that the record names
 //! ```
 use crate::container::{CgroupManager, Container, State};
-use crate::plan::PlanOptions;
+use crate::plan::{DOOR, PlanOptions, SAID, START};
 use crate::plan::cgroup::{Group, Unit};
 use crate::sys::{self, write_all};
 use crate::{Error, ErrorKind, Result};
@@ -23,7 +25,6 @@ use std::path::{Path, PathBuf};
 
 const STATE: &str = "state.json";
 pub(crate) const CONFIG: &str = "config.json";
-pub(crate) const START_SOCKET: &str = "start.sock";
 pub(crate) const MOUNTS: &str = "mounts";
 pub(crate) const NOTIFY: &str = "notify";
 const SCOPE: &str = "scope";
@@ -408,9 +409,19 @@ impl Folder {
         self.write(STATE, &bytes)
     }
 
-    /// init waits for `start`.
-    pub(crate) fn awaits_start(&self) -> bool {
-        self.has(START_SOCKET)
+    /// init waits for `start`: it has the FIFO open. When it executes its program it has not.
+    pub(crate) fn awaits_start(&self) -> Result<bool> {
+        match self.open_fifo(START, OFlags::WRONLY) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT | Errno::NXIO) => Ok(false),
+            Err(errno) => Err(self.error("look whether init waits", "open(start)", errno)),
+        }
+    }
+
+    /// One end of a FIFO in the folder. For writing: `NXIO` if nobody reads from it.
+    pub(crate) fn open_fifo(&self, name: &str, end: OFlags) -> rustix::io::Result<OwnedFd> {
+        let flags = end | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.directory, name, flags, Mode::empty())
     }
 
     /// A scope of the name in the record is the container's, or nobody's.
@@ -422,13 +433,16 @@ impl Folder {
         rustix::fs::accessat(&self.directory, name, rustix::fs::Access::EXISTS, AtFlags::empty()).is_ok()
     }
 
-    pub(crate) fn start_socket(&self) -> PathBuf {
-        self.path.join(START_SOCKET)
+    /// Through it a created init that may not be traced hands out its namespaces.
+    pub(crate) fn door(&self) -> Option<PathBuf> {
+        self.has(DOOR).then(|| self.path.join(DOOR))
     }
 
     /// From here on the container is `running`.
-    pub(crate) fn remove_start_socket(&self) {
-        let _ = rustix::fs::unlinkat(&self.directory, START_SOCKET, AtFlags::empty());
+    pub(crate) fn remove_fifos(&self) {
+        for name in [START, SAID, DOOR] {
+            let _ = rustix::fs::unlinkat(&self.directory, name, AtFlags::empty());
+        }
     }
 
     /// Removes the folder; the record last, so that whoever dies here can be succeeded.

@@ -49,7 +49,7 @@ impl Container {
             spec: bundle.spec(),
             bundle: bundle.path(),
             state: self.folder.fd(),
-            init: self.record.pidfd(),
+            init: self.way_in(),
             stdio: options.stdio,
             preserve: options.preserve_fds,
             made_cgroups: false,

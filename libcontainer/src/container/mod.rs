@@ -160,6 +160,14 @@ impl Child {
         self.console.take()
     }
 
+    /// How it has ended, if it has; whoever waits for it finds it still.
+    pub(crate) fn ended(&self) -> Option<rustix::process::WaitIdStatus> {
+        use rustix::process::{WaitId, WaitIdOptions, waitid};
+        // What it had open is closed before it can be waited for.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::PidFd(self.pidfd()), options).ok().flatten()
+    }
+
     /// Waits; the exit status, or 128 + signal.
     pub fn wait(&self) -> Result<i32> {
         use rustix::process::{WaitId, WaitIdOptions};
@@ -202,6 +210,24 @@ impl Container {
         let config =
             config.map_err(|errno| Error::system("read the container's config", "read(config.json)", errno))?;
         Bundle::from_parts(self.record.bundle.clone(), config)
+    }
+
+    /// What leads into its namespaces: a pidfd of init, or a socket over which it sends them, if it still waits for `start` and we
+    /// may not trace it (`plan::wait`). None if it has ended.
+    fn way_in(&self) -> Option<OwnedFd> {
+        self.knock().or_else(|| self.record.pidfd())
+    }
+
+    fn knock(&self) -> Option<OwnedFd> {
+        use rustix::fs::OFlags;
+        use rustix::net::{RecvFlags, SocketType, recv};
+        let door = self.folder.door()?;
+        let socket = crate::launch::descriptors::connect(&door, SocketType::SEQPACKET).ok()?;
+        let start = self.folder.open_fifo(crate::plan::START, OFlags::WRONLY).ok()?;
+        rustix::io::write(&start, &[step::word::JOIN]).ok()?;
+        // Somebody may start the container meanwhile: then there is an end instead of an answer.
+        let (answered, _) = recv(&socket, &mut [0; 1], RecvFlags::PEEK).ok()?;
+        (answered > 0).then_some(socket)
     }
 
     /// Changes a container, and nobody else does meanwhile. One that is being made would keep us waiting.

@@ -41,7 +41,7 @@ impl Container {
         if cgroup::is_frozen(&self.record.cgroups) {
             return Ok(Status::Paused);
         }
-        Ok(if self.folder.awaits_start() { Status::Created } else { Status::Running })
+        Ok(if self.folder.awaits_start()? { Status::Created } else { Status::Running })
     }
 }
 

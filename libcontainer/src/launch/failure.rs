@@ -1,7 +1,7 @@
 //! Init's last words become a sentence.
 use super::channel::Words;
 use crate::error::describe;
-use crate::plan::line::{Action, Line};
+use crate::plan::line::{Action, InitStep, Line};
 use crate::{Error, ErrorKind};
 use rustix::io::Errno;
 use step::{Call, Lsm, Step, Target};
@@ -63,6 +63,32 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
     };
     let kind = if error.kind() == ErrorKind::System { ErrorKind::Init } else { error.kind() };
     error.kind_of(kind).at(line.origin())
+}
+
+/// Init has ended, by this signal if it is known, and has not been able to say why.
+pub(crate) fn silent_death(lines: &[Line], signal: Option<i32>) -> Error {
+    let has = |step: fn(&InitStep) -> bool| {
+        lines.iter().any(|line| matches!(&line.action, Action::Init(found) if step(found)))
+    };
+    let filtered = has(|step| matches!(step, Step::LoadSeccomp { .. }));
+    let denied = has(|step| matches!(step, Step::Exec { .. })) && !has(|step| matches!(step, Step::AnnounceExec));
+    let message = match signal {
+        Some(libc::SIGKILL) => "container init was killed (memory limit too low?)".to_owned(),
+        // An init that its filter does not let exit ends so, too.
+        Some(libc::SIGSYS | libc::SIGILL) if filtered => "container init was ended by its seccomp filter".to_owned(),
+        Some(signal) => format!("container init was ended by signal {signal}"),
+        None => "container init ended without a word".to_owned(),
+    };
+    let error = Error::new(ErrorKind::Init, message);
+    if !denied {
+        return error;
+    }
+    let name = lines.iter().find_map(|line| match &line.action {
+        Action::Init(Step::ResolveProgram { name, .. }) => Some(name.to_string()),
+        _ => None,
+    });
+    let detail = format!("exec {}: execve is denied to it", name.unwrap_or_default());
+    error.at("/linux/seccomp").detail(detail)
 }
 
 /// This kernel runs without the module that was to be given a label.

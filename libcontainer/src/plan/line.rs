@@ -50,7 +50,8 @@ impl Line {
                 | HostStep::IdMapMount { .. }
                 | HostStep::NoteMount { .. }
                 | HostStep::SendState { .. }
-                | HostStep::ListenForStart
+                | HostStep::MakeFifo { .. }
+                | HostStep::ListenForExec
         )
     }
 }
@@ -114,8 +115,10 @@ pub(crate) enum HostStep {
     ForwardConsole,
     /// Take the seccomp listener from init and send it to the agent, with the state of the container.
     ForwardSeccompListener { path: PathBuf, metadata: String, status: &'static str },
-    /// Listen for `start` on a socket in the state directory: fills a slot.
-    ListenForStart,
+    /// Make a FIFO of this name in the state directory: fills a slot.
+    MakeFifo { name: &'static str },
+    /// Listen on a socket in the state directory for an `exec` by somebody who may not trace a created container: fills a slot.
+    ListenForExec,
     /// Write the container's pid and status to the store and to the pid file.
     SaveState,
 }

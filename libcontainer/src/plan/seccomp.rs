@@ -2,45 +2,101 @@
 #![forbid(unsafe_code)]
 
 use super::capabilities::Granted;
-use super::line::{Action, HostStep, InitStep, Line};
+use super::line::{HostStep, InitStep, Line, Origin};
 use super::{host, init, no_new_privileges};
-use crate::seccomp::{Problem, compile};
+use crate::seccomp::{Answer, Problem, Program, compile};
 use crate::{Error, Result};
 use oci_spec::runtime::{Process, Spec};
 
 const ORIGIN: &str = "/linux/seccomp";
 
-/// Whether somebody else answers calls for the process.
-pub(super) fn has_listener(lines: &[Line]) -> bool {
-    lines.iter().any(|line| matches!(line.action, Action::Host(HostStep::ForwardSeccompListener { .. })))
+/// The calls of init between the filter and the program: what runc's init calls there too, so that profiles allow them.
+const WAITING: [&str; 2] = ["read", "write"];
+/// What it takes to let an `exec` in meanwhile.
+const LETTING_IN: [&str; 3] = ["accept4", "sendmsg", "close"];
+
+/// The filter of a process, and where in the plan it is loaded.
+///
+/// Early: before anybody is told that the process exists, so that a created container is as hard as a running one. Late: just before
+/// the program, if the profile denies init what it calls in between. Loading it takes no_new_privs, or else CAP_SYS_ADMIN, which
+/// is kept for it until then (seccomp(2)).
+pub(super) struct Filter {
+    program: Option<Program>,
+    /// The line that loads it, and that which hands on its listener.
+    load: Vec<Line>,
+    /// Around them, without no_new_privs.
+    capabilities: Option<[Line; 2]>,
+    early: bool,
 }
 
-/// Loads the filter, with no_new_privs or else with CAP_SYS_ADMIN, which is kept for it until then (seccomp(2)).
-/// `status`: what the agent is told that the container is.
-pub(super) fn lines(spec: &Spec, process: Option<(&Process, &Granted)>, status: &'static str) -> Result<Vec<Line>> {
-    let mut lines = load(spec, status)?;
-    let privileged = process.filter(|(process, _)| !lines.is_empty() && !no_new_privileges::is_set(process));
-    if let Some((_, capabilities)) = privileged {
-        lines.insert(0, capabilities.sets_for_the_filter());
-        lines.push(capabilities.sets());
+impl Filter {
+    /// `status`: what the agent is told that the container is.
+    pub(super) fn of(spec: &Spec, process: Option<(&Process, &Granted)>, status: &'static str) -> Result<Filter> {
+        let none = Filter { program: None, load: Vec::new(), capabilities: None, early: true };
+        let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+        let Some((profile, (process, granted))) = profile.zip(process) else { return Ok(none) };
+        let problem = |problem: Problem| Error::config(format!("{ORIGIN}{}", problem.pointer), problem.message);
+        let program = compile(profile).map_err(problem)?;
+        let step = InitStep::LoadSeccomp { flags: program.flags, filter: program.filter.clone() };
+        let mut load = vec![init(step, ORIGIN)];
+        if program.listener {
+            // At once: from the next call on somebody has to answer.
+            // `validate` has seen to it that there is one.
+            let path = profile.listener_path().clone().unwrap_or_default();
+            let metadata = profile.listener_metadata().clone().unwrap_or_default();
+            let step = HostStep::ForwardSeccompListener { path, metadata, status };
+            load.push(host(step, format!("{ORIGIN}/listenerPath")));
+        }
+        let privileged = !no_new_privileges::is_set(process);
+        let capabilities = privileged.then(|| [granted.sets_for_the_filter(), granted.after_the_filter()]);
+        // The listener goes to its agent before anybody is told that the process exists.
+        let early = program.listener || WAITING.iter().all(|call| program.answer(call) == Answer::Allowed);
+        Ok(Filter { program: Some(program), load, capabilities, early })
     }
-    Ok(lines)
-}
 
-fn load(spec: &Spec, status: &'static str) -> Result<Vec<Line>> {
-    let Some(profile) = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref()) else { return Ok(Vec::new()) };
-    let problem = |problem: Problem| Error::config(format!("{ORIGIN}{}", problem.pointer), problem.message);
-    let program = compile(profile).map_err(problem)?;
-    let mut lines = vec![init(InitStep::LoadSeccomp { flags: program.flags, filter: program.filter }, ORIGIN)];
-    if program.listener {
-        // At once: from the next call on somebody has to answer.
-        // `validate` has seen to it that there is one.
-        let path = profile.listener_path().clone().unwrap_or_default();
-        let metadata = profile.listener_metadata().clone().unwrap_or_default();
-        let step = HostStep::ForwardSeccompListener { path, metadata, status };
-        lines.push(host(step, format!("{ORIGIN}/listenerPath")));
+    /// What the process may do before the filter is loaded.
+    pub(super) fn sets(&self, granted: &Granted) -> Line {
+        if self.capabilities.is_some() { granted.sets_but_for_the_filter() } else { granted.sets() }
     }
-    Ok(lines)
+
+    fn lines(&self) -> Vec<Line> {
+        let (before, after) = self.capabilities.clone().map_or((None, None), |[before, after]| (Some(before), Some(after)));
+        before.into_iter().chain(self.load.iter().cloned()).chain(after).collect()
+    }
+
+    /// Before the process is anybody's business.
+    pub(super) fn early(&self) -> Vec<Line> {
+        if self.early { self.lines() } else { Vec::new() }
+    }
+
+    /// Just before the program.
+    pub(super) fn late(&self) -> Vec<Line> {
+        if self.early { Vec::new() } else { self.lines() }
+    }
+
+    fn denies(&self, call: &str) -> bool {
+        self.program.as_ref().is_some_and(|program| program.answer(call) == Answer::Denied)
+    }
+
+    /// Init may do this while it waits.
+    fn allows(&self, call: &str) -> bool {
+        self.program.as_ref().is_none_or(|program| !self.early || program.answer(call) == Answer::Allowed)
+    }
+
+    /// Init can set a limit after it.
+    pub(super) fn allows_limits(&self) -> bool {
+        self.allows("prlimit64")
+    }
+
+    /// Init can let an `exec` in while it waits.
+    pub(super) fn lets_in(&self) -> bool {
+        LETTING_IN.iter().all(|call| self.allows(call))
+    }
+
+    /// Said before the last call. Of a program that the filter does not let init execute nobody hears.
+    pub(super) fn announcement(&self) -> Option<Line> {
+        (!self.denies("execve")).then(|| init(InitStep::AnnounceExec, Origin::LIFECYCLE))
+    }
 }
 
 #[cfg(test)]
