@@ -12,8 +12,8 @@
 //!         scope        empty; systemd may have been asked for the scope that the record names
 //! ```
 use crate::container::{CgroupManager, Container, State};
-use crate::plan::{DOOR, PlanOptions, SAID, START};
 use crate::plan::cgroup::{Group, Unit};
+use crate::plan::{DOOR, PlanOptions, SAID, START};
 use crate::sys::{self, write_all};
 use crate::{Error, ErrorKind, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -15,11 +15,11 @@ pub mod sys;
 use core::sync::atomic::{AtomicI32, AtomicU16, Ordering::Relaxed};
 use fault::{Detail, Fault, Result};
 use host::Slots;
-use steps::enter;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use step::{Call, FromInit, Step, ZStr};
+use steps::enter;
 
 /// A step as it is read from the host's bytes.
 pub type Line<'a> = Step<ZStr<'a>, &'a [u8]>;
@@ -115,7 +115,11 @@ impl Init {
         let reached = FromInit::Reached { line: self.line };
         host::send(self.host.as_fd(), &reached, rider.as_ref().map(AsFd::as_fd))?;
         // A seccomp listener stays until `execve`: close(2) would be one call more that its filter has to allow.
-        if fills { drop(rider) } else { core::mem::forget(rider) }
+        if fills {
+            drop(rider)
+        } else {
+            core::mem::forget(rider)
+        }
         host::await_go(self.host.as_fd(), fills.then_some(&mut self.slots))
     }
 

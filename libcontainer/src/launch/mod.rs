@@ -11,16 +11,15 @@ mod note_mount;
 mod open_mount;
 mod seccomp_listener;
 
-pub(crate) use channel::{Heard, last_words};
-use channel::Channel;
+pub(crate) use channel::{Channel, Heard, last_words};
 pub(crate) use failure::{explain, silent_death};
 pub(crate) use hooks::Hooks;
 pub(crate) use id_mappings::helper as id_map_helper;
 pub(crate) use note_mount::{Note, notes};
 
 use crate::cgroup;
-use crate::plan::line::{self, Action, HostStep, Line};
 use crate::plan::DOOR;
+use crate::plan::line::{self, Action, HostStep, Line};
 use crate::store::note_scope;
 use crate::systemd::{self, Starting};
 use crate::trace::{self, Trace};
@@ -480,7 +479,8 @@ pub(crate) fn encode(lines: &[Line], first: usize) -> Result<Vec<u8>> {
             Action::Init(step) => postcard::to_extend(&(number, step), bytes).map_err(fail)?,
             Action::Host(_) if after_host => bytes,
             Action::Host(_) => {
-                let ours = lines[usize::from(number)..].iter().take_while(|line| matches!(line.action, Action::Host(_)));
+                let ours =
+                    lines[usize::from(number)..].iter().take_while(|line| matches!(line.action, Action::Host(_)));
                 let meet: line::InitStep = Step::Host { fills: ours.into_iter().any(Line::fills_slot) };
                 postcard::to_extend(&(number, meet), bytes).map_err(fail)?
             }

@@ -104,7 +104,7 @@ fn number(limit: PosixRlimitType) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use crate::plan::tests::{check, check_process, refused};
+    use crate::plan::tests::{check, check_process, plan_of, refused, spec_of};
 
     const LIMITS: &str = r#""rlimits": [{"type": "RLIMIT_NOFILE", "soft": 512, "hard": 1024},
         {"type": "RLIMIT_CORE", "soft": 0, "hard": 18446744073709551615}]"#;
@@ -130,6 +130,35 @@ mod tests {
             "/process/rlimits",
             "host set-rlimit RLIMIT_NOFILE 512:1024
              host set-rlimit RLIMIT_CORE 0:unlimited",
+        );
+    }
+
+    #[test]
+    fn one_that_leaves_init_no_room_comes_last() {
+        let order = |limits: &str, more: &str| {
+            let plan = plan_of(&spec_of(&format!(
+                r#"{{"process": {{"args": ["a"], "cwd": "/", "user": {{}}, "rlimits": [{limits}]}} {more}}}"#
+            )));
+            let names = plan.lines.iter().map(|line| format!("{} {}", line.step(), line.detail()));
+            let wanted = ["set-rlimit", "set-ids", "prepare-to-wait", "await-start", "run-hook"];
+            let names = names.filter(|name| wanted.iter().any(|wanted| name.starts_with(wanted)));
+            names
+                .map(|name| {
+                    name.trim_start_matches("set-rlimit RLIMIT_").split(' ').take(2).collect::<Vec<_>>().join(" ")
+                })
+                .collect::<Vec<_>>()
+        };
+        let tiny = r#"{"type": "RLIMIT_NOFILE", "soft": 3, "hard": 4}"#;
+        assert_eq!(order(tiny, ""), ["set-ids 0:0", "prepare-to-wait ", "NOFILE 3:4", "await-start fd:0,"]);
+        let soft = r#"{"type": "RLIMIT_NOFILE", "soft": 3, "hard": 4096}"#;
+        assert_eq!(
+            order(soft, ""),
+            ["NOFILE 4096:4096", "set-ids 0:0", "prepare-to-wait ", "NOFILE 3:4096", "await-start fd:0,"]
+        );
+        let hook = r#", "hooks": {"startContainer": [{"path": "/h"}]}"#;
+        assert_eq!(
+            order(tiny, hook),
+            ["set-ids 0:0", "prepare-to-wait ", "await-start fd:0,", "run-hook /h:", "NOFILE 3:4"]
         );
     }
 

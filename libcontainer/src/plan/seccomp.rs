@@ -60,7 +60,8 @@ impl Filter {
     }
 
     fn lines(&self) -> Vec<Line> {
-        let (before, after) = self.capabilities.clone().map_or((None, None), |[before, after]| (Some(before), Some(after)));
+        let (before, after) =
+            self.capabilities.clone().map_or((None, None), |[before, after]| (Some(before), Some(after)));
         before.into_iter().chain(self.load.iter().cloned()).chain(after).collect()
     }
 
@@ -113,21 +114,22 @@ mod tests {
     const PROFILE: &str = r#"{"defaultAction": "SCMP_ACT_ALLOW", "flags": [], "listenerPath": "/run/agent.sock",
         "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}"#;
 
-    /// The steps from the first that changes the user to the last before `start`, by their names.
-    fn steps(no_new_privileges: bool) -> Vec<&'static str> {
-        let plan = plan_of(&spec_of(&config(no_new_privileges, PROFILE)));
+    /// The steps from the search for the program on, by their names.
+    fn steps(no_new_privileges: bool, profile: &str) -> Vec<&'static str> {
+        let plan = plan_of(&spec_of(&config(no_new_privileges, profile)));
         let names = plan.lines.iter().map(|line| line.step());
-        names.skip_while(|name| *name != "chown-stdio").take_while(|name| *name != "listen-for-start").collect()
+        names.skip_while(|name| *name != "resolve-program").skip(1).collect()
     }
+
+    const READY: [&str; 3] = ["close-descriptors", "prepare-exec", "prepare-to-wait"];
+    const GO: [&str; 4] = ["save-state", "await-start", "announce-exec", "exec"];
 
     #[test]
     fn without_no_new_privs_cap_sys_admin_is_kept_until_the_filter_is_loaded() {
-        let steps = steps(false);
-        let last =
-            ["resolve-program", "set-capabilities", "load-seccomp", "forward-seccomp-listener", "set-capabilities"];
-        assert_eq!(steps[steps.len() - 5..], last);
+        let load = ["set-capabilities", "load-seccomp", "forward-seccomp-listener", "keep-capabilities"];
+        assert_eq!(steps(false, PROFILE), [&READY[..], &load, &GO].concat());
         let plan = plan_of(&spec_of(&config(false, PROFILE)));
-        let sets = plan.lines.iter().filter(|line| line.step() == "set-capabilities").map(|line| line.detail());
+        let sets = plan.lines.iter().filter(|line| line.step().ends_with("-capabilities")).map(|line| line.detail());
         assert_eq!(
             sets.collect::<Vec<_>>(),
             ["permitted CAP_SYS_ADMIN", "effective CAP_SYS_ADMIN permitted CAP_SYS_ADMIN", "none"]
@@ -135,22 +137,40 @@ mod tests {
     }
 
     #[test]
-    fn with_no_new_privs_the_filter_is_loaded_last() {
-        let steps = steps(true);
-        let last = ["resolve-program", "set-no-new-privs", "load-seccomp", "forward-seccomp-listener"];
-        assert_eq!(steps[steps.len() - 4..], last);
+    fn the_filter_is_loaded_before_anybody_hears_of_the_container() {
+        let load = ["set-no-new-privs"];
+        let filter = ["load-seccomp", "forward-seccomp-listener"];
+        assert_eq!(steps(true, PROFILE), [&load[..], &READY, &filter, &GO].concat());
+        let profile = r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read", "write", "execve"], "action": "SCMP_ACT_ALLOW"}]}"#;
+        assert_eq!(steps(true, profile), [&load[..], &READY, &["load-seccomp"], &GO].concat());
     }
 
     #[test]
-    fn without_a_listener_only_the_program_is_behind_the_filter() {
-        let profile = r#"{"defaultAction": "SCMP_ACT_ERRNO"}"#;
-        let last = |no_new_privileges| {
-            let plan = plan_of(&spec_of(&config(no_new_privileges, profile)));
-            let names: Vec<_> = plan.lines.iter().map(|line| line.step()).collect();
-            names[names.len() - 3..].to_vec()
-        };
-        assert_eq!(last(true), ["close-descriptors", "load-seccomp", "exec"]);
-        assert_eq!(last(false), ["load-seccomp", "set-capabilities", "exec"]);
+    fn a_profile_that_denies_what_waiting_takes_comes_last() {
+        let profile =
+            r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["execve"], "action": "SCMP_ACT_ALLOW"}]}"#;
+        let wait = ["save-state", "await-start", "announce-exec"];
+        assert_eq!(
+            steps(true, profile),
+            [&["set-no-new-privs"], &READY[..], &wait, &["load-seccomp", "exec"]].concat()
+        );
+        let load = ["set-capabilities", "load-seccomp", "keep-capabilities", "exec"];
+        assert_eq!(steps(false, profile), [&READY[..], &wait, &load].concat());
+        // By its arguments.
+        let some = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 0, "value": 9, "op": "SCMP_CMP_EQ"}]}]}"#;
+        assert_eq!(steps(true, some).iter().rev().nth(1), Some(&"load-seccomp"));
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_executed_is_not_announced() {
+        for action in ["SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP"] {
+            let all = format!(r#"{{"defaultAction": "{action}"}}"#);
+            assert!(!steps(true, &all).contains(&"announce-exec"), "{action}");
+            let one = format!(
+                r#"{{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{{"names": ["execve"], "action": "{action}"}}]}}"#
+            );
+            assert!(!steps(true, &one).contains(&"announce-exec"), "{action}");
+        }
     }
 
     #[test]
