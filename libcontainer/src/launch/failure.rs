@@ -77,7 +77,7 @@ pub(crate) fn silent_death(lines: &[Line], signal: Option<i32>) -> Error {
         // An init that its filter does not let exit ends so, too.
         Some(libc::SIGSYS | libc::SIGILL) if filtered => "container init was ended by its seccomp filter".to_owned(),
         Some(signal) => format!("container init was ended by signal {signal}"),
-        None => "container init ended without a word".to_owned(),
+        None => "container init ended, or was killed, before it executed the program".to_owned(),
     };
     let error = Error::new(ErrorKind::Init, message);
     if !denied {
@@ -87,7 +87,10 @@ pub(crate) fn silent_death(lines: &[Line], signal: Option<i32>) -> Error {
         Action::Init(Step::ResolveProgram { name, .. }) => Some(name.to_string()),
         _ => None,
     });
-    let detail = format!("exec {}: execve is denied to it", name.unwrap_or_default());
+    // Giving up what the filter took to load is under it, too.
+    let gives_up = has(|step| matches!(step, Step::KeepCapabilities { .. }));
+    let calls = if gives_up { "capset or execve" } else { "execve" };
+    let detail = format!("exec {}: {calls} denied by the profile", name.unwrap_or_default());
     error.at("/linux/seccomp").detail(detail)
 }
 

@@ -94,9 +94,12 @@ impl Filter {
         LETTING_IN.iter().all(|call| self.allows(call))
     }
 
-    /// Said before the last call. Of a program that the filter does not let init execute nobody hears.
+    /// Said before the last call, or before a late filter: then nothing that comes after it may fail without a word. Of a program
+    /// that the filter does not let init execute nobody hears.
     pub(super) fn announcement(&self) -> Option<Line> {
-        (!self.denies("execve")).then(|| init(InitStep::AnnounceExec, Origin::LIFECYCLE))
+        let gives_up = !self.early && self.capabilities.is_some();
+        let denied = self.denies("execve") || gives_up && self.denies("capset");
+        (!denied).then(|| init(InitStep::AnnounceExec, Origin::LIFECYCLE))
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) enum Answer {
     Allowed,
     /// It fails, or ends the process.
     Denied,
-    /// Arguments, an agent or a tracer decide.
+    /// Its arguments or an agent decide.
     Open,
 }
 
