@@ -15,6 +15,7 @@ mod nr {
     pub(super) const IOCTL: usize = 16;
     pub(super) const MADVISE: usize = 28;
     pub(super) const EXECVE: usize = 59;
+    pub(super) const EXIT: usize = 60;
     pub(super) const GETCWD: usize = 79;
     pub(super) const SETGROUPS: usize = 116;
     pub(super) const SETRESUID: usize = 117;
@@ -80,20 +81,37 @@ pub unsafe fn argument(stack: *const usize, index: usize) -> i32 {
     text.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// The descriptor that the host left open for us, which the container's program must not get.
+/// The descriptor that the host left open for us, which the container's program must not get. To be called once, when init begins.
 pub fn adopt(number: i32) -> OwnedFd {
-    // SAFETY: the host's side cleared close-on-exec on exactly this descriptor; nothing else in this process knows it.
+    // A caller of this program that names none gets none: -1 is the one number that an `OwnedFd` may not have.
+    if number < 0 {
+        exit(1)
+    }
+    // SAFETY: not -1, and at the beginning of the process nothing in it owns any descriptor. The host's side left exactly this one
+    // open for us to own.
     let socket = unsafe { OwnedFd::from_raw_fd(number) };
     let _ = rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC);
     socket
 }
 
-/// `exit_group(2)`.
+/// `exit_group(2)`; where a filter denies it, `exit(2)`, which is the same for a process of one thread; and where that is denied
+/// too, a fault, which no filter sees. Init never goes on, and never spins.
 pub fn exit(status: i32) -> ! {
-    loop {
-        // SAFETY: no pointers; does not return.
-        let _ = unsafe { syscall(nr::EXIT_GROUP, [status.unsigned_abs() as usize, 0, 0, 0, 0]) };
+    let status = status.unsigned_abs() as usize;
+    // SAFETY: no pointers; what returns has done nothing.
+    unsafe {
+        let _ = syscall(nr::EXIT_GROUP, [status, 0, 0, 0, 0]);
+        let _ = syscall(nr::EXIT, [status, 0, 0, 0, 0]);
     }
+    fault()
+}
+
+/// Ends the process with SIGILL. Its action is the default one (`reset_signals`), which for a signal that the kernel forces upon
+/// a process ends the first of a pid namespace too.
+#[cfg(target_arch = "x86_64")]
+fn fault() -> ! {
+    // SAFETY: an undefined instruction by definition: execution does not get past it.
+    unsafe { asm!("ud2", options(noreturn, nomem, nostack)) }
 }
 
 /// Anonymous memory, zeroed, private, never given back: a plan lives until `execve`.
@@ -125,17 +143,30 @@ pub fn forget_stack() {
     let _ = unsafe { syscall(nr::MADVISE, [end - DEPTH, DEPTH, MADV_DONTNEED, 0, 0]) };
 }
 
-/// `execve(2)`: returns only on failure. Both lists are NUL-terminated strings, one after another.
-pub fn execve(path: &CStr, argv: &[u8], env: [&[u8]; 2]) -> Errno {
-    let texts = |block| <[u8]>::split_inclusive(block, |byte| *byte == 0).filter(|text| text.ends_with(&[0]));
-    let count = |block| texts(block).count();
-    let env_at = count(argv) + 1;
-    let size = env_at + env.into_iter().map(count).sum::<usize>() + 1;
-    let pointers = match memory(size * size_of::<usize>()) {
-        // SAFETY: a mapping is page-aligned and holds `size` words.
-        Ok(memory) => unsafe { core::slice::from_raw_parts_mut(memory.as_mut_ptr().cast::<usize>(), size) },
-        Err(errno) => return errno,
-    };
+/// The same, as so many words.
+pub fn words(count: usize) -> Result<&'static mut [usize], Errno> {
+    let memory = memory(count * size_of::<usize>())?;
+    // SAFETY: a mapping is page-aligned and holds `count` words; nobody else has it.
+    Ok(unsafe { core::slice::from_raw_parts_mut(memory.as_mut_ptr().cast::<usize>(), count) })
+}
+
+/// The strings of a block, each with its NUL.
+fn texts(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    <[u8]>::split_inclusive(block, |byte| *byte == 0).filter(|text| text.ends_with(&[0]))
+}
+
+/// How many pointers `execve` takes for these lists, each of which ends with NULL.
+pub fn pointers(argv: &[u8], env: [&[u8]; 2]) -> usize {
+    texts(argv).count() + 1 + env.into_iter().flat_map(texts).count() + 1
+}
+
+/// `execve(2)`: returns only on failure. Both lists are NUL-terminated strings, one after another; `pointers` is as long as the
+/// function of this name says, or longer, and all zero.
+pub fn execve(path: &CStr, argv: &[u8], env: [&[u8]; 2], pointers: &mut [usize]) -> Errno {
+    let env_at = texts(argv).count() + 1;
+    if pointers.len() < self::pointers(argv, env) {
+        return Errno::TOOBIG;
+    }
     for (pointer, text) in pointers.iter_mut().zip(texts(argv)) {
         *pointer = text.as_ptr() as usize;
     }
@@ -143,7 +174,7 @@ pub fn execve(path: &CStr, argv: &[u8], env: [&[u8]; 2]) -> Errno {
         *pointer = text.as_ptr() as usize;
     }
     let (argv, envp) = (pointers.as_ptr() as usize, pointers[env_at..].as_ptr() as usize);
-    // SAFETY: both arrays end with the zero of fresh memory and point at strings that end with a NUL.
+    // SAFETY: both arrays end with a zero, for which there is room, and point at strings that end with a NUL.
     match unsafe { syscall(nr::EXECVE, [path.as_ptr() as usize, argv, envp, 0, 0]) } {
         Err(errno) => errno,
         Ok(_) => Errno::IO,
@@ -265,10 +296,17 @@ pub fn prctl(option: usize, a: usize, b: usize) -> Result<usize, Errno> {
     unsafe { syscall(nr::PRCTL, [option, a, b, 0, 0]) }
 }
 
-/// A standard stream, which the program keeps; it may be closed.
-pub fn stdio(number: i32) -> BorrowedFd<'static> {
-    // SAFETY: init never closes 0 to 2, and -1, the one forbidden value, is not among them.
-    unsafe { BorrowedFd::borrow_raw(number) }
+/// A standard stream, which the program keeps; it may be closed, and then a call with it says EBADF.
+pub fn stdio(number: u8) -> BorrowedFd<'static> {
+    borrow(i32::from(number))
+}
+
+/// Whatever is open at `number`, to look at or to speak through.
+pub fn borrow(number: i32) -> BorrowedFd<'static> {
+    // SAFETY: a `BorrowedFd` may not be -1, which `max` sees to. That it is open is not what memory safety depends on: the number
+    // goes to system calls only, and for one that is closed the kernel says EBADF. What it names is either a standard stream,
+    // which init never closes, or the socket to the host, which is left open when another takes its place.
+    unsafe { BorrowedFd::borrow_raw(number.max(0)) }
 }
 
 /// `getcwd(2)` without its NUL; begins with `(unreachable)` if the directory is outside the root.

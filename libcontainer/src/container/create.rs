@@ -173,7 +173,7 @@ fn launch(
 }
 
 /// An init that the kernel has killed for want of memory says nothing itself.
-fn blame_memory(error: Error, record: &Record) -> Error {
+pub(super) fn blame_memory(error: Error, record: &Record) -> Error {
     match cgroup::oom_report(&record.cgroups) {
         Some(report) if error.kind() == ErrorKind::Init => {
             error.detail(format!("container init was OOM-killed (limit {}, peak {})", report.limit, report.peak))

@@ -3,7 +3,6 @@ use super::create::write_pid_file;
 use super::{Child, Container, ExecOptions, Status, not_running, state};
 use crate::launch::{self, Host};
 use crate::plan::{self, ExecPlanOptions};
-use crate::store::Life;
 use crate::{Error, ErrorKind, HostFacts, Result, cgroup};
 use oci_spec::runtime::Process;
 use rustix::fd::BorrowedFd;
@@ -46,7 +45,7 @@ impl Container {
         };
         // That of the container, whose pid is init's.
         let describe = |_: &str, _: i32| state::for_hooks(&self.record, "running", self.record.pid());
-        let Life::Alive(init) = self.record.life()? else { return Err(not_running()) };
+        let init = self.way_in()?.ok_or_else(not_running)?;
         let mut host = Host {
             spec: bundle.spec(),
             bundle: bundle.path(),

@@ -60,7 +60,7 @@ impl Container {
     }
 
     fn play(&self, bundle: &Bundle, lines: &[plan::Line]) -> Result<()> {
-        launch::play_to_the_end(lines, bundle, self.folder.fd(), self.record.life()?.pidfd())
+        launch::play_to_the_end(lines, bundle, self.folder.fd(), self.way_in()?)
     }
 
     /// Whoever did the work may have been killed in the middle of it: what was noted was about to be attached, or is.

@@ -212,9 +212,9 @@ fn is_there(path: &Path) -> Result<bool> {
 fn may(path: &Path, access: Access) -> Result<bool> {
     match rustix::fs::access(path, access) {
         Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NOENT) => Ok(false),
-        asked => asked.map(|()| true).map_err(|errno| {
-            Error::system("find out what we may do", format!("access({})", path.display()), errno)
-        }),
+        asked => asked
+            .map(|()| true)
+            .map_err(|errno| Error::system("find out what we may do", format!("access({})", path.display()), errno)),
     }
 }
 

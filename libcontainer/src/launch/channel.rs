@@ -23,8 +23,10 @@ pub(crate) enum Heard {
     Forked {
         pid: i32,
     },
+    /// Nothing but execve comes now.
+    Executing,
     Failed(Words),
-    /// The other end is closed: init has executed the program, or is no more.
+    /// The other end is closed: init has executed the program, if it has said that it would, or is no more.
     Closed,
 }
 
@@ -37,7 +39,7 @@ pub(crate) struct Words {
     pub(crate) detail: String,
 }
 
-/// A socket that init, or in a created container whoever starts it, speaks through.
+/// A socket that init speaks through, until the container is created.
 #[derive(Debug)]
 pub(crate) struct Channel(OwnedFd);
 
@@ -54,11 +56,6 @@ impl Channel {
         let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
             .map_err(|errno| Error::system("start init", "socketpair", errno))?;
         Ok((Channel(ours), theirs))
-    }
-
-    /// A socket that is connected already.
-    pub(crate) fn new(socket: OwnedFd) -> Channel {
-        Channel(socket)
     }
 
     /// The plan's bytes, and the descriptors of the first slots.
@@ -121,15 +118,41 @@ impl Channel {
         if len == 0 {
             return Ok(Heard::Closed);
         }
-        let message: FromInit<'_> = postcard::from_bytes(&buffer[..len])
-            .map_err(|error| Error::new(ErrorKind::System, format!("understand init: {error}")))?;
-        Ok(match message {
-            FromInit::Reached { line } => Heard::Reached { line, rider },
-            FromInit::Passed { line, nanoseconds } => Heard::Passed { line, nanoseconds },
-            FromInit::Forked { pid } => Heard::Forked { pid },
-            FromInit::Failed(failure) => Heard::Failed(Words::from(&failure)),
-        })
+        Ok(understand(&buffer[..len], rider)?.0)
     }
+}
+
+/// The first message in `bytes`, and what comes after it.
+fn understand(bytes: &[u8], rider: Option<OwnedFd>) -> Result<(Heard, &[u8])> {
+    let (message, rest) = postcard::take_from_bytes(bytes)
+        .map_err(|error| Error::new(ErrorKind::System, format!("understand init: {error}")))?;
+    let heard = match message {
+        FromInit::Reached { line } => Heard::Reached { line, rider },
+        FromInit::Passed { line, nanoseconds } => Heard::Passed { line, nanoseconds },
+        FromInit::Forked { pid } => Heard::Forked { pid },
+        FromInit::Executing => Heard::Executing,
+        FromInit::Failed(failure) => Heard::Failed(Words::from(&failure)),
+    };
+    Ok((heard, rest))
+}
+
+/// What a created init has had to say by the end of it, in a FIFO that only it writes to.
+pub(crate) fn last_words(said: BorrowedFd<'_>) -> Result<Heard> {
+    let mut words = Vec::new();
+    let mut buffer = [0; DETAIL + 32];
+    loop {
+        match rustix::io::read(said, &mut buffer) {
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::system("listen to init", "read", errno)),
+            Ok(0) => break,
+            Ok(len) => words.extend_from_slice(&buffer[..len]),
+        }
+    }
+    let (mut last, mut rest) = (Heard::Closed, &words[..]);
+    while !rest.is_empty() {
+        (last, rest) = understand(rest, None)?;
+    }
+    Ok(last)
 }
 
 impl From<&Failure<'_>> for Words {

@@ -1,7 +1,7 @@
 //! Init's last words become a sentence.
 use super::channel::Words;
 use crate::describe_errno;
-use crate::plan::line::{Action, Line};
+use crate::plan::line::{Action, InitStep, Line};
 use crate::{Error, ErrorKind};
 use rustix::io::Errno;
 use step::{Call, Lsm, Step, Target};
@@ -85,6 +85,35 @@ pub(crate) fn deadline_range(period: u64) -> Option<String> {
     outside.then(|| {
         format!("a period of {period} ns is not between {least} and {most} (kernel.sched_deadline_period_*_us)")
     })
+}
+
+/// Init has ended, by this signal if it is known, and has not been able to say why.
+pub(crate) fn silent_death(lines: &[Line], signal: Option<i32>) -> Error {
+    let has = |step: fn(&InitStep) -> bool| {
+        lines.iter().any(|line| matches!(&line.action, Action::Init(found) if step(found)))
+    };
+    let filtered = has(|step| matches!(step, Step::LoadSeccomp { .. }));
+    let denied = has(|step| matches!(step, Step::Exec { .. })) && !has(|step| matches!(step, Step::AnnounceExec));
+    let message = match signal {
+        Some(libc::SIGKILL) => "container init was killed (memory limit too low?)".to_owned(),
+        // An init that its filter does not let exit ends so, too.
+        Some(libc::SIGSYS | libc::SIGILL) if filtered => "container init was ended by its seccomp filter".to_owned(),
+        Some(signal) => format!("container init was ended by signal {signal}"),
+        None => "container init ended, or was killed, before it executed the program".to_owned(),
+    };
+    let error = Error::new(ErrorKind::Init, message);
+    if !denied {
+        return error;
+    }
+    let name = lines.iter().find_map(|line| match &line.action {
+        Action::Init(Step::ResolveProgram { name, .. }) => Some(name.to_string()),
+        _ => None,
+    });
+    // Giving up what the filter took to load is under it, too.
+    let gives_up = has(|step| matches!(step, Step::KeepCapabilities { .. }));
+    let calls = if gives_up { "capset or execve" } else { "execve" };
+    let detail = format!("exec {}: {calls} denied by the profile", name.unwrap_or_default());
+    error.at("/linux/seccomp").detail(detail)
 }
 
 /// This kernel runs without the module that was to be given a label.

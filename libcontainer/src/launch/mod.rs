@@ -14,17 +14,16 @@ mod open_mount;
 mod seccomp_listener;
 mod streams;
 
-pub(crate) use channel::{Channel, Heard};
-pub(crate) use failure::deadline_range;
-pub(crate) use failure::explain;
+pub(crate) use channel::{Channel, Heard, last_words};
+pub(crate) use failure::{deadline_range, explain, silent_death};
 pub(crate) use hooks::Hooks;
 pub(crate) use id_mappings::helper as id_map_helper;
 pub(crate) use note_mount::{Note, notes};
 
 use crate::cgroup;
-use crate::plan::asked_namespace;
 use crate::plan::line::{self, Action, HostStep, Line};
-use crate::store::{START_SOCKET, note_scope};
+use crate::plan::{DOOR, asked_namespace};
+use crate::store::note_scope;
 use crate::systemd::{self, Starting};
 use crate::trace::{self, Trace};
 use crate::{Bundle, Error, ErrorKind, Result, sys};
@@ -196,6 +195,7 @@ impl Launch<'_, '_, '_> {
         let last = self.lines.iter().rposition(|line| matches!(line.action, Action::Host(_))).unwrap_or(0);
         let waits = self.ends_with_our_lines();
         let mut played_last = next > last;
+        let mut executing = false;
         loop {
             match self.hear_in_order()? {
                 Heard::Reached { line, mut rider } => {
@@ -215,8 +215,9 @@ impl Launch<'_, '_, '_> {
                     }
                 }
                 Heard::Failed(words) => return Err(explain(self.lines, &words)),
-                // Its program it runs after the last of our lines.
-                Heard::Closed if waits || !played_last => return Err(self.died()),
+                Heard::Executing => executing = true,
+                // Its program it runs after the last of our lines, and not without a word.
+                Heard::Closed if waits || !played_last || !executing => return Err(self.died()),
                 Heard::Closed => {
                     self.note_gap(None);
                     return Ok(());
@@ -389,7 +390,8 @@ impl Launch<'_, '_, '_> {
             HostStep::ChownStreams { uid } => {
                 streams::give(self.host.stdio, host_id(self.pid, "uid_map", *uid)?).map(|()| None)
             }
-            HostStep::ListenForStart => listen(self.host.state).map(Some),
+            HostStep::MakeFifo { name } => make_fifo(self.host.state, name).map(Some),
+            HostStep::ListenForExec => listen(self.host.state).map(Some),
             HostStep::SaveState => (self.host.save)(self.pid, self.pidfd.as_fd()).map(|()| None),
             HostStep::CreateCgroup { .. }
             | HostStep::WriteCgroup { .. }
@@ -436,15 +438,7 @@ impl Launch<'_, '_, '_> {
     fn died(&self) -> Error {
         let status =
             rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
-        let signal = status.ok().flatten().and_then(|status| status.terminating_signal());
-        Error::new(
-            ErrorKind::Init,
-            match signal {
-                Some(libc::SIGKILL) => "container init was killed (memory limit too low?)".to_owned(),
-                Some(signal) => format!("container init was ended by signal {signal}"),
-                None => "container init ended without a word".to_owned(),
-            },
-        )
+        failure::silent_death(self.lines, status.ok().flatten().and_then(|status| status.terminating_signal()))
     }
 }
 
@@ -504,7 +498,9 @@ pub(crate) fn encode(lines: &[Line], first: usize) -> Result<Vec<u8>> {
             Action::Init(step) => postcard::to_extend(&(number, step), bytes).map_err(fail)?,
             Action::Host(_) if after_host => bytes,
             Action::Host(_) => {
-                let meet: crate::plan::line::InitStep = Step::Host;
+                let ours =
+                    lines[usize::from(number)..].iter().take_while(|line| matches!(line.action, Action::Host(_)));
+                let meet: line::InitStep = Step::Host { fills: ours.into_iter().any(Line::fills_slot) };
                 postcard::to_extend(&(number, meet), bytes).map_err(fail)?
             }
         };
@@ -523,14 +519,26 @@ fn leave_line_ends_alone(master: &OwnedFd) -> Result<()> {
     tcsetattr(master, OptionalActions::Now, &attributes).map_err(fail)
 }
 
+/// Open for both, so that it has an end only when init, the only one who keeps it, has ended or executed its program.
+fn make_fifo(state: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
+    use rustix::fs::{FileType, Mode, OFlags};
+    let fail = |call: &str| {
+        let call = format!("{call}({name})");
+        move |errno| Error::system("make a FIFO for start", call, errno)
+    };
+    rustix::fs::mknodat(state, name, FileType::Fifo, Mode::from_raw_mode(0o600), 0).map_err(fail("mkfifo"))?;
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(state, name, flags, Mode::empty()).map_err(fail("open"))
+}
+
 fn listen(state: BorrowedFd<'_>) -> Result<OwnedFd> {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-    let fail = |call: &'static str| move |errno| Error::system("listen for start", call, errno);
+    let fail = |call: &'static str| move |errno| Error::system("listen for exec", call, errno);
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .map_err(fail("socket"))?;
-    let path = PathBuf::from(sys::fd_path(&state)).join(START_SOCKET);
+    let path = PathBuf::from(sys::fd_path(&state)).join(DOOR);
     let address = SocketAddrUnix::new(&path).map_err(fail("bind"))?;
     rustix::net::bind(&socket, &address).map_err(fail("bind"))?;
-    rustix::net::listen(&socket, 1).map_err(fail("listen"))?;
+    rustix::net::listen(&socket, 16).map_err(fail("listen"))?;
     Ok(socket)
 }

@@ -130,6 +130,12 @@ impl Granted {
         self.line(SYS_ADMIN, SYS_ADMIN)
     }
 
+    /// It is given up, under the filter: by one call that a profile has to allow. What is left are the sets that were asked for.
+    pub(super) fn after_the_filter(&self) -> Line {
+        let (effective, permitted) = (self.effective, self.permitted);
+        init(InitStep::KeepCapabilities { effective, permitted }, self.origin)
+    }
+
     fn line(&self, also_effective: u64, also_permitted: u64) -> Line {
         let Granted { inheritable, ambient, .. } = *self;
         let (effective, permitted) = (self.effective | also_effective, self.permitted | also_permitted);

@@ -239,14 +239,14 @@ mod tests {
         check(
             &config(r#", "uid": 5, "gid": 6"#),
             "/linux/devices",
-            "host make-node c 1:5 0640 5:6 → fd:0
-             init bind-device fd:0 on /dev/fuse c 1:5
+            "host make-node c 1:5 0640 5:6 → fd:2
+             init bind-device fd:2 on /dev/fuse c 1:5
              init make-device /dev/pipe p 0666",
         );
         check(
             &config(""),
             "/linux/devices/0",
-            "host make-node c 1:5 0640 → fd:0\n init bind-device fd:0 on /dev/fuse c 1:5",
+            "host make-node c 1:5 0640 → fd:2\n init bind-device fd:2 on /dev/fuse c 1:5",
         );
         refused(
             &config(r#", "uid": 6"#),

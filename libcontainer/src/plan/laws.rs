@@ -27,6 +27,9 @@ pub(crate) fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> c
     }
     the_process_ends_as_the_program(&plan, spec.process().is_some());
     no_stream_leads_to_a_device_of_the_hosts(&plan);
+    under_the_filter_there_is_only_what_profiles_allow(&plan);
+    let early = is_early(&spec);
+    what_the_process_may_do_is_final_before_it_is_anybodys_business(&plan, early);
     each_line_is_printed_as_one(&plan);
 
     // Hash maps are in another order every time.
@@ -44,6 +47,8 @@ pub(crate) fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> c
         slots_are_filled_before_they_are_used_and_none_in_vain(&exec);
         the_process_ends_as_the_program(&exec, true);
         no_stream_leads_to_a_device_of_the_hosts(&exec);
+        under_the_filter_there_is_only_what_profiles_allow(&exec);
+        what_the_process_may_do_is_final_before_it_is_anybodys_business(&exec, early);
         assert_eq!(identity(&exec), identity(&plan));
     }
     Ok(())
@@ -74,9 +79,14 @@ fn nothing_needs_a_capability_that_is_gone(plan: &Plan) {
                 | Step::SetNoNewPrivs
                 | Step::LoadSeccomp { .. }
                 | Step::SetCapabilities { .. }
+                | Step::KeepCapabilities { .. }
+                | Step::SetRlimit { .. }
+                | Step::PrepareToWait
                 | Step::AwaitStart { .. }
                 | Step::RunHook { .. }
                 | Step::CloseDescriptors { .. }
+                | Step::PrepareExec { .. }
+                | Step::AnnounceExec
                 | Step::Exec { .. }
         );
         assert!(harmless, "{} after set-capabilities", plan.lines[number]);
@@ -88,7 +98,9 @@ fn a_filter_is_loaded_with_no_new_privs_or_with_capabilities(plan: &Plan) {
     for (load, _) in init_steps(plan).filter(|(_, step)| matches!(step, Step::LoadSeccomp { .. })) {
         let set = place(plan, |step| matches!(step, Step::SetNoNewPrivs)).is_some_and(|number| number < load);
         let of = |line: Option<&Line>| match line.map(|line| &line.action) {
-            Some(Action::Init(Step::SetCapabilities { effective, permitted, .. })) => Some(*effective & *permitted),
+            Some(Action::Init(
+                Step::SetCapabilities { effective, permitted, .. } | Step::KeepCapabilities { effective, permitted },
+            )) => Some(*effective & *permitted),
             _ => None,
         };
         assert!(set || of(plan.lines.get(load - 1)).is_some_and(|sets| sets & SYS_ADMIN != 0), "{plan}");
@@ -163,8 +175,10 @@ fn slots_are_filled_before_they_are_used_and_none_in_vain(plan: &Plan) {
                     Step::BindMount { source: Source::Slot(slot), .. }
                     | Step::BindDevice { source: Source::Slot(slot), .. }
                     | Step::JoinProcess { slot, .. }
-                    | Step::RunHook { state: slot, .. }
-                    | Step::AwaitStart { slot } => vec![usize::from(*slot)],
+                    | Step::RunHook { state: slot, .. } => vec![usize::from(*slot)],
+                    Step::AwaitStart { start, said, door } => {
+                        [Some(*start), Some(*said), *door].into_iter().flatten().map(usize::from).collect()
+                    }
                     _ => Vec::new(),
                 };
                 assert!(slots.iter().all(|slot| filled.contains(slot)), "{line} before its slot is filled:\n{plan}");
@@ -209,6 +223,63 @@ fn origins_are_places_in_the_configuration(plan: &Plan, config: &Value) {
     }
 }
 
+/// What init does while the filter is loaded: it is little, and what every sensible profile allows. Nothing of it waits for a
+/// descriptor, which would take recvmsg(2).
+fn under_the_filter_there_is_only_what_profiles_allow(plan: &Plan) {
+    let Some(load) = place(plan, |step| matches!(step, Step::LoadSeccomp { .. })) else { return };
+    for line in &plan.lines[load + 1..] {
+        let allowed = match &line.action {
+            Action::Init(step) => matches!(
+                step,
+                Step::KeepCapabilities { .. }
+                    | Step::AwaitStart { .. }
+                    | Step::RunHook { .. }
+                    | Step::SetRlimit { .. }
+                    | Step::AnnounceExec
+                    | Step::Exec { .. }
+            ),
+            Action::Host(step) => matches!(
+                step,
+                HostStep::ForwardSeccompListener { .. } | HostStep::ChownStreams { .. } | HostStep::SaveState
+            ),
+        };
+        assert!(allowed && !line.fills_slot(), "{line} under the filter:\n{plan}");
+    }
+}
+
+/// A created container is as hard as a running one, unless its profile denies init even read(2) and write(2). `early`: it does not.
+fn what_the_process_may_do_is_final_before_it_is_anybodys_business(plan: &Plan, early: bool) {
+    let save = host_place(plan, |step| matches!(step, HostStep::SaveState)).unwrap();
+    for line in &plan.lines[save..] {
+        let changes = matches!(
+            line.action,
+            Action::Init(
+                Step::SetCapabilities { .. }
+                    | Step::KeepCapabilities { .. }
+                    | Step::LoadSeccomp { .. }
+                    | Step::SetIds { .. }
+                    | Step::SetGroups { .. }
+                    | Step::SetNoNewPrivs
+                    | Step::SetExecLabel { .. }
+                    | Step::DropBoundingSet { .. }
+                    | Step::CloseDescriptors { .. }
+            )
+        );
+        let late = !early && matches!(line.step(), "set-capabilities" | "keep-capabilities" | "load-seccomp");
+        assert!(!changes || late, "{line} after save-state:\n{plan}");
+    }
+}
+
+/// Whether the profile lets init read and write.
+fn is_early(spec: &oci_spec::runtime::Spec) -> bool {
+    let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    profile.is_none_or(|profile| {
+        let program = crate::seccomp::compile(profile).unwrap();
+        let allows = |call: &str| program.answer(call) == crate::seccomp::Answer::Allowed;
+        program.listener || allows("read") && allows("write")
+    })
+}
+
 /// From the first line about the identity of the process to the last before `start`.
 fn identity(plan: &Plan) -> Vec<Line> {
     let first = plan.lines.iter().position(|line| {
@@ -218,10 +289,13 @@ fn identity(plan: &Plan) -> Vec<Line> {
         let linux = matches!(origin, "/linux/personality" | "/linux/memoryPolicy");
         (origin.starts_with("/process") && !earlier) || linux
     });
-    let last =
-        host_place(plan, |step| matches!(step, HostStep::SendState { status: "created" } | HostStep::ListenForStart));
-    let last = last.or_else(|| host_place(plan, |step| matches!(step, HostStep::SaveState)));
+    let last = host_place(plan, |step| matches!(step, HostStep::SaveState));
     let mut lines = plan.lines[first.unwrap()..last.unwrap()].to_vec();
+    // What only a container needs that waits.
+    lines
+        .retain(|line| !matches!(line.step(), "send-state" | "prepare-to-wait" | "close-descriptors" | "prepare-exec"));
+    // And small limits, which come after its hooks.
+    lines.retain(|line| line.step() != "set-rlimit");
     for line in &mut lines {
         // What the agent is told is all that differs.
         if let Action::Host(HostStep::ForwardSeccompListener { status, .. }) = &mut line.action {

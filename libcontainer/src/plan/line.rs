@@ -52,7 +52,8 @@ impl Line {
                 | HostStep::MakeNode { .. }
                 | HostStep::NoteMount { .. }
                 | HostStep::SendState { .. }
-                | HostStep::ListenForStart
+                | HostStep::MakeFifo { .. }
+                | HostStep::ListenForExec
         )
     }
 }
@@ -122,8 +123,10 @@ pub(crate) enum HostStep {
     /// Give the standard streams that are pipes, sockets or terminals to a user of the user namespace that init is in, in which who made
     /// them may be nobody: init may not.
     ChownStreams { uid: u32 },
-    /// Listen for `start` on a socket in the state directory: fills a slot.
-    ListenForStart,
+    /// Make a FIFO of this name in the state directory: fills a slot.
+    MakeFifo { name: &'static str },
+    /// Listen on a socket in the state directory for an `exec` by somebody who may not trace a created container: fills a slot.
+    ListenForExec,
     /// Write the container's pid and status to the store and to the pid file.
     SaveState,
 }

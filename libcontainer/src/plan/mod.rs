@@ -41,6 +41,7 @@ mod terminal;
 pub(crate) mod tests;
 mod time_offsets;
 mod user;
+mod wait;
 mod words;
 
 pub(crate) use capabilities::{ALL as ALL_CAPABILITIES, NAMES as CAPABILITY_NAMES};
@@ -53,6 +54,7 @@ pub(crate) use mounts::is_bind;
 pub(crate) use namespaces::{asked as asked_namespace, file as namespace_file};
 pub(crate) use notify::SOCKET as NOTIFY_SOCKET;
 pub(crate) use sysctl::path_of as sysctl_path;
+pub(crate) use wait::{DOOR, SAID, START};
 
 use crate::container::CgroupManager;
 use crate::facts::HostFacts;
@@ -62,6 +64,7 @@ use cgroup::ScopeLines;
 use line::{Action, HostStep, InitStep, Origin, ZString};
 use namespaces::Namespaces;
 use oci_spec::runtime::{Linux, Mount, Process, Spec};
+use seccomp::Filter;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use step::Slot;
@@ -200,8 +203,11 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
     let cgroup = cgroup::plan(spec, &options.cgroup_facts(facts), &options.id, options.cgroup_manager)?;
     let mut slots = Slots::after(&cgroup.tasks)?;
-    let mounts = mounts::plan(&context, &cgroup, &mut slots)?;
     let process = spec.process().as_ref();
+    let capabilities = process.map(|process| Granted::of(spec, process, facts));
+    let filter = Filter::of(spec, process.zip(capabilities.as_ref()), "creating")?;
+    let wait = wait::plan(&context, &filter, &mut slots)?;
+    let mounts = mounts::plan(&context, &cgroup, &mut slots)?;
     let mut lines = Vec::new();
 
     // The group and its limits are there before the first process is; but for one that leaves init no room to fork.
@@ -210,6 +216,8 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     let (tight, limits): (Vec<_>, Vec<_>) = cgroup.lines.into_iter().partition(|line| forks && is_one_process(line));
     lines.extend(limits);
     lines.push(context.namespaces.clone_line(cgroup.into_cgroup, &cgroup.tasks));
+    // Here they cost no round trip, and need no call that a filter might deny.
+    lines.extend(wait.opened);
     // At once, as systemd takes its time; but a scope whose only process ends is no more, so not before the last fork.
     let (unit, start, mut settled) = match cgroup.scope {
         Some(ScopeLines { unit, start, settled }) => (Some(unit), Some(start), settled),
@@ -248,6 +256,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(hooks::before_pivot(&context, &mut slots)?);
     // While the host's procfs can be reached: the container's own may be mounted over, or read-only.
     lines.extend(sysctl::lines(&context)?);
+    lines.extend(wait.held);
     lines.extend(root::pivot(&context)?);
 
     lines.push(process::new_session());
@@ -261,28 +270,31 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(mounts.finally);
     lines.extend(root::finish(&context)?);
 
-    let capabilities = process.map(|process| Granted::of(spec, process, facts));
-    let mut filter = seccomp::lines(spec, process.zip(capabilities.as_ref()), "creating")?;
     if let Some((process, capabilities)) = process.zip(capabilities.as_ref()) {
-        lines.extend(identity(spec, process, facts, capabilities, &mut filter)?);
+        lines.extend(identity(spec, process, facts, capabilities, &filter)?);
     }
-    // Adjacent, so that they cost one round trip: what `start` needs, then the word that the container exists.
-    lines.extend(process.and_then(|process| user::chown_streams(spec, process, facts)));
     let (state, send_state) = hooks::start_state(spec, &mut slots)?.unzip();
     lines.extend(send_state);
-    let slot = slots.take()?;
-    lines.push(host(HostStep::ListenForStart, Origin::LIFECYCLE));
-    lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
-
-    lines.push(init(InitStep::AwaitStart { slot }, Origin::LIFECYCLE));
     let hooks = hooks::start_container(spec, state)?;
-    match process {
-        // What the hooks run is under the filter as well, as with runc.
-        Some(process) => {
-            filter.extend(hooks);
-            lines.extend(process::exec(process, options.preserve_fds, options.listen_fds, filter)?);
-        }
-        None => lines.extend(hooks),
+    let (limits, late_limits) = rlimits::tight(process, !hooks.is_empty() && filter.allows_limits());
+    if let Some(process) = process {
+        lines.extend(process::ready(process, options.preserve_fds, options.listen_fds)?);
+    }
+    lines.push(init(InitStep::PrepareToWait, Origin::LIFECYCLE));
+    lines.extend(limits);
+    // A created container is as hard as a running one: from here on init does nothing that a sensible profile denies.
+    lines.extend(filter.early());
+    // Adjacent to the next, so that it costs no round trip.
+    lines.extend(process.and_then(|process| user::chown_streams(spec, process, facts)));
+    lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
+    lines.push(wait.line);
+    // What the hooks run is under the filter as well, as with runc, unless that comes last of all.
+    lines.extend(hooks);
+    lines.extend(late_limits);
+    if let Some(process) = process {
+        lines.extend(filter.announcement());
+        lines.extend(filter.late());
+        lines.push(process::exec(process, options.listen_fds)?);
     }
     notify::disown(&mut lines, spec, &options.notify);
     Ok(Plan { lines, cgroups: cgroup.groups, unit, intel_rdt: rdt.own })
@@ -336,11 +348,16 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.push(process::new_session());
     lines.extend(terminal::lines(Some(process), false)?);
     let capabilities = Granted::of(spec, process, facts);
-    let mut filter = seccomp::lines(spec, Some((process, &capabilities)), "running")?;
-    lines.extend(identity(spec, process, facts, &capabilities, &mut filter)?);
+    let filter = Filter::of(spec, Some((process, &capabilities)), "running")?;
+    lines.extend(identity(spec, process, facts, &capabilities, &filter)?);
+    lines.extend(process::ready(process, options.preserve_fds, 0)?);
+    lines.extend(rlimits::tight(Some(process), false).0);
+    lines.extend(filter.early());
     lines.extend(user::chown_streams(spec, process, facts));
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
-    lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);
+    lines.extend(filter.announcement());
+    lines.extend(filter.late());
+    lines.push(process::exec(process, 0)?);
     Ok(Plan { lines, ..Plan::default() })
 }
 
@@ -399,14 +416,13 @@ fn enter_to_mount(context: &Context, not: u32, slots: &mut Slots) -> Result<Vec<
     Ok(lines)
 }
 
-/// Who the process is and what it may do: the same for `create` and `exec`. Takes the `filter` if it has to be loaded here;
-/// else it is loaded last of all.
+/// Who the process is and what it may do: the same for `create` and `exec`.
 fn identity(
     spec: &Spec,
     process: &Process,
     facts: &HostFacts,
     capabilities: &Granted,
-    filter: &mut Vec<Line>,
+    filter: &Filter,
 ) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     // These four may need CAP_SYS_NICE or CAP_SYS_ADMIN.
@@ -429,20 +445,11 @@ fn identity(
     // Groups first: changing them takes CAP_SETGID, which is as good as gone after SetIds.
     lines.extend(user::groups(spec, process, facts)?);
     lines.push(user::ids(spec, process)?);
-    // The filter comes as late as can be, so that of our own calls hardly any has to pass it.
-    lines.push(if filter.is_empty() || no_new_privileges::is_set(process) {
-        capabilities.sets()
-    } else {
-        capabilities.sets_but_for_the_filter()
-    });
+    lines.push(filter.sets(capabilities));
     // Both look at files as the user of the process.
     lines.extend(process::home(process));
     lines.extend(process::resolve(process)?);
     lines.extend(no_new_privileges::lines(process));
-    // The listener goes to its agent before anybody is told that the process exists.
-    if seccomp::has_listener(filter) {
-        lines.append(filter);
-    }
     Ok(lines)
 }
 

@@ -628,7 +628,7 @@ mod tests {
     fn with_a_user_namespace_the_host_opens_sources() {
         let config =
             format!(r#"{{"mounts": [{{"destination": "/d", "source": "/s", "options": ["bind"]}}], {MAPPED}}}"#);
-        check(&config, "/mounts", "host open-mount /s → fd:0\n init bind-mount fd:0 on /d");
+        check(&config, "/mounts", "host open-mount /s → fd:2\n init bind-mount fd:2 on /d");
         let user = HostFacts { euid: 1000, egid: 1000, ..Default::default() };
         check_on(&user, &config, "/mounts", "init bind-mount /s on /d");
     }
@@ -641,8 +641,8 @@ mod tests {
             &format!("{{{}, {MAPPED}}}", mounts.replace("IDMAP", r#", "idmap""#)),
             "/mounts",
             "init open-source /a/b
-             host id-map-mount uid 0:1000:10 gid 0:1000:10 → fd:0
-             init bind-mount fd:0 on /d",
+             host id-map-mount uid 0:1000:10 gid 0:1000:10 → fd:2
+             init bind-mount fd:2 on /d",
         );
     }
 
@@ -652,7 +652,7 @@ mod tests {
             r#"{"mounts": [{"destination": "/d", "source": "/s", "options": ["bind", "idmap"]}],
                 "linux": {"namespaces": [{"type": "user", "path": "/proc/7/ns/user"}, {"type": "mount"}]}}"#,
             "/mounts",
-            "host open-mount /s id-mapped as /proc/7/ns/user → fd:0\n init bind-mount fd:0 on /d",
+            "host open-mount /s id-mapped as /proc/7/ns/user → fd:2\n init bind-mount fd:2 on /d",
         );
     }
 
@@ -661,8 +661,8 @@ mod tests {
         check_mount(
             r#"{"destination": "/d", "source": "/s", "options": ["bind", "ridmap"],
                 "uidMappings": [{"containerID": 0, "hostID": 5, "size": 1}], "gidMappings": [{"containerID": 0, "hostID": 6, "size": 1}]}"#,
-            "host open-mount /s recursively id-mapped uid 0:5:1 gid 0:6:1 → fd:0
-             init bind-mount fd:0 on /d",
+            "host open-mount /s recursively id-mapped uid 0:5:1 gid 0:6:1 → fd:2
+             init bind-mount fd:2 on /d",
         );
         let config = format!(
             r#"{{"mounts": [{{"destination": "/d", "source": "/s", "options": ["bind", "idmap"]}}], {MAPPED}}}"#
@@ -670,7 +670,7 @@ mod tests {
         check(
             &config,
             "/mounts",
-            "host open-mount /s id-mapped uid 0:1000:10 gid 0:1000:10 → fd:0\n init bind-mount fd:0 on /d",
+            "host open-mount /s id-mapped uid 0:1000:10 gid 0:1000:10 → fd:2\n init bind-mount fd:2 on /d",
         );
         refused_mount(
             r#"{"destination": "/d", "source": "/s", "options": ["bind", "idmap"]}"#,

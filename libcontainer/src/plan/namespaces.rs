@@ -169,6 +169,11 @@ impl<'a> Namespaces<'a> {
         (manager == CgroupManager::Systemd && self.is_new(CGROUP)).then(|| self.unshare(CGROUP))
     }
 
+    /// Those that the container has, new and joined.
+    pub(super) fn all(&self) -> u32 {
+        self.joined.iter().fold(self.new, |all, joined| all | joined.namespace)
+    }
+
     /// The lines that bring an `exec` into the container.
     pub(super) fn enter_container(&self, spec: &Spec, slots: &mut Slots) -> Result<ContainerEntry> {
         self.enter_container_but(0, spec, slots)
@@ -176,7 +181,7 @@ impl<'a> Namespaces<'a> {
 
     /// The same without some of its namespaces.
     pub(super) fn enter_container_but(&self, not: u32, spec: &Spec, slots: &mut Slots) -> Result<ContainerEntry> {
-        let all = self.joined.iter().fold(self.new, |all, joined| all | joined.namespace) & !not;
+        let all = self.all() & !not;
         // Before anything in the container can see it.
         let mut entry = ContainerEntry { opened: None, lines: vec![undumpable()] };
         if all != 0 {

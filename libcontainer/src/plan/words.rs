@@ -162,7 +162,8 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
         HostStep::ForwardConsole => ("forward-console", String::new()),
         HostStep::ForwardSeccompListener { path, .. } => ("forward-seccomp-listener", path.display().to_string()),
         HostStep::ChownStreams { uid } => ("chown-streams", uid.to_string()),
-        HostStep::ListenForStart => ("listen-for-start", String::new()),
+        HostStep::MakeFifo { name } => ("make-fifo", (*name).to_owned()),
+        HostStep::ListenForExec => ("listen-for-exec", String::new()),
         HostStep::SaveState => ("save-state", String::new()),
     }
 }
@@ -200,7 +201,7 @@ fn id_map_of(map: &IdMappedMount) -> String {
 fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
     use step::Step::*;
     match step {
-        Host => ("host", String::new()),
+        Host { .. } => ("host", String::new()),
         SetOomScoreAdj { value } => ("set-oom-score-adj", value.to_string()),
         SetCpuAffinity { mask } if mask.is_empty() => ("set-cpu-affinity", "all".to_owned()),
         SetCpuAffinity { mask } => ("set-cpu-affinity", bits(mask)),
@@ -354,17 +355,16 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         }
         SetIds { uid, gid } => ("set-ids", format!("{uid}:{gid}")),
         SetCapabilities { effective, permitted, inheritable, ambient } => {
-            let mut detail = String::new();
             let sets = [
                 ("effective", effective),
                 ("permitted", permitted),
                 ("inheritable", inheritable),
                 ("ambient", ambient),
             ];
-            for (name, set) in sets.into_iter().filter(|(_, set)| **set != 0) {
-                push(&mut detail, &format!("{name} {}", capability_names(*set)));
-            }
-            ("set-capabilities", or_none(detail))
+            ("set-capabilities", capability_sets(&sets))
+        }
+        KeepCapabilities { effective, permitted } => {
+            ("keep-capabilities", capability_sets(&[("effective", effective), ("permitted", permitted)]))
         }
         LoadSeccomp { flags, filter } => {
             let flags = if *flags == 0 { String::new() } else { format!(", flags {flags:#x}") };
@@ -379,9 +379,16 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
             }
             ("run-hook", format!("{detail}, state fd:{state}"))
         }
-        AwaitStart { slot } => ("await-start", format!("fd:{slot}")),
+        HoldNamespaces { namespaces } => ("hold-namespaces", namespace_names(*namespaces)),
+        PrepareToWait => ("prepare-to-wait", String::new()),
+        AwaitStart { start, said, door: None } => ("await-start", format!("fd:{start}, answer fd:{said}")),
+        AwaitStart { start, said, door: Some(door) } => {
+            ("await-start", format!("fd:{start}, answer fd:{said}, or exec fd:{door}"))
+        }
         CloseDescriptors { preserve: 0 } => ("close-descriptors", String::new()),
         CloseDescriptors { preserve } => ("close-descriptors", format!("but {preserve}")),
+        PrepareExec { pointers } => ("prepare-exec", format!("{pointers} pointers")),
+        AnnounceExec => ("announce-exec", String::new()),
         Exec { argv, env: environment } => ("exec", command(argv, environment, env)),
     }
 }
@@ -402,6 +409,14 @@ const MEMORY_MODES: &[&str] = &[
 fn named(names: &[&str], number: u32) -> String {
     let name = usize::try_from(number).ok().and_then(|index| names.get(index));
     name.map_or_else(|| number.to_string(), |name| (*name).to_owned())
+}
+
+fn capability_sets(sets: &[(&str, &u64)]) -> String {
+    let mut detail = String::new();
+    for (name, set) in sets.iter().filter(|(_, set)| **set != 0) {
+        push(&mut detail, &format!("{name} {}", capability_names(**set)));
+    }
+    or_none(detail)
 }
 
 fn push(detail: &mut String, more: &str) {

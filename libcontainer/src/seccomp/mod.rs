@@ -25,6 +25,7 @@ use abi::Abi;
 use action::Action;
 use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag};
 use std::fmt;
+use verdicts::{Range, Verdict};
 
 /// What seccomp(2) is called with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,35 @@ pub(crate) struct Program {
     pub(crate) flags: u32,
     /// Some rule asks an agent, so that seccomp(2) returns a descriptor.
     pub(crate) listener: bool,
+    /// What each number of this host's own ABI comes to.
+    native: Vec<Range>,
+}
+
+/// What a filter says to a call, whatever its arguments are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// It happens.
+    Allowed,
+    /// It fails, or ends the process.
+    Denied,
+    /// Its arguments or an agent decide.
+    Open,
+}
+
+impl Program {
+    /// To the call of this name in this host's own ABI.
+    pub(crate) fn answer(&self, name: &str) -> Answer {
+        let abi = abi::native().and_then(Abi::of);
+        let number = abi.zip(numbers::Call::named(name)).and_then(|(abi, call)| {
+            let cell = call.cell(abi.column)?;
+            Some(abi.base + u32::from(cell))
+        });
+        let Some(number) = number else { return Answer::Open };
+        match self.native.iter().rev().find(|range| range.start <= number).map(|range| range.verdict) {
+            Some(Verdict::Always(action)) => action.answer(),
+            Some(Verdict::Depends(_)) | None => Answer::Open,
+        }
+    }
 }
 
 /// Why a profile cannot be compiled.
@@ -90,6 +120,7 @@ fn compile_on(native: Arch, profile: &LinuxSeccomp) -> Result<Program, Problem> 
     let trees: Vec<_> = (architectures.iter())
         .map(|abis| (abis[0].audit, verdicts::of_architecture(abis, &rules, &mut decisions)))
         .collect();
+    let native = trees.first().map(|(_, ranges)| ranges.clone()).unwrap_or_default();
     let big_endian = architectures[0][0].big_endian();
     let instructions = emit::Writer::new(big_endian, default, &decisions).program(&trees);
     if instructions.len() > MOST_INSTRUCTIONS {
@@ -99,7 +130,7 @@ fn compile_on(native: Arch, profile: &LinuxSeccomp) -> Result<Program, Problem> 
     }
 
     let listener = syscalls.iter().any(|syscall| syscall.action() == LinuxSeccompAction::ScmpActNotify);
-    Ok(Program { filter: bytes(&instructions), flags: flags(profile, listener), listener })
+    Ok(Program { filter: bytes(&instructions), flags: flags(profile, listener), listener, native })
 }
 
 /// A listener without anyone to talk to, or the other way round.

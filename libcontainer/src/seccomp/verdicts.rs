@@ -8,13 +8,13 @@ use super::rules::{Compare, Condition, Entry, Rule};
 
 /// From `start` up to the next range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Range {
+pub(crate) struct Range {
     pub(super) start: u32,
     pub(super) verdict: Verdict,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Always(Action),
     /// The arguments decide: an index into `Decisions`.
     Depends(usize),

@@ -1,6 +1,7 @@
 //! A container's folder: its files, and the lock on it.
 #![forbid(unsafe_code)]
-use super::{CONFIG, INIT, MOUNTS, NOTIFY, ProcessId, Record, SCOPE, START_SOCKET, STATE, draft_name, trust};
+use super::{CONFIG, INIT, MOUNTS, NOTIFY, ProcessId, Record, SCOPE, STATE, draft_name, trust};
+use crate::plan::{DOOR, SAID, START};
 use crate::sys::{fd_path, write_all};
 use crate::{Error, ErrorKind, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -247,9 +248,19 @@ impl Folder {
         }
     }
 
-    /// init waits for `start`.
+    /// init waits for `start`: it has the FIFO open. When it executes its program it has not.
     pub(crate) fn awaits_start(&self) -> Result<bool> {
-        self.has(START_SOCKET)
+        match self.open_fifo(START, OFlags::WRONLY) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT | Errno::NXIO) => Ok(false),
+            Err(errno) => Err(self.error("look whether init waits", "open(start)", errno)),
+        }
+    }
+
+    /// One end of a FIFO in the folder. For writing: `NXIO` if nobody reads from it.
+    pub(crate) fn open_fifo(&self, name: &str, end: OFlags) -> rustix::io::Result<OwnedFd> {
+        let flags = end | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.directory, name, flags, Mode::empty())
     }
 
     /// A scope of the name in the record is the container's, or nobody's.
@@ -265,16 +276,20 @@ impl Folder {
         is_there(self.fd(), name).map_err(|errno| self.error("look at the container", &format!("stat({name})"), errno))
     }
 
-    pub(crate) fn start_socket(&self) -> PathBuf {
-        PathBuf::from(fd_path(&self.directory)).join(START_SOCKET)
+    /// Through it a created init that may not be traced hands out its namespaces.
+    pub(crate) fn door(&self) -> Result<Option<PathBuf>> {
+        Ok(self.has(DOOR)?.then(|| PathBuf::from(fd_path(&self.directory)).join(DOOR)))
     }
 
     /// From here on the container is `running`.
-    pub(crate) fn remove_start_socket(&self) -> Result<()> {
-        match rustix::fs::unlinkat(&self.directory, START_SOCKET, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(self.error("start the container", "unlink(start.sock)", errno)),
+    pub(crate) fn remove_fifos(&self) -> Result<()> {
+        for name in [START, SAID, DOOR] {
+            match rustix::fs::unlinkat(&self.directory, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(self.error("start the container", &format!("unlink({name})"), errno)),
+            }
         }
+        Ok(())
     }
 
     /// Removes the folder; the record last, so that whoever dies here can be succeeded.
@@ -314,7 +329,7 @@ impl Folder {
     pub(crate) fn foreign_file(&self) -> Result<Option<String>> {
         let ours = |name: &String| {
             let of = |file: &str| name == file || name.strip_prefix('.').is_some_and(|rest| rest.starts_with(file));
-            [STATE, CONFIG, MOUNTS].into_iter().any(of) || [START_SOCKET, NOTIFY, SCOPE, INIT].contains(&&**name)
+            [STATE, CONFIG, MOUNTS].into_iter().any(of) || [START, SAID, DOOR, NOTIFY, SCOPE, INIT].contains(&&**name)
         };
         Ok(self.names()?.into_iter().find(|name| !ours(name)))
     }

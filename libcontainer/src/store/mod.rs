@@ -5,7 +5,9 @@
 //!         state.json   what was intended first, then what is (`Record`)
 //!         config.json  as `create` read it: later changes in the bundle do not matter; those of `update` do
 //!         init         a link to nowhere that says who init is, once there is one: should the record be lost
-//!         start.sock   init listens there while the container is `created`
+//!         start        a FIFO: init reads from it while the container is `created` …
+//!         said         … and writes to this one how it goes from then on
+//!         exec.sock    init listens there, if an `exec` into the created container needs its help
 //!         mounts       what `mounts add` has put into the container, a line each
 //!         notify/      with the container's socket for sd_notify(3)
 //!         scope        empty; systemd may have been asked for the scope that the record names
@@ -34,7 +36,6 @@ use std::time::Duration;
 
 const STATE: &str = "state.json";
 pub(crate) const CONFIG: &str = "config.json";
-pub(crate) const START_SOCKET: &str = "start.sock";
 pub(crate) const MOUNTS: &str = "mounts";
 pub(crate) const NOTIFY: &str = "notify";
 const SCOPE: &str = "scope";

@@ -71,8 +71,9 @@ pub enum Target {
 /// One thing that init does, in the order written by `plan`. The name in kebab case is what `plimsoll plan` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step<S, B> {
-    /// The host has work to do here: say *reached* and wait for *go*.
-    Host,
+    /// The host has work to do here: say *reached* and wait for *go*. Only where descriptors come along with *go* it takes more than
+    /// write(2) and read(2), which every sensible seccomp profile allows.
+    Host { fills: bool },
 
     // ---- entering -----------------------------------------------------------------------------
     /// Write `/proc/self/oom_score_adj`, before init belongs to any container.
@@ -220,6 +221,8 @@ pub enum Step<S, B> {
     SetIds { uid: u32, gid: u32 },
     /// `capset(2)` and the ambient set, then read back and compared.
     SetCapabilities { effective: u64, permitted: u64, inheritable: u64, ambient: u64 },
+    /// `capset(2)` and nothing else: keeps of what `SetCapabilities` has set what is in these sets too.
+    KeepCapabilities { effective: u64, permitted: u64 },
     /// `seccomp(SECCOMP_SET_MODE_FILTER)`; `filter` is an array of `sock_filter`. A listener's descriptor
     /// rides on *reached* of the next host line.
     LoadSeccomp { flags: u32, filter: B },
@@ -231,12 +234,22 @@ pub enum Step<S, B> {
     /// `timeout` is in seconds, 0 for none.
     /// `process_env` is set if `env` is the process's: its `HOME` belongs to it then.
     RunHook { path: S, argv: B, env: B, process_env: bool, timeout: u32, state: Slot },
-    /// The container is `created`. Accept a connection on the listening socket in `slot`; what fails from
-    /// here on is reported over it.
-    AwaitStart { slot: Slot },
+    /// Open its own namespaces (`CLONE_NEW*` bits), while the host's procfs can be reached, for an `exec` into the container that
+    /// the kernel would not let trace it.
+    HoldNamespaces { namespaces: u32 },
+    /// Do ahead of the filter what waiting takes: a signal that asks the container to end ends it, and the stack is given back.
+    PrepareToWait,
+    /// The container is `created`. Read from the FIFO in `start` until it says that the program shall run; what fails from here on
+    /// is written to the FIFO in `said`. Who asks for it gets the namespaces that are held over the listening socket in `door`.
+    AwaitStart { start: Slot, said: Slot, door: Option<Slot> },
     /// Really close (close-on-exec would be too late: `/proc/self/fd` is still there while the path is
     /// resolved) everything above the standard streams but `preserve` descriptors.
     CloseDescriptors { preserve: u32 },
+    /// Do ahead of the filter what `execve` takes: the umask, and memory for so many pointers.
+    PrepareExec { pointers: u32 },
+    /// Say that nothing but `execve` comes now (and a filter that does not let init say it later): who hears this and then that the
+    /// other end is closed knows that the program runs.
+    AnnounceExec,
     /// `execve(2)`: `argv` and `env` are NUL-terminated strings, one after another.
     Exec { argv: B, env: B },
 }
@@ -268,6 +281,8 @@ pub enum FromInit<'a> {
     Passed { line: u16, nanoseconds: u64 },
     /// Init goes on as this pid (of the host's pid namespace): `Step::Fork`. May overtake what the new process says.
     Forked { pid: i32 },
+    /// Init executes the program: if it is closed without another word, it has.
+    Executing,
     /// These are init's last words.
     #[serde(borrow)]
     Failed(Failure<'a>),
@@ -282,6 +297,14 @@ pub struct Failure<'a> {
     /// What the filesystem context said (fsopen(2), "Message retrieval"), which path or option it was, or a hook's status.
     #[serde(borrow)]
     pub detail: &'a [u8],
+}
+
+/// What is written to the FIFO that a created init reads from.
+pub mod word {
+    /// Run the program.
+    pub const START: u8 = b's';
+    /// Accept a connection on the door, and send the namespaces that are held over it.
+    pub const JOIN: u8 = b'j';
 }
 
 /// The most that [`Failure::detail`] holds, in bytes.

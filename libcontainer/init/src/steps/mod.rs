@@ -6,7 +6,7 @@ mod chdir;
 mod close_descriptors;
 mod copy_up;
 pub mod default_home;
-mod enter;
+pub mod enter;
 mod exec;
 mod exec_label;
 mod hide_host;
@@ -31,15 +31,16 @@ mod unmount;
 mod write_sysctl;
 
 use crate::fault::{At, Result};
-use crate::{Init, Line, sys};
+use crate::{Init, Line, host, sys};
+use rustix::fd::AsFd;
 use rustix::fs::Mode;
-use step::{Attributes, Call, Step};
+use step::{Attributes, Call, FromInit, Step};
 
 /// Does one line.
 #[inline(never)]
 pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
     match *step {
-        Step::Host => init.meet_host(),
+        Step::Host { fills } => init.meet_host(fills),
 
         Step::SetOomScoreAdj { value } => process::set_oom_score_adj(value),
         Step::SetCpuAffinity { mask } => process::set_cpu_affinity(mask),
@@ -148,6 +149,7 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
         Step::SetCapabilities { effective, permitted, inheritable, ambient } => {
             capabilities::set(init, [effective, permitted, inheritable], ambient)
         }
+        Step::KeepCapabilities { effective, permitted } => capabilities::keep(init, effective, permitted),
         Step::LoadSeccomp { flags, filter } => {
             init.rider = sys::seccomp(flags, filter).at(Call::Seccomp)?;
             Ok(())
@@ -158,8 +160,15 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
             let hook = run_hook::Hook { path: path.0, argv, env, process_env, timeout };
             run_hook::run(init, &hook, state)
         }
-        Step::AwaitStart { slot } => await_start::run(init, slot),
+        Step::HoldNamespaces { namespaces } => enter::hold(init, namespaces),
+        Step::PrepareToWait => {
+            await_start::prepare();
+            Ok(())
+        }
+        Step::AwaitStart { start, said, door } => await_start::run(init, start, said, door),
         Step::CloseDescriptors { preserve } => close_descriptors::run(init, preserve),
+        Step::PrepareExec { pointers } => exec::prepare(init, pointers),
+        Step::AnnounceExec => host::send(init.host.as_fd(), &FromInit::Executing, None),
         Step::Exec { argv, env } => exec::run(init, argv, env),
     }
 }

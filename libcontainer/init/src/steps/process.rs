@@ -34,12 +34,9 @@ pub(super) fn set_cpu_affinity(mask: &[u8]) -> Result {
 
 const PR_SET_DUMPABLE: usize = 4;
 
+/// Again whenever the user changes: the kernel then sets what `fs.suid_dumpable` says (`commit_creds`), which can be anything.
 pub(super) fn set_undumpable() -> Result {
     sys::prctl(PR_SET_DUMPABLE, 0, 0).at(Call::Prctl).map(drop)
-}
-
-pub(super) fn set_dumpable() -> Result {
-    sys::prctl(PR_SET_DUMPABLE, 1, 0).at(Call::Prctl).map(drop)
 }
 
 pub(super) fn set_no_new_privs() -> Result {
@@ -58,7 +55,7 @@ pub(super) fn join_session_keyring(name: &CStr) -> Result {
 /// Only what is a pipe, a socket or a terminal of a devpts (the numbers are those of Documentation/admin-guide/devices.txt): a file, the
 /// null device or `/dev/ttyS0` belongs to somebody (CVE-2026-88265).
 pub(super) fn chown_stdio(uid: u32) -> Result {
-    for number in 0..3 {
+    for number in 0..3u8 {
         // One that is closed says EBADF, and nothing else happens.
         let stream = sys::stdio(number);
         let Ok(stat) = rustix::fs::fstat(stream) else { continue };

@@ -85,7 +85,10 @@ fn execute(umask: Mode, hook: &Hook<'_>, home: &[u8], state: BorrowedFd<'_>, str
         .and_then(|()| rustix::stdio::dup2_stderr(stream));
     match streams {
         Err(errno) => errno,
-        Ok(()) => sys::execve(hook.path, hook.argv, [hook.env, home]),
+        Ok(()) => match sys::words(sys::pointers(hook.argv, [hook.env, home])) {
+            Ok(pointers) => sys::execve(hook.path, hook.argv, [hook.env, home], pointers),
+            Err(errno) => errno,
+        },
     }
 }
 
