@@ -271,7 +271,8 @@ fn identity(plan: &Plan) -> Vec<Line> {
     let last = host_place(plan, |step| matches!(step, HostStep::SaveState));
     let mut lines = plan.lines[first.unwrap()..last.unwrap()].to_vec();
     // What only a container needs that waits.
-    lines.retain(|line| !matches!(line.step(), "send-state" | "prepare-to-wait" | "close-descriptors" | "prepare-exec"));
+    lines
+        .retain(|line| !matches!(line.step(), "send-state" | "prepare-to-wait" | "close-descriptors" | "prepare-exec"));
     // And small limits, which come after its hooks.
     lines.retain(|line| line.step() != "set-rlimit");
     for line in &mut lines {
