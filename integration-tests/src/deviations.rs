@@ -69,6 +69,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     (RUNC, "created::a_program_with_hardly_any_descriptors_runs", "needs more of them itself"),
     (RUNC, "created::a_run_whose_init_is_killed_says_so", "ends with 137, and says nothing"),
     (RUNC, "created::a_start_whose_init_is_killed_fails", "start is done once init has heard of it"),
+    (RUNC, "created::one_of_many_starts_starts_it", "two may, at times"),
     (RUNC, "created::execve_alone_can_be_denied", "start is done once init has heard of it"),
     (RUNC, "devices::what_is_there_already_has_to_be_the_same_device", "keeps what is there"),
     (RUNC, "errors::a_mapping_without_a_user_namespace", "ignores it"),
