@@ -8,6 +8,7 @@ mod cgroup;
 mod check;
 mod checkpoint;
 mod cpu_affinity;
+mod created;
 mod descriptors;
 mod devices;
 mod errors;
