@@ -35,6 +35,8 @@ pub struct Init {
     /// The line being run.
     pub line: u16,
     pub slots: Slots,
+    /// The pid namespace that was joined, until the fork: a procfs can be made for it before anybody is inside.
+    pub pid_namespace: Option<OwnedFd>,
     /// The root filesystem; every path of the container is resolved beneath it.
     pub root: Option<OwnedFd>,
     /// The host's `/dev/null` as a detached mount, and an empty read-only tmpfs, to mask with.
@@ -68,6 +70,7 @@ impl Init {
             host,
             line: 0,
             slots: Slots::default(),
+            pid_namespace: None,
             root: None,
             covers: steps::mask_path::Covers::default(),
             rider: None,

@@ -29,7 +29,7 @@ impl Container {
             time_namespace: self.record.time_namespace,
             ..ExecPlanOptions::default()
         };
-        (planned.tasks, planned.into_cgroup) = self.exec_cgroup(&options.cgroups)?;
+        self.exec_cgroup(&options.cgroups, &mut planned)?;
         // The groups are in the record; whether systemd has to be asked is a question of the host's.
         let facts = match &self.record.unit {
             Some(unit) if unit.user => HostFacts::probe_for(self.record.cgroup_manager)?,
@@ -63,12 +63,7 @@ impl Container {
     }
 
     /// Where the process goes: the container's groups, or those below them that were asked for.
-    fn exec_cgroup(
-        &self,
-        below: &[(Vec<String>, String)],
-    ) -> Result<(Vec<std::path::PathBuf>, Option<std::path::PathBuf>)> {
-        let mut tasks = Vec::new();
-        let mut into_cgroup = None;
+    fn exec_cgroup(&self, below: &[(Vec<String>, String)], planned: &mut ExecPlanOptions) -> Result<()> {
         let known = |name: &String| self.record.cgroups.iter().any(|group| group.has(name));
         if let Some(name) = below.iter().flat_map(|(controllers, _)| controllers).find(|name| !known(name)) {
             return Err(Error::new(ErrorKind::InvalidConfig, format!("unknown controller {name} in --cgroup")));
@@ -86,12 +81,8 @@ impl Container {
                     group.directory.join(path.trim_start_matches('/'))
                 }
             };
-            if group.unified {
-                into_cgroup = Some(directory);
-            } else {
-                tasks.push(directory.join("tasks"));
-            }
+            planned.join(group, directory);
         }
-        Ok((tasks, into_cgroup))
+        Ok(())
     }
 }

@@ -26,8 +26,17 @@ pub struct HostFacts {
     pub hierarchies: Vec<Hierarchy>,
     /// The systemd that makes the caller's scopes; only looked for where one is to be made.
     pub systemd: Option<Systemd>,
+    /// A procfs can be made for another pid namespace than that of whoever makes it (`pidns`); only looked for where one is joined.
+    pub procfs_of_another: bool,
     /// Where resctrl is mounted: the classes and monitors of Intel RDT.
     pub resctrl: Option<PathBuf>,
+}
+
+impl HostFacts {
+    /// uid 0 of the first user namespace.
+    pub(crate) fn is_root_of_host(&self) -> bool {
+        self.euid == 0 && !self.in_user_namespace
+    }
 }
 
 /// A running systemd.

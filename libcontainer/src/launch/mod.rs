@@ -191,9 +191,12 @@ impl Launch<'_, '_, '_> {
         let last = self.lines.iter().rposition(|line| matches!(line.action, Action::Host(_))).unwrap_or(0);
         let waits = self.ends_with_our_lines();
         let mut played_last = next > last;
+        // It has come by the time that the line which takes it is reached, or with it.
+        let mut rider = None;
         loop {
             match self.hear_in_order()? {
-                Heard::Reached { line, mut rider } => {
+                Heard::Reached { line, rider: sent } => {
+                    rider = sent.or(rider);
                     log::debug!("init {pid} has reached line {line}", pid = self.pid);
                     self.note_gap(self.lines.get(usize::from(line)));
                     let mut descriptors = Vec::new();
@@ -393,6 +396,7 @@ impl Launch<'_, '_, '_> {
                 self.host.made_cgroups = true;
                 cgroup::settle_in_scope(groups, self.pid).map(|()| None)
             }
+            HostStep::JoinCgroup { directory } => entry::join(self.pid, directory).map(|()| None),
             HostStep::AttachToScope { unit, below } => {
                 systemd::Manager::of(unit.user).attach(unit, below, self.pid).map(|()| None)
             }

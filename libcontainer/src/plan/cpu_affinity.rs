@@ -1,8 +1,8 @@
 //! [execCPUAffinity](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#linux-process), of `exec` only.
 #![forbid(unsafe_code)]
 
-use super::init;
 use super::line::{InitStep, Line, Origin};
+use super::{given, init};
 use crate::{Error, Result};
 use oci_spec::runtime::Process;
 
@@ -12,6 +12,12 @@ const MOST: usize = 1 << 16;
 /// All processors: since Linux 6.2 an inherited affinity outlives the move to another cpuset.
 pub(super) fn all() -> Line {
     init(InitStep::SetCpuAffinity { mask: Vec::new() }, Origin::DEFAULT)
+}
+
+/// Whether it holds something before the process is in the container's cgroup.
+pub(super) fn has_initial(process: &Process) -> bool {
+    let affinity = process.exec_cpu_affinity().as_ref();
+    affinity.is_some_and(|affinity| given(affinity.initial()).is_some())
 }
 
 pub(super) fn initial(process: &Process) -> Result<Line> {

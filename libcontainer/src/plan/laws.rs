@@ -1,6 +1,6 @@
 //! What holds for every plan, whatever the configuration. Tried on random ones by `tests/laws.rs` and by the fuzzer.
 use super::line::{Action, HostStep, InitStep};
-use super::namespaces::CGROUP;
+use super::namespaces::{CGROUP, Namespaces};
 use super::{ExecPlanOptions, Line, Plan, PlanOptions, create, exec};
 use crate::Bundle;
 use crate::facts::HostFacts;
@@ -25,6 +25,9 @@ pub(crate) fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> c
         origins_are_places_in_the_configuration(&plan, &config);
     }
     the_process_ends_as_the_program(&plan, spec.process().is_some());
+    if Namespaces::of(&spec).forks_late(&spec, facts) && spec.process().is_some() {
+        who_enters_a_pid_namespace_has_what_the_program_gets(&plan);
+    }
     each_line_is_printed_as_one(&plan);
 
     // Hash maps are in another order every time.
@@ -41,6 +44,7 @@ pub(crate) fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> c
         a_filter_is_loaded_with_no_new_privs_or_with_capabilities(&exec);
         slots_are_filled_before_they_are_used_and_none_in_vain(&exec);
         the_process_ends_as_the_program(&exec, true);
+        who_enters_a_pid_namespace_has_what_the_program_gets(&exec);
         assert_eq!(identity(&exec), identity(&plan));
     }
     Ok(())
@@ -61,6 +65,8 @@ fn host_place(plan: &Plan, is: impl Fn(&HostStep) -> bool) -> Option<usize> {
     plan.lines.iter().position(|line| matches!(&line.action, Action::Host(step) if is(step)))
 }
 
+const NPROC: u32 = libc::RLIMIT_NPROC;
+
 fn nothing_needs_a_capability_that_is_gone(plan: &Plan) {
     let Some(dropped) = place(plan, |step| matches!(step, Step::SetCapabilities { .. })) else { return };
     for (number, step) in init_steps(plan).filter(|(number, _)| *number > dropped) {
@@ -71,6 +77,12 @@ fn nothing_needs_a_capability_that_is_gone(plan: &Plan) {
                 | Step::SetNoNewPrivs
                 | Step::LoadSeccomp { .. }
                 | Step::SetCapabilities { .. }
+                | Step::Fork { namespaces: 0 }
+                | Step::JoinCgroup { .. }
+                | Step::SetCpuAffinity { .. }
+                | Step::SetRlimit { resource: NPROC, .. }
+                | Step::NewSession
+                | Step::SetControllingTerminal
                 | Step::AwaitStart { .. }
                 | Step::RunHook { .. }
                 | Step::CloseDescriptors { .. }
@@ -178,7 +190,7 @@ fn nothing_depends_on_a_scope_before_it_is_there(plan: &Plan) {
         };
         assert!(!depends || number > settled, "{line} before the scope is there:\n{plan}");
         let forks = matches!(line.action, Action::Init(Step::Fork { .. }));
-        assert!(!forks || number < start, "{line} leaves the scope empty:\n{plan}");
+        assert!(!forks || number < start || number > settled, "{line} leaves the scope empty:\n{plan}");
     }
 }
 
@@ -203,14 +215,14 @@ fn identity(plan: &Plan) -> Vec<Line> {
     let last =
         host_place(plan, |step| matches!(step, HostStep::SendState { status: "created" } | HostStep::ListenForStart));
     let last = last.or_else(|| host_place(plan, |step| matches!(step, HostStep::SaveState)));
-    let mut lines = plan.lines[first.unwrap()..last.unwrap()].to_vec();
-    for line in &mut lines {
-        // What the agent is told is all that differs.
-        if let Action::Host(HostStep::ForwardSeccompListener { status, .. }) = &mut line.action {
-            *status = "";
-        }
-    }
-    lines
+    // What comes between the fork, if there is one, and the program.
+    let own = ["fork", "join-cgroup", "new-session", "set-controlling-terminal", "forward-console", "set-cpu-affinity"];
+    let filter = ["load-seccomp", "forward-seccomp-listener"];
+    let lines = plan.lines[first.unwrap()..last.unwrap()].iter();
+    let lines: Vec<_> = lines.filter(|line| !own.contains(&line.step()) && !filter.contains(&line.step())).collect();
+    let ends = lines.iter().position(|line| line.step() == "set-capabilities").unwrap_or(0);
+    let is_another = |at: usize, line: &Line| at > ends && line.step() == "set-capabilities";
+    lines.iter().enumerate().filter(|(at, line)| !is_another(*at, line)).map(|(_, line)| (*line).clone()).collect()
 }
 
 /// Whoever writes config.json does not write what a plan says of it, nor to the terminal that it is shown on.
@@ -218,6 +230,35 @@ fn each_line_is_printed_as_one(plan: &Plan) {
     let text = plan.to_text(true);
     assert_eq!(text.matches('\n').count(), plan.lines.len(), "{text}");
     assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'), "{text:?}");
+}
+
+/// Others in there may trace it. CAP_SYS_ADMIN for a filter that comes after the fork is the exception, where an agent has to be told
+/// the pid, or where init would not get past the filter.
+fn who_enters_a_pid_namespace_has_what_the_program_gets(plan: &Plan) {
+    const SYS_ADMIN: u64 = 1 << 21;
+    let Some(fork) = place(plan, |step| matches!(step, Step::Fork { namespaces: 0 })) else { return };
+    let filter_follows =
+        init_steps(plan).any(|(number, step)| number > fork && matches!(step, Step::LoadSeccomp { .. }));
+    let sets = |step: &InitStep| match step {
+        Step::SetCapabilities { permitted, .. } => Some(*permitted),
+        _ => None,
+    };
+    let (before, after): (Vec<_>, Vec<_>) = init_steps(plan).partition(|(number, _)| *number < fork);
+    let permitted = before.iter().rev().find_map(|(_, step)| sets(step)).expect("its capabilities are its program's");
+    let program = init_steps(plan).filter_map(|(_, step)| sets(step)).last().unwrap();
+    assert!(permitted & !program & !if filter_follows { SYS_ADMIN } else { 0 } == 0, "{plan}");
+    for (number, step) in after {
+        let late = matches!(
+            step,
+            Step::SetIds { .. }
+                | Step::SetGroups { .. }
+                | Step::DropBoundingSet { .. }
+                | Step::Chdir { .. }
+                | Step::SetNoNewPrivs
+                | Step::SetExecLabel { .. }
+        );
+        assert!(!late, "{} after the fork:\n{plan}", plan.lines[number]);
+    }
 }
 
 fn the_process_ends_as_the_program(plan: &Plan, has_process: bool) {

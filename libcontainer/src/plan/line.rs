@@ -40,6 +40,10 @@ impl Line {
         &self.origin.0
     }
 
+    pub(crate) fn is_the_hosts(&self) -> bool {
+        matches!(self.action, Action::Host(_))
+    }
+
     /// Whether the host sends a descriptor to init with this line.
     pub(crate) fn fills_slot(&self) -> bool {
         let Action::Host(step) = &self.action else { return false };
@@ -83,6 +87,8 @@ pub(crate) enum HostStep {
     /// clone3(2) of init with these `CLONE_NEW*` flags; into the cgroup v2 directory if there is one. The
     /// `tasks` files of the cgroup v1 directories fill the first slots.
     Clone { namespaces: u32, into_cgroup: Option<PathBuf>, tasks: Vec<PathBuf> },
+    /// Put init into the cgroup v2 directory, if it was not born there.
+    JoinCgroup { directory: PathBuf },
     /// Write `/proc/PID/{uid_map,setgroups,gid_map}`, by newuidmap(1) and newgidmap(1) where we may not.
     WriteIdMaps { uid: Vec<IdMap>, gid: Vec<IdMap>, deny_setgroups: bool },
     /// Open a pidfd of the container's init, for an `exec` to join its namespaces: fills a slot.

@@ -115,10 +115,14 @@ impl PlanOptions {
 /// What the plan of an `exec` depends on besides the container's config.json and the process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ExecPlanOptions {
-    /// cgroup v1: the `tasks` files of the groups to join.
+    /// cgroup v1: the `tasks` files of the groups to join, but for
     pub(crate) tasks: Vec<PathBuf>,
+    /// that of the group which counts processes.
+    pub(crate) pids: Option<PathBuf>,
     /// cgroup v2: the group to be born in.
     pub(crate) into_cgroup: Option<PathBuf>,
+    /// It has no room for a birth: it is joined by a process that is there already, which it always takes.
+    pub(crate) is_full: bool,
     /// A scope to be moved into instead, and the path of a group in it.
     pub(crate) scope: Option<(cgroup::Unit, String)>,
     /// So many descriptors from 3 on stay open in the process.
@@ -128,6 +132,15 @@ pub(crate) struct ExecPlanOptions {
 }
 
 impl ExecPlanOptions {
+    /// Goes into this directory of the group's hierarchy.
+    pub(crate) fn join(&mut self, group: &cgroup::Group, directory: PathBuf) {
+        match (group.unified, group.has("pids")) {
+            (true, _) => self.into_cgroup = Some(directory),
+            (false, true) => self.pids = Some(directory.join("tasks")),
+            (false, false) => self.tasks.push(directory.join("tasks")),
+        }
+    }
+
     /// Takes the way through systemd where there is no other: whoever has not made a scope's group may not move into it from
     /// outside of what both of them belong to.
     pub(crate) fn go_through(&mut self, unit: Option<&cgroup::Unit>, groups: &[cgroup::Group], facts: &HostFacts) {
@@ -154,14 +167,10 @@ impl Plan {
     /// The plan of `exec` for a process in a container of this bundle: what `plimsoll plan --exec` prints.
     pub fn exec(bundle: &Bundle, process: &Process, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
         let cgroup = cgroup::plan(bundle.spec(), &options.cgroup_facts(facts), &options.id, options.cgroup_manager)?;
-        let (into_cgroup, tasks) = cgroup::entry(&cgroup.groups);
-        let mut planned = ExecPlanOptions {
-            tasks,
-            into_cgroup,
-            scope: None,
-            preserve_fds: options.preserve_fds,
-            time_namespace: false,
-        };
+        let mut planned = ExecPlanOptions { preserve_fds: options.preserve_fds, ..ExecPlanOptions::default() };
+        for group in &cgroup.groups {
+            planned.join(group, group.directory.clone());
+        }
         planned.go_through(cgroup.scope.as_ref().map(|scope| &scope.unit), &cgroup.groups, facts);
         exec(bundle.spec(), process, facts, &planned)
     }
@@ -186,6 +195,11 @@ impl<'a> Context<'a> {
         self.spec.linux().as_ref()
     }
 
+    /// Init becomes a member of the container's pid namespace last.
+    fn forks_late(&self) -> bool {
+        self.namespaces.forks_late(self.spec, self.facts)
+    }
+
     /// The container's root belongs to another user namespace than the host's.
     fn in_user_namespace(&self) -> bool {
         self.namespaces.has(namespaces::USER) || self.facts.in_user_namespace
@@ -207,10 +221,13 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     // The group and its limits are there before the first process is; but for one that leaves init no room to fork.
     let entry = context.namespaces.enter(&context)?;
     let forks = entry.iter().any(|line| matches!(line.action, Action::Init(InitStep::Fork { .. })));
-    let (tight, limits): (Vec<_>, Vec<_>) = cgroup.lines.into_iter().partition(|line| forks && is_one_process(line));
+    let late_fork = context.forks_late().then(|| context.namespaces.fork(0));
+    let is_tight = |line: &Line| (forks || late_fork.is_some()) && is_one_process(line);
+    let (mut tight, limits): (Vec<_>, Vec<_>) = cgroup.lines.into_iter().partition(is_tight);
     lines.extend(limits);
     lines.push(context.namespaces.clone_line(cgroup.into_cgroup, &cgroup.tasks));
-    // At once, as systemd takes its time; but a scope whose only process ends is no more, so not before the last fork.
+    // At once, as systemd takes its time; but a scope whose only process ends is no more, so not before a fork that it has to
+    // outlive. (A late one comes when the scope is there, and leaves it a process.)
     let (unit, start, mut settled) = match cgroup.scope {
         Some(ScopeLines { unit, start, settled }) => (Some(unit), Some(start), settled),
         None => (None, None, Vec::new()),
@@ -224,9 +241,11 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     // What the caller was pinned to is no concern of the container (its cpuset still holds).
     lines.push(cpu_affinity::all());
     // While single-threaded and still root on the host: writing `0` to `tasks` then waits for nobody.
-    lines.extend(cgroup::join(&cgroup.tasks)?);
+    lines.extend(cgroup::join(0..cgroup.tasks.len())?);
     lines.extend(entry);
-    lines.extend(tight);
+    if late_fork.is_none() {
+        lines.append(&mut tight);
+    }
     lines.extend(late_start);
     lines.extend(process::keyring(options)?);
     if context.namespaces.is_new(namespaces::NETWORK) {
@@ -248,7 +267,6 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(sysctl::lines(&context)?);
     lines.extend(root::pivot(&context)?);
 
-    lines.push(process::new_session());
     // Before anything becomes read-only: /dev/console may have to be made.
     lines.extend(terminal::lines(process, true)?);
     lines.extend(process::make_cwd(process)?);
@@ -261,8 +279,23 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
 
     let capabilities = process.map(|process| Granted::of(spec, process, facts));
     let mut filter = seccomp::lines(spec, process.zip(capabilities.as_ref()), "creating")?;
+    let forks = late_fork.is_some();
     if let Some((process, capabilities)) = process.zip(capabilities.as_ref()) {
-        lines.extend(identity(spec, process, facts, capabilities, &mut filter)?);
+        lines.extend(identity(spec, process, facts, capabilities, &filter, forks)?);
+        if forks && seccomp::goes_first(process, capabilities, &filter) {
+            lines.append(&mut filter);
+        }
+    }
+    // From here on others in the pid namespace see a process that has nothing but what its program gets.
+    lines.extend(late_fork);
+    if let Some(process) = process.filter(|_| forks) {
+        lines.extend(rlimits::after_fork(process, context.namespaces.has(namespaces::USER)));
+    }
+    lines.append(&mut tight);
+    lines.extend(terminal::session(process));
+    // The listener goes to its agent before anybody is told that the process exists.
+    if process.is_some() && seccomp::has_listener(&filter) {
+        lines.append(&mut filter);
     }
     // Adjacent, so that they cost one round trip: what `start` needs, then the word that the container exists.
     let (state, send_state) = hooks::start_state(spec, &mut slots)?.unzip();
@@ -315,42 +348,100 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     if options.time_namespace {
         namespaces.add(namespaces::TIME);
     }
-    let mut slots = Slots::after(&options.tasks)?;
-    let (into_cgroup, tasks) = (options.into_cgroup.clone(), options.tasks.clone());
+    let mut groups = ExecGroups::of(process, facts, namespaces.has(namespaces::PID), options)?;
+    let mut slots = Slots::after(&groups.tasks)?;
+    let (into_cgroup, tasks) = (groups.born_in.take(), std::mem::take(&mut groups.tasks));
     let mut lines = vec![host(HostStep::Clone { namespaces: 0, into_cgroup, tasks }, Origin::LIFECYCLE)];
     let entry = namespaces.enter_container(spec, &mut slots)?;
     lines.extend(entry.opened);
     lines.extend(oom_score_adj::lines(Some(process)));
     // "initial" holds until the process is in the container's cgroup, "final" from there on (config.md).
     lines.push(cpu_affinity::initial(process)?);
-    lines.extend(cgroup::join(&options.tasks)?);
-    lines.extend(cpu_affinity::r#final(process)?);
+    lines.extend(groups.early);
     lines.extend(entry.lines);
-    if let Some((unit, below)) = options.scope.clone() {
-        lines.push(host(HostStep::AttachToScope { unit, below }, Origin::LIFECYCLE));
-    }
-    lines.push(process::new_session());
-    lines.extend(terminal::lines(Some(process), false)?);
+    let mut console = terminal::lines(Some(process), false)?.into_iter();
+    lines.extend(console.next());
     let capabilities = Granted::of(spec, process, facts);
     let mut filter = seccomp::lines(spec, Some((process, &capabilities)), "running")?;
-    lines.extend(identity(spec, process, facts, &capabilities, &mut filter)?);
+    let forks = entry.fork.is_some();
+    lines.extend(identity(spec, process, facts, &capabilities, &filter, forks)?);
+    if forks && seccomp::goes_first(process, &capabilities, &filter) {
+        lines.append(&mut filter);
+    }
+    // From here on the container sees a process that has nothing but what its program gets.
+    lines.extend(entry.fork);
+    let (by_host, by_init): (Vec<_>, Vec<_>) = groups.late.into_iter().partition(Line::is_the_hosts);
+    lines.extend(by_init);
+    if forks {
+        lines.extend(rlimits::after_fork(process, namespaces.has(namespaces::USER)));
+    }
+    lines.extend(terminal::session(Some(process)));
+    lines.extend(by_host);
+    lines.extend(console);
+    lines.extend(groups.settled);
+    // The listener goes to its agent before anybody is told that the process exists.
+    if seccomp::has_listener(&filter) {
+        lines.append(&mut filter);
+    }
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);
     Ok(Plan { lines, ..Plan::default() })
 }
 
+/// How the process of an `exec` gets into the container's groups.
+struct ExecGroups {
+    /// cgroup v2, if it is born there.
+    born_in: Option<PathBuf>,
+    /// cgroup v1.
+    tasks: Vec<PathBuf>,
+    /// Before it enters the container.
+    early: Vec<Line>,
+    /// After the last fork: a group that is full takes a process that is there, but none that is new.
+    late: Vec<Line>,
+    /// Once it is in all of them.
+    settled: Option<Line>,
+}
+
+impl ExecGroups {
+    fn of(process: &Process, facts: &HostFacts, forks: bool, options: &ExecPlanOptions) -> Result<ExecGroups> {
+        let moved =
+            |directory: &PathBuf| host(HostStep::JoinCgroup { directory: directory.clone() }, Origin::LIFECYCLE);
+        let tasks: Vec<_> = options.tasks.iter().chain(&options.pids).cloned().collect();
+        // Who has opened `tasks` may move its own processes; root of the host, those of anybody: by then it is somebody else's.
+        let counted_late = forks && options.pids.is_some() && facts.is_root_of_host();
+        let first = if counted_late { options.tasks.len() } else { tasks.len() };
+        let mut early: Vec<_> = cgroup::join(0..first)?.into_iter().collect();
+        let mut late: Vec<_> = cgroup::join(first..tasks.len())?.into_iter().collect();
+        let mut born_in = options.into_cgroup.clone();
+        if options.is_full {
+            late.extend(born_in.take().as_ref().map(moved));
+        } else if cpu_affinity::has_initial(process) {
+            early.extend(born_in.take().as_ref().map(moved));
+        }
+        if let Some((unit, below)) = options.scope.clone() {
+            late.push(host(HostStep::AttachToScope { unit, below }, Origin::LIFECYCLE));
+        }
+        let mut settled = cpu_affinity::r#final(process)?;
+        if late.is_empty() {
+            early.extend(settled.take());
+        }
+        Ok(ExecGroups { born_in, tasks, early, late, settled })
+    }
+}
+
 /// The plan of `mounts add`: into the container's namespaces, and there the lines that its own mounts have. Of the pid namespace
-/// only where a procfs needs it: nobody in the container sees this init otherwise. It is in no group of the container's either.
+/// only where a procfs cannot be made from outside: nobody in the container sees this init otherwise. It is in no group of the
+/// container's either.
 pub(crate) fn add_mounts(bundle: &Path, spec: &Spec, mounts: Vec<Mount>, facts: &HostFacts) -> Result<Plan> {
-    let needs_pid = mounts.iter().any(|mount| mount.typ().as_deref() == Some("proc"));
+    let needs_pid = mounts.iter().any(mounts::is_procfs);
     validate::mounts(&mounts, "")?;
     let mut with = spec.clone();
     with.set_mounts(Some(mounts));
     let options = &PlanOptions::default();
     let context = Context { bundle, spec: &with, facts, options, namespaces: Namespaces::of(&with) };
-    let not = if needs_pid { 0 } else { namespaces::PID };
+    let not = if needs_pid && !facts.procfs_of_another { 0 } else { namespaces::PID };
     let mut slots = Slots::after(&[])?;
-    let mut lines = enter_to_mount(&context, not, &mut slots)?;
+    let mut lines = enter_to_mount(&context, not, needs_pid, &mut slots)?;
     lines.extend(mounts::add(&context, &mut slots)?);
     lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
     Ok(Plan { lines, ..Plan::default() })
@@ -360,7 +451,7 @@ pub(crate) fn add_mounts(bundle: &Path, spec: &Spec, mounts: Vec<Mount>, facts: 
 pub(crate) fn remove_mounts(bundle: &Path, spec: &Spec, mounts: &[(PathBuf, u64)], facts: &HostFacts) -> Result<Plan> {
     let options = &PlanOptions::default();
     let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
-    let mut lines = enter_to_mount(&context, namespaces::PID, &mut Slots::after(&[])?)?;
+    let mut lines = enter_to_mount(&context, namespaces::PID, false, &mut Slots::after(&[])?)?;
     for (index, (target, mount)) in mounts.iter().enumerate() {
         let origin = format!("/{index}/destination");
         lines.push(init(InitStep::FindMount { target: z(target, &origin)?, mount: *mount }, origin));
@@ -381,27 +472,29 @@ pub(crate) fn mount_target(bundle: &Path, spec: &Spec, facts: &HostFacts, destin
     mounts::target(&context, destination)
 }
 
-fn enter_to_mount(context: &Context, not: u32, slots: &mut Slots) -> Result<Vec<Line>> {
+fn enter_to_mount(context: &Context, not: u32, keep_pid: bool, slots: &mut Slots) -> Result<Vec<Line>> {
     if !context.namespaces.has(namespaces::MOUNT) {
         let message = "the container has no mount namespace of its own";
         return Err(Error::new(ErrorKind::Unsupported, message));
     }
     let mut lines =
         vec![host(HostStep::Clone { namespaces: 0, into_cgroup: None, tasks: Vec::new() }, Origin::LIFECYCLE)];
-    let entry = context.namespaces.enter_container_but(not, context.spec, slots)?;
+    let entry = context.namespaces.enter_container_but(not, keep_pid, context.spec, slots)?;
     lines.extend(entry.opened);
     lines.extend(entry.lines);
+    lines.extend(entry.fork);
     Ok(lines)
 }
 
-/// Who the process is and what it may do: the same for `create` and `exec`. Takes the `filter` if it has to be loaded here;
-/// else it is loaded last of all.
+/// Who the process is and what it may do: the same for `create` and `exec`. The `filter` is loaded after it; whether init `forks`
+/// then matters to what a fork is measured by, or does not hand on.
 fn identity(
     spec: &Spec,
     process: &Process,
     facts: &HostFacts,
     capabilities: &Granted,
-    filter: &mut Vec<Line>,
+    filter: &[Line],
+    forks: bool,
 ) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     // These four may need CAP_SYS_NICE or CAP_SYS_ADMIN.
@@ -420,7 +513,7 @@ fn identity(
     // As root, who may pass directories which the user of the process may not.
     lines.extend(process::chdir(process)?);
     // Before the privilege to raise one is gone; late, as the small ones (RLIMIT_NOFILE, RLIMIT_AS) hit init too.
-    lines.extend(rlimits::lines(process, Namespaces::of(spec).has(namespaces::USER)));
+    lines.extend(rlimits::lines(process, Namespaces::of(spec).has(namespaces::USER), forks));
     // Groups first: changing them takes CAP_SETGID, which is as good as gone after SetIds.
     lines.extend(user::groups(spec, process, facts)?);
     lines.push(user::ids(spec, process)?);
@@ -434,10 +527,6 @@ fn identity(
     lines.extend(process::home(process));
     lines.extend(process::resolve(process)?);
     lines.extend(no_new_privileges::lines(process));
-    // The listener goes to its agent before anybody is told that the process exists.
-    if seccomp::has_listener(filter) {
-        lines.append(filter);
-    }
     Ok(lines)
 }
 

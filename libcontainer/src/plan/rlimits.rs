@@ -4,21 +4,41 @@
 use super::line::{HostStep, InitStep, Line};
 use super::{host, init};
 use oci_spec::runtime::PosixRlimitType::{self, *};
-use oci_spec::runtime::Process;
+use oci_spec::runtime::{PosixRlimit, Process};
 
 /// By init, while it has the privilege to raise them. In a user namespace only the host has it.
-pub(super) fn lines(process: &Process, in_user_namespace: bool) -> Vec<Line> {
-    (process.rlimits().iter().flatten().enumerate())
-        .map(|(index, limit)| {
-            let (resource, name) = (number(limit.typ()), limit.typ().to_string());
-            let (soft, hard) = (limit.soft(), limit.hard());
-            let origin = format!("/process/rlimits/{index}");
-            match in_user_namespace {
-                true => host(HostStep::SetRlimit { resource, name, soft, hard }, origin),
-                false => init(InitStep::SetRlimit { resource, soft, hard }, origin),
-            }
-        })
-        .collect()
+/// A fork that is still to come is measured by RLIMIT_NPROC, with one process more than the program alone will be: there only has to
+/// be room for it by then, and the limit itself is for `after_fork`.
+pub(super) fn lines(process: &Process, in_user_namespace: bool, forks: bool) -> Vec<Line> {
+    let all = process.rlimits().iter().flatten().enumerate();
+    all.filter_map(|(index, limit)| match forks && limit.typ() == RlimitNproc {
+        true if in_user_namespace => None,
+        true => {
+            let step = InitStep::RaiseRlimit { resource: number(RlimitNproc), to: limit.hard().saturating_add(1) };
+            Some(init(step, origin(index)))
+        }
+        false => Some(line(index, limit, in_user_namespace)),
+    })
+    .collect()
+}
+
+/// Lowering it takes no privilege.
+pub(super) fn after_fork(process: &Process, in_user_namespace: bool) -> Option<Line> {
+    let mut all = process.rlimits().iter().flatten().enumerate();
+    all.find(|(_, limit)| limit.typ() == RlimitNproc).map(|(index, limit)| line(index, limit, in_user_namespace))
+}
+
+fn line(index: usize, limit: &PosixRlimit, in_user_namespace: bool) -> Line {
+    let (resource, name) = (number(limit.typ()), limit.typ().to_string());
+    let (soft, hard) = (limit.soft(), limit.hard());
+    match in_user_namespace {
+        true => host(HostStep::SetRlimit { resource, name, soft, hard }, origin(index)),
+        false => init(InitStep::SetRlimit { resource, soft, hard }, origin(index)),
+    }
+}
+
+fn origin(index: usize) -> String {
+    format!("/process/rlimits/{index}")
 }
 
 /// `RLIMIT_NOFILE`, for people.

@@ -4,7 +4,7 @@
 use super::capabilities::Granted;
 use super::line::{Action, HostStep, InitStep, Line};
 use super::{host, init, no_new_privileges};
-use crate::seccomp::{Problem, compile};
+use crate::seccomp::{Problem, allows, compile};
 use crate::{Error, Result};
 use oci_spec::runtime::{Process, Spec};
 
@@ -14,6 +14,45 @@ const ORIGIN: &str = "/linux/seccomp";
 pub(super) fn has_listener(lines: &[Line]) -> bool {
     lines.iter().any(|line| matches!(line.action, Action::Host(HostStep::ForwardSeccompListener { .. })))
 }
+
+/// Whether the filter is loaded before init can be seen by others in the pid namespace. Where it takes CAP_SYS_ADMIN to load it, which
+/// the program does not get, they would see a process with that one; unless the filter does not let init do what is left to do.
+pub(super) fn goes_first(process: &Process, capabilities: &Granted, lines: &[Line]) -> bool {
+    let loaded = lines.iter().find_map(|line| match &line.action {
+        Action::Init(InitStep::LoadSeccomp { filter, .. }) => Some(filter),
+        _ => None,
+    });
+    let Some(filter) = loaded.filter(|_| !has_listener(lines) && !no_new_privileges::is_set(process)) else {
+        return false;
+    };
+    !capabilities.permit_a_filter() && LAST_CALLS.iter().all(|(call, arguments)| allows(filter, *call, *arguments))
+}
+
+/// What init calls from the filter on to the program, with what filters look at.
+const LAST_CALLS: &[(libc::c_long, [u64; 2])] = &[
+    (libc::SYS_capset, [0, 0]),
+    (libc::SYS_capget, [0, 0]),
+    (libc::SYS_prctl, [libc::PR_CAP_AMBIENT as u64, libc::PR_CAP_AMBIENT_CLEAR_ALL as u64]),
+    (libc::SYS_prctl, [libc::PR_CAP_AMBIENT as u64, libc::PR_CAP_AMBIENT_RAISE as u64]),
+    (libc::SYS_prctl, [libc::PR_SET_KEEPCAPS as u64, 0]),
+    (libc::SYS_clone, [libc::CLONE_PARENT as u64, 0]),
+    (libc::SYS_exit_group, [0, 0]),
+    (libc::SYS_write, [3, 0]),
+    (libc::SYS_close, [3, 0]),
+    (libc::SYS_sched_setaffinity, [0, 0]),
+    (libc::SYS_prlimit64, [0, libc::RLIMIT_NPROC as u64]),
+    (libc::SYS_setsid, [0, 0]),
+    (libc::SYS_ioctl, [0, libc::TIOCSCTTY as u64]),
+    (libc::SYS_sendmsg, [3, 0]),
+    (libc::SYS_recvmsg, [3, 0]),
+    (libc::SYS_prctl, [libc::PR_SET_DUMPABLE as u64, 0]),
+    (libc::SYS_rt_sigaction, [15, 0]),
+    (libc::SYS_madvise, [0, 0]),
+    (libc::SYS_accept4, [3, 0]),
+    (libc::SYS_close_range, [3, 0]),
+    (libc::SYS_mmap, [0, 0]),
+    (libc::SYS_execve, [0, 0]),
+];
 
 /// Loads the filter, with no_new_privs or else with CAP_SYS_ADMIN, which is kept for it until then (seccomp(2)).
 /// `status`: what the agent is told that the container is.
@@ -61,7 +100,11 @@ mod tests {
     fn steps(no_new_privileges: bool) -> Vec<&'static str> {
         let plan = plan_of(&spec_of(&config(no_new_privileges, PROFILE)));
         let names = plan.lines.iter().map(|line| line.step());
-        names.skip_while(|name| *name != "chown-stdio").take_while(|name| *name != "listen-for-start").collect()
+        names
+            .filter(|name| *name != "new-session")
+            .skip_while(|name| *name != "chown-stdio")
+            .take_while(|name| *name != "listen-for-start")
+            .collect()
     }
 
     #[test]
@@ -95,6 +138,30 @@ mod tests {
         };
         assert_eq!(last(true), ["close-descriptors", "load-seccomp", "exec"]);
         assert_eq!(last(false), ["load-seccomp", "set-capabilities", "exec"]);
+    }
+
+    #[test]
+    fn who_enters_a_pid_namespace_does_not_bring_cap_sys_admin_along_for_its_filter() {
+        let order = |default: &str, more: &str| {
+            let profile = format!(r#"{{"defaultAction": "{default}"{more}}}"#);
+            let config =
+                config(false, &profile).replace(r#"[{"type": "mount"}"#, r#"[{"type": "pid"}, {"type": "mount"}"#);
+            let spec = spec_of(&config);
+            let plan = crate::plan::exec(
+                &spec,
+                spec.process().as_ref().unwrap(),
+                &crate::plan::tests::facts(),
+                &crate::plan::ExecPlanOptions::default(),
+            );
+            let names: Vec<_> = plan.unwrap().lines.iter().map(|line| line.step()).collect();
+            let place = |name| names.iter().position(|step| *step == name).unwrap();
+            place("load-seccomp") < place("fork")
+        };
+        assert!(order("SCMP_ACT_ALLOW", ""));
+        // One that would not let it go on.
+        assert!(!order("SCMP_ACT_ERRNO", ""));
+        let setsid = r#", "syscalls": [{"names": ["setsid"], "action": "SCMP_ACT_ERRNO"}]"#;
+        assert!(!order("SCMP_ACT_ALLOW", setsid));
     }
 
     #[test]

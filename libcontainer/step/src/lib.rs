@@ -70,7 +70,10 @@ pub enum Step<S, B> {
     JoinProcess { slot: Slot, namespaces: u32 },
     /// `unshare(2)`.
     Unshare { namespaces: u32 },
-    /// Go on as a child of the host process (`CLONE_PARENT`): membership of a pid namespace begins with a fork.
+    /// Hold on to the pid namespace of the process behind the pidfd in `slot`, for the `pidns` of a procfs.
+    OpenPidNamespace { slot: Slot },
+    /// Go on as a child of the host process (`CLONE_PARENT`): membership of a pid namespace begins with a fork. What only the
+    /// way there took is let go.
     Fork { namespaces: u32 },
     /// Write `/proc/self/timens_offsets`, before anything has entered the time namespace.
     SetTimeOffsets { offsets: B },
@@ -92,7 +95,8 @@ pub enum Step<S, B> {
     /// Attach it at the same place, so that it is a mount of its own in the container's mount namespace.
     AttachRootfs { path: S },
     /// Build a filesystem detached (`fsopen`, `fsconfig`, `fsmount`) and attach it. `options` are `key`
-    /// or `key=value`, each with its NUL. `attributes` and `propagation` apply to the new mount.
+    /// or `key=value`, each with its NUL; `pidns` alone is the pid namespace that was joined. `attributes` and
+    /// `propagation` apply to the new mount.
     Mount {
         fstype: S,
         source: S,
@@ -163,16 +167,19 @@ pub enum Step<S, B> {
     // ---- the process --------------------------------------------------------------------------
     /// `setsid(2)`.
     NewSession,
-    /// Open a pty in the container's devpts, make it the standard streams and the controlling terminal,
-    /// and hand its master to the host with *reached* of the next host line. `on_dev_console` also binds it
-    /// over `/dev/console`.
+    /// Open a pty in the container's devpts, make it the standard streams, and hand its master to the host with
+    /// *reached* of the next host line. `on_dev_console` also binds it over `/dev/console`.
     OpenConsole { height: u16, width: u16, uid: u32, on_dev_console: bool },
+    /// `TIOCSCTTY`: the standard streams are the session's terminal.
+    SetControllingTerminal,
     /// `fchown` the standard streams that are pipes, sockets or terminals to the container's user.
     ChownStdio { uid: u32 },
     /// `umask(2)`.
     SetUmask { mask: u32 },
     /// `setrlimit(2)` with the number of a resource, while there still is the privilege to raise one.
     SetRlimit { resource: u32, soft: u64, hard: u64 },
+    /// Raise a limit, soft and hard, to `to` or to the hard one that there is, if that is more, as far as there is the privilege.
+    RaiseRlimit { resource: u32, to: u64 },
     /// `sched_setattr(2)`.
     SetScheduler { policy: u32, flags: u64, nice: i32, priority: u32, runtime: u64, deadline: u64, period: u64 },
     /// `ioprio_set(2)` for this process.
