@@ -6,6 +6,7 @@ use crate::plan::{self, ExecPlanOptions};
 use crate::{Error, ErrorKind, HostFacts, Result, cgroup};
 use oci_spec::runtime::Process;
 use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
 
 impl Container {
     /// Starts another process in the container's namespaces and cgroup: a child of the caller.
@@ -58,7 +59,13 @@ impl Container {
             trace: options.trace.as_ref(),
             save: &mut save,
         };
-        let launched = launch::play(&plan.lines, &mut host).map_err(Error::in_process)?;
+        let mut launched = launch::play(&plan.lines, &mut host);
+        if launched.as_ref().is_err_and(is_full) && planned.join_though_full(bundle.spec()) {
+            let plan = plan::exec(bundle.spec(), process, &facts, &planned).map_err(Error::in_process)?;
+            host.init = self.record.pidfd();
+            launched = launch::play(&plan.lines, &mut host);
+        }
+        let launched = launched.map_err(Error::in_process)?;
         Ok(Child { pid: launched.pid, pidfd: launched.pidfd, console: launched.console })
     }
 
@@ -85,4 +92,9 @@ impl Container {
         }
         Ok(())
     }
+}
+
+/// A limit on processes (clone(2), EAGAIN). Nobody has heard of the one that could not be made.
+fn is_full(error: &Error) -> bool {
+    error.errno() == Some(Errno::AGAIN.raw_os_error())
 }

@@ -196,11 +196,14 @@ impl Launch<'_, '_, '_> {
         loop {
             match self.hear_in_order()? {
                 Heard::Reached { line, rider: sent } => {
+                    if Some(usize::from(line)) != self.next_of_ours(next) {
+                        return Err(out_of_turn());
+                    }
                     rider = sent.or(rider);
                     log::debug!("init {pid} has reached line {line}", pid = self.pid);
                     self.note_gap(self.lines.get(usize::from(line)));
                     let mut descriptors = Vec::new();
-                    let mut next = usize::from(line);
+                    next = usize::from(line);
                     while self.host_step(next).is_some() {
                         descriptors.extend(self.play_line(next, &mut rider)?);
                         next += 1;
@@ -242,9 +245,12 @@ impl Launch<'_, '_, '_> {
                 self.await_fork()?;
             }
             match self.hear()? {
-                Heard::Forked { pid } => {
+                Heard::Forked { pid, by } => {
+                    // Only who forks, which nobody in the container has met, says into what.
+                    if self.fork.take().is_none() || by != self.pid {
+                        return Err(out_of_turn());
+                    }
                     self.adopt(pid)?;
-                    self.fork = None;
                     if let Some(reached) = early {
                         return Ok(reached);
                     }
@@ -255,6 +261,11 @@ impl Launch<'_, '_, '_> {
                 heard => return Ok(heard),
             }
         }
+    }
+
+    /// The first line of ours from this one on.
+    fn next_of_ours(&self, from: usize) -> Option<usize> {
+        (from..self.lines.len()).find(|at| self.host_step(*at).is_some())
     }
 
     /// Until the process that has forked says so. It may have been killed first (for want of memory, say), and the new one would wait
@@ -451,6 +462,11 @@ impl Drop for Launch<'_, '_, '_> {
             }
         }
     }
+}
+
+/// Whoever traces init, once it is among the container's processes, may speak for it. It is heard no further than the plan goes.
+fn out_of_turn() -> Error {
+    Error::new(ErrorKind::Init, "container init spoke out of turn")
 }
 
 /// What has come along with init's *reached*.

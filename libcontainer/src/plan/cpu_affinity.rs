@@ -74,6 +74,37 @@ mod tests {
     }
 
     #[test]
+    fn initial_is_set_before_a_group_of_cgroup_v2_is_joined_and_final_after_that() {
+        let lines = |affinity: &str| {
+            let spec = crate::plan::tests::spec_of(&format!(
+                r#"{{"process": {{"args": ["a"], "cwd": "/", "user": {{}}, "execCPUAffinity": {affinity}}}}}"#
+            ));
+            let into_cgroup = Some("/sys/fs/cgroup/web".into());
+            let options = crate::plan::ExecPlanOptions { into_cgroup, ..Default::default() };
+            let process = spec.process().clone().unwrap();
+            let plan = crate::plan::exec(&spec, &process, &crate::plan::tests::facts(), &options).unwrap();
+            let lines = plan.lines.iter().map(|line| line.brief(None));
+            lines.take_while(|line| !line.contains("undumpable")).collect::<Vec<_>>()
+        };
+        let initial = [
+            "host clone",
+            "host open-process",
+            "init set-cpu-affinity 0",
+            "host join-cgroup /sys/fs/cgroup/web",
+            "init set-cpu-affinity 1",
+        ];
+        assert_eq!(lines(r#"{"initial": "0", "final": "1"}"#), initial);
+        // Born there: moving would take a wait.
+        let born = [
+            "host clone into /sys/fs/cgroup/web",
+            "host open-process",
+            "init set-cpu-affinity all",
+            "init set-cpu-affinity 1",
+        ];
+        assert_eq!(lines(r#"{"final": "1"}"#), born);
+    }
+
+    #[test]
     fn exec_is_pinned_before_and_after_it_joins_the_cgroup() {
         let plan = exec_of(r#""execCPUAffinity": {"initial": "0-1", "final": "1"}"#);
         assert_eq!(

@@ -9,6 +9,7 @@ mod capabilities;
 pub(crate) mod cgroup;
 mod cpu_affinity;
 mod devices;
+mod exec_groups;
 mod external;
 mod hooks;
 mod hostname;
@@ -44,6 +45,7 @@ mod user;
 mod words;
 
 pub(crate) use capabilities::{ALL as ALL_CAPABILITIES, NAMES as CAPABILITY_NAMES};
+pub(crate) use exec_groups::ExecPlanOptions;
 pub(crate) use external::ExternalMount;
 pub(crate) use hooks::of as hooks_of;
 pub(crate) use id_mappings::of as id_mappings_of;
@@ -59,6 +61,7 @@ use crate::facts::HostFacts;
 use crate::{Bundle, Error, ErrorKind, Result, validate};
 use capabilities::Granted;
 use cgroup::ScopeLines;
+use exec_groups::ExecGroups;
 use line::{Action, HostStep, InitStep, Origin, ZString};
 use namespaces::Namespaces;
 use oci_spec::runtime::{Linux, Mount, Process, Spec};
@@ -108,52 +111,6 @@ impl PlanOptions {
         match self.rootless {
             Some(false) => Cow::Owned(HostFacts { privileged: true, in_user_namespace: false, ..facts.clone() }),
             _ => Cow::Borrowed(facts),
-        }
-    }
-}
-
-/// What the plan of an `exec` depends on besides the container's config.json and the process.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ExecPlanOptions {
-    /// cgroup v1: the `tasks` files of the groups to join, but for
-    pub(crate) tasks: Vec<PathBuf>,
-    /// that of the group which counts processes.
-    pub(crate) pids: Option<PathBuf>,
-    /// cgroup v2: the group to be born in.
-    pub(crate) into_cgroup: Option<PathBuf>,
-    /// It has no room for a birth: it is joined by a process that is there already, which it always takes.
-    pub(crate) is_full: bool,
-    /// A scope to be moved into instead, and the path of a group in it.
-    pub(crate) scope: Option<(cgroup::Unit, String)>,
-    /// So many descriptors from 3 on stay open in the process.
-    pub(crate) preserve_fds: u32,
-    /// The container is in a time namespace that config.json does not ask for: that of CRIU, which has restored it.
-    pub(crate) time_namespace: bool,
-}
-
-impl ExecPlanOptions {
-    /// Goes into this directory of the group's hierarchy.
-    pub(crate) fn join(&mut self, group: &cgroup::Group, directory: PathBuf) {
-        match (group.unified, group.has("pids")) {
-            (true, _) => self.into_cgroup = Some(directory),
-            (false, true) => self.pids = Some(directory.join("tasks")),
-            (false, false) => self.tasks.push(directory.join("tasks")),
-        }
-    }
-
-    /// Takes the way through systemd where there is no other: whoever has not made a scope's group may not move into it from
-    /// outside of what both of them belong to.
-    pub(crate) fn go_through(&mut self, unit: Option<&cgroup::Unit>, groups: &[cgroup::Group], facts: &HostFacts) {
-        let (Some(unit), Some(systemd)) = (unit.filter(|unit| unit.user), &facts.systemd) else { return };
-        let own =
-            facts.hierarchies.iter().find(|hierarchy| hierarchy.unified).map(|hierarchy| Path::new(&hierarchy.own));
-        let scope = groups.iter().find(|group| group.unified);
-        let below =
-            self.into_cgroup.as_ref().zip(scope).and_then(|(into, scope)| into.strip_prefix(&scope.directory).ok());
-        if let Some((_, below)) = own.zip(below).filter(|(own, _)| !own.starts_with(&systemd.root)) {
-            let below = if below.as_os_str().is_empty() { String::new() } else { format!("/{}", below.display()) };
-            self.scope = Some((unit.clone(), below));
-            self.into_cgroup = None;
         }
     }
 }
@@ -386,47 +343,6 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);
     Ok(Plan { lines, ..Plan::default() })
-}
-
-/// How the process of an `exec` gets into the container's groups.
-struct ExecGroups {
-    /// cgroup v2, if it is born there.
-    born_in: Option<PathBuf>,
-    /// cgroup v1.
-    tasks: Vec<PathBuf>,
-    /// Before it enters the container.
-    early: Vec<Line>,
-    /// After the last fork: a group that is full takes a process that is there, but none that is new.
-    late: Vec<Line>,
-    /// Once it is in all of them.
-    settled: Option<Line>,
-}
-
-impl ExecGroups {
-    fn of(process: &Process, facts: &HostFacts, forks: bool, options: &ExecPlanOptions) -> Result<ExecGroups> {
-        let moved =
-            |directory: &PathBuf| host(HostStep::JoinCgroup { directory: directory.clone() }, Origin::LIFECYCLE);
-        let tasks: Vec<_> = options.tasks.iter().chain(&options.pids).cloned().collect();
-        // Who has opened `tasks` may move its own processes; root of the host, those of anybody: by then it is somebody else's.
-        let counted_late = forks && options.pids.is_some() && facts.is_root_of_host();
-        let first = if counted_late { options.tasks.len() } else { tasks.len() };
-        let mut early: Vec<_> = cgroup::join(0..first)?.into_iter().collect();
-        let mut late: Vec<_> = cgroup::join(first..tasks.len())?.into_iter().collect();
-        let mut born_in = options.into_cgroup.clone();
-        if options.is_full {
-            late.extend(born_in.take().as_ref().map(moved));
-        } else if cpu_affinity::has_initial(process) {
-            early.extend(born_in.take().as_ref().map(moved));
-        }
-        if let Some((unit, below)) = options.scope.clone() {
-            late.push(host(HostStep::AttachToScope { unit, below }, Origin::LIFECYCLE));
-        }
-        let mut settled = cpu_affinity::r#final(process)?;
-        if late.is_empty() {
-            early.extend(settled.take());
-        }
-        Ok(ExecGroups { born_in, tasks, early, late, settled })
-    }
 }
 
 /// The plan of `mounts add`: into the container's namespaces, and there the lines that its own mounts have. Of the pid namespace
