@@ -45,9 +45,6 @@ fn what_is_no_list_is_an_error() {
 
 #[test]
 fn initial_may_be_outside_of_the_containers_cpuset() {
-    if known_deviation() {
-        return;
-    }
     let container =
         with(json!({"initial": "0", "final": "1"})).set("/linux/resources/cpu", json!({"cpus": "1"})).running();
     assert_eq!(cpus(container.exec(&["cat", "/proc/self/status"]).ok()), "1");

@@ -1,7 +1,11 @@
 //! exec: another process in a running container.
-use plimsoll_integration_tests::{Container, cgroup, known_deviation, wait_until};
+use nix::mount::{MsFlags, mount};
+use plimsoll_integration_tests::{Container, cgroup, known_deviation, output, wait_until};
 use serde_json::json;
 use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 #[test]
 fn it_sees_what_the_container_sees() {
@@ -186,6 +190,9 @@ fn it_is_in_every_group_of_the_container() {
 
 #[test]
 fn it_does_not_count_against_its_users_limit_before_it_is_there() {
+    if known_deviation() {
+        return;
+    }
     let limit = json!([{"type": "RLIMIT_NPROC", "soft": 2, "hard": 2}]);
     let container =
         Container::new().set("/process/user", json!({"uid": 41_414, "gid": 0})).set("/process/rlimits", limit);
@@ -227,20 +234,74 @@ fn it_goes_where_init_is_if_the_containers_group_is_no_more() {
     assert_eq!(seen.ok(), inside.ok());
 }
 
-/// The runtime as somebody would call it who has changed the root to a bind mount of the host's, at `root`.
-fn in_chroot(mut command: std::process::Command, root: std::path::PathBuf) -> std::process::Command {
-    use nix::mount::{MsFlags, mount};
-    use std::os::unix::process::CommandExt;
+/// The runtime as somebody calls it who has changed the root: to a bind mount of the host's, or to an ordinary directory
+/// in which the host's are mounted. In a mount namespace of its own.
+fn in_chroot(mut command: Command, root: &Path, bound: bool) -> Command {
+    let mounts: Vec<(String, PathBuf)> = if bound {
+        vec![("/".to_owned(), root.to_owned())]
+    } else {
+        let names = fs::read_dir("/").expect("a root").flatten().map(|entry| entry.path());
+        names.filter(|path| path.is_dir()).map(|path| (path.display().to_string(), below(root, &path))).collect()
+    };
+    mounts.iter().for_each(|(_, target)| fs::create_dir_all(target).expect("our own"));
+    let root = root.to_owned();
     let enter = move || {
         let none = None::<&str>;
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
-        mount(Some("/"), &root, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)?;
+        for (source, target) in &mounts {
+            mount(Some(&**source), target, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)?;
+        }
         nix::unistd::chroot(&root)?;
         nix::unistd::chdir("/")?;
         Ok(())
     };
-    // SAFETY: system calls between fork and exec; nix allocates for no path this short.
+    // SAFETY: system calls between fork and exec; paths this short are copied to the stack.
     unsafe { command.pre_exec(enter) };
     command
+}
+
+fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").expect("absolute"))
+}
+
+#[test]
+fn in_a_chroot_it_ends_up_in_the_containers_root() {
+    if known_deviation() {
+        return;
+    }
+    for (bound, flags) in [(true, &[][..]), (false, &[]), (true, &["--no-pivot"])] {
+        let container = Container::new().args(&["sleep", "1000"]);
+        let root = container.dir.join("chroot");
+        fs::create_dir(&root).expect("our own");
+        fs::write(container.rootfs().join("etc/ship"), "Plimsoll").expect("our own");
+        let create = container.launcher(&[&["create"], flags].concat());
+        output::finish(&mut in_chroot(create, &root, bound)).ok();
+        container.start().ok();
+        let look = ["exec", &container.id, "cat", "/etc/ship"];
+        for command in [container.command(&look), in_chroot(container.command(&look), &root, bound)] {
+            let mut command = command;
+            assert_eq!(output::finish(&mut command).ok(), "Plimsoll", "{bound} {flags:?}");
+        }
+        // Nor is anything of the host's above it, for whoever enters the mount namespace another way.
+        let pid = container.pid().to_string();
+        let seen = Command::new("nsenter").args(["-t", &pid, "-m", "/bin/cat", "/etc/ship"]).output().expect("nsenter");
+        assert_eq!(String::from_utf8_lossy(&seen.stdout), "Plimsoll", "{bound} {flags:?}");
+    }
+}
+
+#[test]
+fn without_a_mount_namespace_too() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().without_namespace("mount").without_namespace("cgroup");
+    let container =
+        container.remove("/linux/maskedPaths").remove("/linux/readonlyPaths").set("/root/readonly", json!(false));
+    let mut container = container.args(&["sleep", "1000"]);
+    container.config["mounts"].as_array_mut().expect("an array").retain(|mount| mount["destination"] == "/proc");
+    fs::write(container.rootfs().join("etc/ship"), "Plimsoll").expect("our own");
+    container.create().ok();
+    container.start().ok();
+    assert_eq!(container.exec(&["cat", "/etc/ship"]).ok(), "Plimsoll");
 }

@@ -37,6 +37,8 @@ pub struct Init {
     pub slots: Slots,
     /// The pid namespace that was joined, until the fork: a procfs can be made for it before anybody is inside.
     pub pid_namespace: Option<OwnedFd>,
+    /// The caller has changed its root: `/` is not that of the mount namespace.
+    pub in_chroot: bool,
     /// The root filesystem; every path of the container is resolved beneath it.
     pub root: Option<OwnedFd>,
     /// The host's `/dev/null` as a detached mount, and an empty read-only tmpfs, to mask with.
@@ -71,6 +73,7 @@ impl Init {
             line: 0,
             slots: Slots::default(),
             pid_namespace: None,
+            in_chroot: false,
             root: None,
             covers: steps::mask_path::Covers::default(),
             rider: None,

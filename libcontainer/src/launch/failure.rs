@@ -43,6 +43,11 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
             let message = "process scheduler can't be used together with AllowedCPUs";
             Error::system(format!("{line}: {message}"), words.call.name(), words.errno)
         }
+        // user_namespaces(7), EPERM.
+        (Action::Init(Step::Unshare { namespaces }), call) if is_forbidden(*namespaces, words.errno) => {
+            let hint = "hint: whoever has changed its root may make no user namespace, nor whom a module or a sysctl forbids it";
+            Error::system(line.to_string(), call.name(), words.errno).detail(hint)
+        }
         // runc's words. A symbolic link there would choose where procfs lands (CVE-2019-19921).
         (Action::Init(Step::Mount { fstype, kind: Target::OrdinaryDirectory, .. }), Call::Openat2)
             if matches!(words.errno, Errno::LOOP | Errno::NOTDIR) =>
@@ -63,6 +68,11 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
     };
     let kind = if error.kind() == ErrorKind::System { ErrorKind::Init } else { error.kind() };
     error.kind_of(kind).at(line.origin())
+}
+
+fn is_forbidden(namespaces: u32, errno: Errno) -> bool {
+    const CLONE_NEWUSER: u32 = 0x1000_0000;
+    namespaces & CLONE_NEWUSER != 0 && errno == Errno::PERM
 }
 
 /// This kernel runs without the module that was to be given a label.

@@ -25,7 +25,7 @@ use crate::trace::{self, Trace};
 use crate::{Bundle, Error, ErrorKind, Result, sys};
 use entry::Entry;
 use oci_spec::runtime::Spec;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::process::{WaitId, WaitIdOptions};
 use std::path::{Path, PathBuf};
 use step::{DESCRIPTORS, Step};
@@ -352,6 +352,10 @@ impl Launch<'_, '_, '_> {
                 let gone = || Error::new(ErrorKind::NotRunning, "container not running");
                 self.host.init.take().ok_or_else(gone).map(Some)
             }
+            HostStep::OpenRoot => {
+                let gone = || Error::new(ErrorKind::NotRunning, "container not running");
+                root_of(self.host.init.as_ref().ok_or_else(gone)?.as_fd()).map(Some)
+            }
             HostStep::OpenMount { source, recursive, shared, id_map } => {
                 let mount = open_mount::open(self.host.state, source, *recursive, id_map.as_ref())?;
                 if !shared {
@@ -484,6 +488,24 @@ fn pid_inside(pid: i32) -> i32 {
 /// A pidfd of a child that nobody has waited for: the number cannot be another's.
 pub(crate) fn hold(pid: i32) -> Result<OwnedFd> {
     sys::pidfd_open(pid).map_err(|errno| Error::system("hold on to init", format!("pidfd_open({pid})"), errno))
+}
+
+/// The root directory of a process.
+fn root_of(process: BorrowedFd<'_>) -> Result<OwnedFd> {
+    use rustix::fs::{CWD, Mode, OFlags};
+    let fail = |call: &str, errno| Error::system("enter the container's root", call, errno);
+    let info = format!("/proc/self/fdinfo/{}", process.as_raw_fd());
+    let info = std::fs::read_to_string(&info)
+        .map_err(|error| Error::io("enter the container's root", "read(fdinfo)", &error))?;
+    // -1 once it is gone.
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).unwrap_or("-1").trim();
+    let path = format!("/proc/{pid}/root");
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root =
+        rustix::fs::openat(CWD, &path, flags, Mode::empty()).map_err(|errno| fail(&format!("open({path})"), errno))?;
+    // The number was its own until now.
+    sys::pidfd_send_signal(process, 0).map_err(|errno| fail("pidfd_send_signal", errno))?;
+    Ok(root)
 }
 
 /// Waits for a child and forgets how it ended.

@@ -157,6 +157,7 @@ fn slots_are_filled_before_they_are_used_and_none_in_vain(plan: &Plan) {
                     Step::JoinCgroup { first, count } => (usize::from(*first)..).take(usize::from(*count)).collect(),
                     Step::BindMount { source: Source::Slot(slot), .. }
                     | Step::JoinProcess { slot, .. }
+                    | Step::EnterRoot { slot }
                     | Step::RunHook { state: slot, .. }
                     | Step::AwaitStart { slot } => vec![usize::from(*slot)],
                     _ => Vec::new(),

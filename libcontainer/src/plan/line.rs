@@ -50,6 +50,7 @@ impl Line {
         matches!(
             step,
             HostStep::OpenProcess
+                | HostStep::OpenRoot
                 | HostStep::OpenMount { .. }
                 | HostStep::IdMapMount { .. }
                 | HostStep::NoteMount { .. }
@@ -93,6 +94,8 @@ pub(crate) enum HostStep {
     WriteIdMaps { uid: Vec<IdMap>, gid: Vec<IdMap>, deny_setgroups: bool },
     /// Open a pidfd of the container's init, for an `exec` to join its namespaces: fills a slot.
     OpenProcess,
+    /// Open the root directory of the container's init: fills a slot.
+    OpenRoot,
     /// Open a bind source as a detached mount, id-mapped if there are maps: fills a slot. What is mounted below it
     /// later is seen on the host if it is `shared`.
     OpenMount { source: PathBuf, recursive: bool, shared: bool, id_map: Option<IdMappedMount> },

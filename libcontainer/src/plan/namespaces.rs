@@ -25,7 +25,7 @@ pub(super) struct Namespaces<'a> {
 
 /// How an `exec` gets in: what the host opens for it, and what init does.
 pub(super) struct ContainerEntry {
-    pub(super) opened: Option<Line>,
+    pub(super) opened: Vec<Line>,
     pub(super) lines: Vec<Line>,
     /// Once it holds nothing that the container has not.
     pub(super) fork: Option<Line>,
@@ -201,10 +201,13 @@ impl<'a> Namespaces<'a> {
     ) -> Result<ContainerEntry> {
         let all = self.joined.iter().fold(self.new, |all, joined| all | joined.namespace) & !not;
         // Before anything in the container can see it.
-        let mut entry = ContainerEntry { opened: None, lines: vec![undumpable()], fork: None };
+        let mut entry = ContainerEntry { opened: Vec::new(), lines: vec![undumpable()], fork: None };
+        // setns(2) leads to the root of a mount namespace; where there is none, only its init knows the container's.
+        let root = if self.has(MOUNT) { None } else { Some(slots.take()?) };
+        entry.opened.extend(root.map(|_| host(HostStep::OpenRoot, "/root/path")));
         if all != 0 {
             let slot = slots.take()?;
-            entry.opened = Some(host(HostStep::OpenProcess, "/linux/namespaces"));
+            entry.opened.push(host(HostStep::OpenProcess, "/linux/namespaces"));
             if self.has(PID) && not & PID != 0 && keep_pid {
                 entry.lines.push(init(InitStep::OpenPidNamespace { slot }, self.origin(PID)));
             }
@@ -213,6 +216,7 @@ impl<'a> Namespaces<'a> {
         if all & USER != 0 {
             entry.lines.push(init(self.become_somebody(spec), self.origin(USER)));
         }
+        entry.lines.extend(root.map(|slot| init(InitStep::EnterRoot { slot }, "/root/path")));
         entry.fork = (all & PID != 0).then(|| self.fork(0));
         Ok(entry)
     }

@@ -123,6 +123,7 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             ("write-id-maps", format!("{}{denied}", both_maps(uid, gid)))
         }
         HostStep::OpenProcess => ("open-process", String::new()),
+        HostStep::OpenRoot => ("open-root", String::new()),
         HostStep::OpenMount { source, recursive, shared, id_map } => {
             let mut detail = source.display().to_string();
             if *recursive {
@@ -184,6 +185,7 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         }
         Join { path, namespace } => ("join", format!("{} {path}", namespace_names(*namespace))),
         JoinProcess { slot, namespaces } => ("join-process", format!("fd:{slot} {}", namespace_names(*namespaces))),
+        EnterRoot { slot } => ("enter-root", format!("fd:{slot}")),
         Unshare { namespaces } => ("unshare", namespace_names(*namespaces)),
         OpenPidNamespace { slot } => ("open-pid-namespace", format!("fd:{slot}")),
         Fork { namespaces } => ("fork", namespace_names(*namespaces)),

@@ -68,6 +68,8 @@ pub enum Step<S, B> {
     Join { path: S, namespace: u32 },
     /// `setns(2)` to all `namespaces` (`CLONE_NEW*` bits) of the process behind the pidfd in `slot`.
     JoinProcess { slot: Slot, namespaces: u32 },
+    /// Take the directory in `slot` for `/`: the root of a container that has no mount namespace.
+    EnterRoot { slot: Slot },
     /// `unshare(2)`.
     Unshare { namespaces: u32 },
     /// Hold on to the pid namespace of the process behind the pidfd in `slot`, for the `pidns` of a procfs.
@@ -87,7 +89,8 @@ pub enum Step<S, B> {
     SetLoopbackUp,
 
     // ---- the root filesystem ------------------------------------------------------------------
-    /// Change the propagation (`MS_*`) of the whole mount tree of the new mount namespace.
+    /// Change the propagation (`MS_*`) of the whole mount tree of the new mount namespace, also of what a caller who has changed its
+    /// root does not see.
     SetRootPropagation { propagation: u32 },
     /// Clone the root filesystem at `path` as a detached mount: every later target is resolved beneath this
     /// descriptor.

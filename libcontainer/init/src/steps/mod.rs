@@ -45,6 +45,7 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
         Step::JoinCgroup { first, count } => join_cgroup::run(init, first, count),
         Step::Join { path, namespace } => enter::join(init, path.0, namespace),
         Step::JoinProcess { slot, namespaces } => enter::join_process(init, slot, namespaces),
+        Step::EnterRoot { slot } => pivot_root::enter_root(init, slot),
         Step::Unshare { namespaces } => sys::unshare(namespaces).at(Call::Unshare),
         Step::OpenPidNamespace { slot } => enter::open_pid_namespace(init, slot),
         Step::Fork { namespaces } => enter::fork(init, namespaces),
@@ -54,7 +55,7 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
         Step::JoinSessionKeyring { name } => process::join_session_keyring(name.0),
         Step::SetLoopbackUp => enter::set_loopback_up(),
 
-        Step::SetRootPropagation { propagation } => propagation::of_host_tree(propagation),
+        Step::SetRootPropagation { propagation } => propagation::of_host_tree(init, propagation),
         Step::OpenRootfs { path } => open_rootfs::run(init, path.0),
         Step::AttachRootfs { path } => open_rootfs::attach(init, path.0),
         Step::Mount { fstype, source, target, kind, options, attributes, propagation, copy_up } => {
