@@ -383,6 +383,7 @@ impl Launch<'_, '_, '_> {
             HostStep::SetRlimit { resource, name, soft, hard } => sys::prlimit(self.pid, *resource, *soft, *hard)
                 .map_err(|errno| Error::system(format!("set {name} to {soft}:{hard}"), "prlimit", errno))
                 .map(|()| None),
+            HostStep::SetScheduler { step } => set_scheduler(self.pid, step, line).map(|()| None),
             HostStep::ForwardConsole => {
                 let master = sent(rider, "console")?;
                 match self.host.console_socket {
@@ -488,6 +489,12 @@ fn pid_inside(pid: i32) -> i32 {
 /// A pidfd of a child that nobody has waited for: the number cannot be another's.
 pub(crate) fn hold(pid: i32) -> Result<OwnedFd> {
     sys::pidfd_open(pid).map_err(|errno| Error::system("hold on to init", format!("pidfd_open({pid})"), errno))
+}
+
+fn set_scheduler(pid: i32, step: &line::InitStep, line: &Line) -> Result<()> {
+    let Step::SetScheduler { policy, flags, nice, priority, runtime, deadline, period } = *step else { return Ok(()) };
+    let attributes = sys::SchedAttr { size: 48, policy, flags, nice, priority, runtime, deadline, period };
+    sys::sched_setattr(pid, &attributes).map_err(|errno| Error::system(line.to_string(), "sched_setattr", errno))
 }
 
 /// The root directory of a process.

@@ -119,6 +119,8 @@ pub(crate) enum HostStep {
     SendState { status: &'static str },
     /// prlimit(2) on init: raising a limit needs the host's privilege.
     SetRlimit { resource: u32, name: String, soft: u64, hard: u64 },
+    /// What the step says, for init: to a fork it would have been lost.
+    SetScheduler { step: InitStep },
     /// Take the console's master from init and pass it on.
     ForwardConsole,
     /// Take the seccomp listener from init and send it to the agent, with the state of the container.

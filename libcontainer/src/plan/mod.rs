@@ -247,6 +247,7 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(late_fork);
     if let Some(process) = process.filter(|_| forks) {
         lines.extend(rlimits::after_fork(process, context.namespaces.has(namespaces::USER)));
+        lines.extend(scheduler::after_fork(process)?);
     }
     lines.append(&mut tight);
     lines.extend(terminal::session(process));
@@ -331,6 +332,7 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.extend(by_init);
     if forks {
         lines.extend(rlimits::after_fork(process, namespaces.has(namespaces::USER)));
+        lines.extend(scheduler::after_fork(process)?);
     }
     lines.extend(terminal::session(Some(process)));
     lines.extend(by_host);
@@ -414,7 +416,7 @@ fn identity(
 ) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     // These four may need CAP_SYS_NICE or CAP_SYS_ADMIN.
-    lines.extend(scheduler::lines(process)?);
+    lines.extend(scheduler::lines(process, forks)?);
     lines.extend(io_priority::lines(process)?);
     lines.extend(personality::lines(spec)?);
     lines.extend(memory_policy::lines(spec)?);

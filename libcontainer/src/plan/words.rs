@@ -123,6 +123,7 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             ("write-id-maps", format!("{}{denied}", both_maps(uid, gid)))
         }
         HostStep::OpenProcess => ("open-process", String::new()),
+        HostStep::SetScheduler { step } => init_words(step, false),
         HostStep::OpenRoot => ("open-root", String::new()),
         HostStep::OpenMount { source, recursive, shared, id_map } => {
             let mut detail = source.display().to_string();
