@@ -110,6 +110,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     (RUNC, "mounts::the_v2_side_of_a_hybrid_host_is_there_as_well", "leaves it out"),
     (RUNC, "mounts::without_any_mapping_idmap_is_an_error", "no id-mapped mounts before 1.2"),
     (RUNC, "namespaces::a_time_namespace_has_its_offsets", "no time namespaces before 1.2"),
+    (
+        RUNC,
+        "namespaces::with_the_user_namespace_that_it_belongs_to_as_well",
+        "wants mappings for one that is joined; not since 1.2",
+    ),
     (RUNC, "notify::a_container_that_ends_first_keeps_nobody_waiting", "waits for ever"),
     (
         RUNC,
