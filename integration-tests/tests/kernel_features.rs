@@ -124,3 +124,18 @@ fn what_there_must_be_is_named_with_the_kernel_that_has_it() {
         container.assert_nothing_left();
     }
 }
+
+#[test]
+fn before_6_18_a_procfs_is_made_by_who_is_in_its_pid_namespace() {
+    if !is_ours() {
+        return;
+    }
+    let other = Container::new().running();
+    let path = format!("/proc/{}/ns/pid", other.pid());
+    let container = Container::new().namespace("pid", Some(&path)).args(&["cat", "/proc/1/cmdline"]);
+    // Of the runtime alone, which tries it; init is not traced.
+    let strace = ["-qq", "-o", "/dev/null", "-e", "trace=fsconfig", "-e", "inject=fsconfig:error=EINVAL"];
+    let seen = under(&container.launcher(&["run"]), "strace", &strace);
+    assert_eq!(seen.ok().replace('\0', " ").trim(), "sleep 1000");
+    container.assert_nothing_left();
+}

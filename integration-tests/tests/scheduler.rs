@@ -48,3 +48,19 @@ fn exec_has_it_too() {
     let container = Container::new().set("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 4})).running();
     assert_eq!(container.exec(&["sh", "-c", READ]).ok(), "4 0 3");
 }
+
+#[test]
+fn nor_does_exec_lose_what_no_fork_hands_on() {
+    if known_deviation() {
+        return;
+    }
+    let read = ["cut", "-d", " ", "-f19,40,41", "/proc/self/stat"];
+    let seen = |scheduler: Value| {
+        let container = Container::new().set("/process/scheduler", scheduler).running();
+        container.exec(&read).ok().to_owned()
+    };
+    assert_eq!(seen(json!({"policy": "SCHED_BATCH", "nice": -3, "flags": ["SCHED_FLAG_RESET_ON_FORK"]})), "-3 0 3");
+    let deadline =
+        json!({"policy": "SCHED_DEADLINE", "runtime": 1_000_000, "deadline": 10_000_000, "period": 100_000_000});
+    assert_eq!(seen(deadline), "0 0 6");
+}

@@ -311,6 +311,26 @@ pub(crate) fn prlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> Result<(
         .map(drop)
 }
 
+/// `struct sched_attr` up to and with `sched_period`.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct SchedAttr {
+    pub(crate) size: u32,
+    pub(crate) policy: u32,
+    pub(crate) flags: u64,
+    pub(crate) nice: i32,
+    pub(crate) priority: u32,
+    pub(crate) runtime: u64,
+    pub(crate) deadline: u64,
+    pub(crate) period: u64,
+}
+
+/// `sched_setattr(2)` of another process, if it has one thread.
+pub(crate) fn sched_setattr(pid: i32, attributes: &SchedAttr) -> Result<(), Errno> {
+    // SAFETY: the struct says its own size.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, pid, std::ptr::from_ref(attributes), 0) }).map(drop)
+}
+
 /// Makes `fd` exist without close-on-exec in no program: a memfd for `name`, executable where the kernel asks.
 pub(crate) fn memfd(name: &CStr, executable: bool) -> Result<OwnedFd, Errno> {
     // KERNEL(6.3): MFD_EXEC; before, every memfd was executable and the flag is EINVAL.

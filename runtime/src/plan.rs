@@ -9,7 +9,7 @@ use std::path::Path;
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let facts = match invocation.path("facts") {
         Some(path) => facts(&path)?,
-        None => HostFacts::probe_for(invocation.cgroup_manager()?)?,
+        None => HostFacts::probe_for(invocation.cgroup_manager()?)?.probe_procfs(),
     };
     if invocation.is_set("show-facts") {
         let facts = serde_json::to_string_pretty(&facts).map_err(|error| Failure::new(error.to_string()))?;

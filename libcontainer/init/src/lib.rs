@@ -37,6 +37,10 @@ pub struct Init {
     /// The line being run.
     pub line: u16,
     pub slots: Slots,
+    /// The pid namespace that was joined, until the fork: a procfs can be made for it before anybody is inside.
+    pub pid_namespace: Option<OwnedFd>,
+    /// The caller has changed its root: `/` is not that of the mount namespace.
+    pub in_chroot: bool,
     /// The root filesystem; every path of the container is resolved beneath it.
     pub root: Option<OwnedFd>,
     /// The host's null device as a detached mount, and an empty read-only tmpfs, to mask with.
@@ -76,6 +80,8 @@ impl Init {
             host,
             line: 0,
             slots: Slots::default(),
+            pid_namespace: None,
+            in_chroot: false,
             root: None,
             covers: steps::mask_path::Covers::default(),
             rider: None,

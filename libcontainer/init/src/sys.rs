@@ -14,6 +14,7 @@ mod nr {
     pub(super) const RT_SIGPROCMASK: usize = 14;
     pub(super) const IOCTL: usize = 16;
     pub(super) const MADVISE: usize = 28;
+    pub(super) const CLONE: usize = 56;
     pub(super) const EXECVE: usize = 59;
     pub(super) const EXIT: usize = 60;
     pub(super) const GETCWD: usize = 79;
@@ -198,14 +199,14 @@ pub const CLONE_PARENT: u64 = 0x8000;
 const CLONE_PIDFD: u64 = 0x1000;
 const SIGCHLD: u64 = 17;
 
-/// `clone3(2)` as fork(2) does it: both return here, the child with 0. Init has one thread and no locks, so
-/// the child may do anything.
+/// `clone(2)` as fork(2) does it: both return here, the child with 0. Init has one thread and no locks, so
+/// the child may do anything. Not clone3(2), whose flags no filter can see and many therefore refuse: the container's may be loaded.
 pub fn fork(flags: u64) -> Result<i32, Errno> {
-    // With CLONE_PARENT the exit signal is the parent's and must not be given.
+    // With CLONE_PARENT the exit signal is the parent's.
     let exit_signal = if flags & CLONE_PARENT != 0 { 0 } else { SIGCHLD };
-    let args = CloneArgs { flags, exit_signal, ..CloneArgs::default() };
+    let flags = usize::try_from(flags | exit_signal).unwrap_or(0);
     // SAFETY: no CLONE_VM: the child has its own copy of this stack and of all memory.
-    let pid = unsafe { syscall(nr::CLONE3, [(&raw const args) as usize, size_of::<CloneArgs>(), 0, 0, 0]) }?;
+    let pid = unsafe { syscall(nr::CLONE, [flags, 0, 0, 0, 0]) }?;
     Ok(i32::try_from(pid).unwrap_or(0))
 }
 
@@ -433,6 +434,15 @@ pub fn namespace_type(namespace: BorrowedFd<'_>) -> Result<u32, Errno> {
     Ok(u32::try_from(kind).unwrap_or(0))
 }
 
+/// `PIDFD_GET_PID_NAMESPACE` (linux/pidfd.h): the pid namespace of a process.
+pub fn pid_namespace_of(pidfd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    const PIDFD_GET_PID_NAMESPACE: usize = 0xff05;
+    // SAFETY: takes no argument.
+    let namespace = unsafe { syscall(nr::IOCTL, [fd(pidfd), PIDFD_GET_PID_NAMESPACE, 0, 0, 0]) }?;
+    // SAFETY: just made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(namespace).unwrap_or(-1)) })
+}
+
 /// `TIOCSCTTY`: make `terminal` the controlling terminal.
 pub fn set_controlling_terminal(terminal: BorrowedFd<'_>) -> Result<(), Errno> {
     const TIOCSCTTY: usize = 0x540e;
@@ -457,6 +467,14 @@ pub fn setrlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     let limit = [soft, hard];
     // SAFETY: the kernel reads one struct rlimit64 and writes none.
     unsafe { syscall(nr::PRLIMIT64, [0, resource as usize, limit.as_ptr() as usize, 0, 0]) }.map(drop)
+}
+
+/// `prlimit(2)` of this process: the soft and the hard limit.
+pub fn getrlimit(resource: u32) -> Result<[u64; 2], Errno> {
+    let mut limit = [0u64; 2];
+    // SAFETY: the kernel reads none and writes one struct rlimit64.
+    unsafe { syscall(nr::PRLIMIT64, [0, resource as usize, 0, limit.as_mut_ptr() as usize, 0]) }?;
+    Ok(limit)
 }
 
 /// `struct sched_attr` up to and with `sched_period`.

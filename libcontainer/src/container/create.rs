@@ -19,7 +19,7 @@ impl Store {
         check_console(spec, options)?;
         launch::descriptors::check_preserved(options.preserve_fds.saturating_add(options.listen_fds))?;
         let trace = options.trace.as_ref();
-        let probe = || HostFacts::probe_for(options.cgroup_manager);
+        let probe = || HostFacts::probe_for(options.cgroup_manager).map(|facts| facts.probe_procfs_for(spec));
         let facts = Trace::time(trace, "(probe the host)", probe)?;
         let planned = PlanOptions {
             id: id.to_owned(),

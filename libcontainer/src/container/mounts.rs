@@ -13,7 +13,7 @@ impl Container {
     /// Mounts all of them, in this order, or none: what has been attached before one fails is taken away again.
     pub fn add_mounts(&self, mounts: &[Mount]) -> Result<()> {
         self.locked_while_running(|| {
-            let (bundle, facts) = (self.bundle()?, HostFacts::probe()?);
+            let (bundle, facts) = (self.bundle()?, HostFacts::probe()?.probe_procfs());
             let plan = plan::add_mounts(bundle.path(), bundle.spec(), mounts.to_vec(), &facts)
                 .map_err(|error| error.in_file(FILE))?;
             let before = self.notes()?;

@@ -27,7 +27,7 @@ impl Store {
         let spec = bundle.spec();
         check_console(spec, options)?;
         namespaces::check(spec)?;
-        let facts = HostFacts::probe_for(options.cgroup_manager)?;
+        let facts = HostFacts::probe_for(options.cgroup_manager)?.probe_procfs_for(spec);
         let planned = PlanOptions {
             id: id.to_owned(),
             no_pivot: options.no_pivot,

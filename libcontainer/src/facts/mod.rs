@@ -28,8 +28,17 @@ pub struct HostFacts {
     pub systemd: Option<Systemd>,
     /// The kernel shows its memory at `/proc/kcore`.
     pub kcore: bool,
+    /// A procfs can be made for another pid namespace than that of whoever makes it (`pidns`); only looked for where one is joined.
+    pub procfs_of_another: bool,
     /// Where resctrl is mounted: the classes and monitors of Intel RDT.
     pub resctrl: Option<PathBuf>,
+}
+
+impl HostFacts {
+    /// uid 0 of the first user namespace.
+    pub(crate) fn is_root_of_host(&self) -> bool {
+        self.euid == 0 && !self.in_user_namespace
+    }
 }
 
 /// A running systemd.

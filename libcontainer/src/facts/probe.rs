@@ -4,8 +4,10 @@
 use super::{Hierarchy, HostFacts, Systemd};
 use crate::cgroup::memberships;
 use crate::container::CgroupManager;
-use crate::mountinfo::{self, Mount};
+use crate::mountinfo;
+use crate::plan::asked_namespace;
 use crate::{Error, Result};
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fs::{Access, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::path::Path;
@@ -53,6 +55,17 @@ impl HostFacts {
         Ok(HostFacts { systemd, ..facts })
     }
 
+    /// With what matters only to who joins a pid namespace.
+    pub fn probe_procfs(self) -> HostFacts {
+        HostFacts { procfs_of_another: takes_pidns(), ..self }
+    }
+
+    /// The same if a container like this one does.
+    pub(crate) fn probe_procfs_for(self, spec: &Spec) -> HostFacts {
+        let joins = asked_namespace(spec, LinuxNamespaceType::Pid).is_some_and(|path| path.is_some());
+        if joins { self.probe_procfs() } else { self }
+    }
+
     /// The system's for root; for everybody else their own.
     fn find_systemd(&self) -> Result<Option<Systemd>> {
         // Root of a user namespace is a user of the host's, or else root of a whole system with a systemd in it.
@@ -90,6 +103,14 @@ fn controllers(group: &Path) -> Result<Option<Vec<String>>> {
         Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => Ok(None),
         read => read.map(|text| Some(text.split_ascii_whitespace().map(str::to_owned).collect())),
     }
+}
+
+/// KERNEL(6.18): the option `pidns` of procfs.
+fn takes_pidns() -> bool {
+    use rustix::mount::{FsOpenFlags, fsconfig_set_fd, fsopen};
+    let own = rustix::fs::openat(CWD, "/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let context = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC);
+    own.and_then(|own| fsconfig_set_fd(&context?, "pidns", &own)).is_ok()
 }
 
 /// Somebody in a user namespace sees what belongs to the host as nobody's.
@@ -138,7 +159,7 @@ pub(crate) fn in_user_namespace() -> Result<bool> {
 /// The hierarchies that are mounted, in the order of `/proc/self/cgroup`.
 fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
     let mut found = Vec::new();
-    let mut mounts: Option<Vec<Mount>> = None;
+    let mut mounts: Option<Vec<mountinfo::Mount>> = None;
     for (controllers, own) in memberships(own) {
         let unified = controllers.is_empty();
         let magic = if unified { CGROUP2 } else { CGROUP };
@@ -219,8 +240,8 @@ fn may(path: &Path, access: Access) -> Result<bool> {
 }
 
 /// The mount point of the hierarchy with these controllers ("" for cgroup v2).
-fn mount_of<'a>(mounts: &'a [Mount], controllers: &str) -> Option<&'a Path> {
-    let matches = |mount: &&Mount| match controllers {
+fn mount_of<'a>(mounts: &'a [mountinfo::Mount], controllers: &str) -> Option<&'a Path> {
+    let matches = |mount: &&mountinfo::Mount| match controllers {
         "" => mount.fstype == "cgroup2",
         names => {
             let has = |name: &str| mount.options.split(',').any(|option| option == name);

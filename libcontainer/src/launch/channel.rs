@@ -22,6 +22,8 @@ pub(crate) enum Heard {
     },
     Forked {
         pid: i32,
+        /// Who says so, says the kernel.
+        by: i32,
     },
     /// Nothing but execve comes now.
     Executing,
@@ -55,6 +57,8 @@ impl Channel {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
             .map_err(|errno| Error::system("start init", "socketpair", errno))?;
+        rustix::net::sockopt::set_socket_passcred(&ours, true)
+            .map_err(|errno| Error::system("start init", "setsockopt(SO_PASSCRED)", errno))?;
         Ok((Channel(ours), theirs))
     }
 
@@ -98,7 +102,7 @@ impl Channel {
     /// Waits for the next message.
     pub(crate) fn receive(&self) -> Result<Heard> {
         let mut buffer = [0; DETAIL + 32];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1), ScmCredentials(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let len = loop {
             let mut parts = [IoSliceMut::new(&mut buffer)];
@@ -109,16 +113,22 @@ impl Channel {
                 Ok(received) => break received.bytes,
             }
         };
-        let mut rider = None;
+        let (mut rider, mut by) = (None, 0);
         for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                rider = descriptors.last();
+            match message {
+                RecvAncillaryMessage::ScmRights(descriptors) => rider = descriptors.last(),
+                RecvAncillaryMessage::ScmCredentials(sender) => by = sender.pid.as_raw_nonzero().get(),
+                _ => {}
             }
         }
         if len == 0 {
             return Ok(Heard::Closed);
         }
-        Ok(understand(&buffer[..len], rider)?.0)
+        let heard = understand(&buffer[..len], rider)?.0;
+        Ok(match heard {
+            Heard::Forked { pid, .. } => Heard::Forked { pid, by },
+            heard => heard,
+        })
     }
 }
 
@@ -129,7 +139,8 @@ fn understand(bytes: &[u8], rider: Option<OwnedFd>) -> Result<(Heard, &[u8])> {
     let heard = match message {
         FromInit::Reached { line } => Heard::Reached { line, rider },
         FromInit::Passed { line, nanoseconds } => Heard::Passed { line, nanoseconds },
-        FromInit::Forked { pid } => Heard::Forked { pid },
+        // Who says so is known to who has received it.
+        FromInit::Forked { pid } => Heard::Forked { pid, by: 0 },
         FromInit::Executing => Heard::Executing,
         FromInit::Failed(failure) => Heard::Failed(Words::from(&failure)),
     };

@@ -59,10 +59,6 @@ pub(crate) fn start(entry: Entry<'_>, line: &HostStep) -> Result<(i32, OwnedFd, 
     let above = |descriptor| sys::above_streams(descriptor).map_err(fail("fcntl(F_DUPFD)"));
     let (program, socket) = (above(program)?, above(entry.socket)?);
     let (stdio, _null) = sys::standard_streams(entry.stdio).map_err(fail("fcntl(F_GETFD)"))?;
-    let open = |path: &Path, flags: OFlags| {
-        rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|errno| Error::system("adding pid to the cgroup", format!("open({})", path.display()), errno))
-    };
     let slots = tasks.iter().map(|path| open(path, OFlags::WRONLY)).collect::<Result<Vec<_>>>()?;
     let cgroup = into_cgroup.as_deref().map(|path| open(path, OFlags::PATH | OFlags::DIRECTORY)).transpose()?;
     let mut spawn = Spawn {
@@ -81,16 +77,26 @@ pub(crate) fn start(entry: Entry<'_>, line: &HostStep) -> Result<(i32, OwnedFd, 
             spawn.cgroup = None;
             let started = sys::spawn(&spawn).map_err(|unborn| explain(*namespaces, unborn))?;
             if let Some(directory) = into_cgroup {
-                let procs = open(&directory.join("cgroup.procs"), OFlags::WRONLY)?;
-                write_all(&procs, started.0.to_string().as_bytes()).map_err(|errno| {
-                    Error::system("join the cgroup", format!("write({}/cgroup.procs)", directory.display()), errno)
-                })?;
+                join(started.0, directory)?;
             }
             started
         }
         started => started.map_err(|unborn| explain(*namespaces, unborn))?,
     };
     Ok((pid, pidfd, slots))
+}
+
+fn open(path: &Path, flags: OFlags) -> Result<OwnedFd> {
+    rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::system("adding pid to the cgroup", format!("open({})", path.display()), errno))
+}
+
+/// Moves a process into a group of cgroup v2, at the price of a wait.
+pub(super) fn join(pid: i32, directory: &Path) -> Result<()> {
+    let procs = open(&directory.join("cgroup.procs"), OFlags::WRONLY)?;
+    write_all(&procs, pid.to_string().as_bytes()).map_err(|errno| {
+        Error::system("join the cgroup", format!("write({}/cgroup.procs)", directory.display()), errno)
+    })
 }
 
 /// clone3's errnos mislead: what to look at instead (clone(2)). What the child has failed in is named by itself.

@@ -30,7 +30,7 @@ use crate::{Bundle, Error, ErrorKind, Result, sys};
 use entry::Entry;
 use id_mappings::host_id;
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::process::{WaitId, WaitIdOptions};
 use std::path::{Path, PathBuf};
 use step::{DESCRIPTORS, Step};
@@ -196,13 +196,19 @@ impl Launch<'_, '_, '_> {
         let waits = self.ends_with_our_lines();
         let mut played_last = next > last;
         let mut executing = false;
+        // It has come by the time that the line which takes it is reached, or with it.
+        let mut rider = None;
         loop {
             match self.hear_in_order()? {
-                Heard::Reached { line, mut rider } => {
+                Heard::Reached { line, rider: sent } => {
+                    if Some(usize::from(line)) != self.next_of_ours(next) {
+                        return Err(out_of_turn());
+                    }
+                    rider = sent.or(rider);
                     log::debug!("init {pid} has reached line {line}", pid = self.pid);
                     self.note_gap(self.lines.get(usize::from(line)));
                     let mut descriptors = Vec::new();
-                    let mut next = usize::from(line);
+                    next = usize::from(line);
                     while self.host_step(next).is_some() {
                         descriptors.extend(self.play_line(next, &mut rider)?);
                         next += 1;
@@ -245,9 +251,12 @@ impl Launch<'_, '_, '_> {
                 self.await_fork()?;
             }
             match self.hear()? {
-                Heard::Forked { pid } => {
+                Heard::Forked { pid, by } => {
+                    // Only who forks, which nobody in the container has met, says into what.
+                    if self.fork.take().is_none() || by != self.pid {
+                        return Err(out_of_turn());
+                    }
                     self.adopt(pid)?;
-                    self.fork = None;
                     if let Some(reached) = early {
                         return Ok(reached);
                     }
@@ -258,6 +267,11 @@ impl Launch<'_, '_, '_> {
                 heard => return Ok(heard),
             }
         }
+    }
+
+    /// The first line of ours from this one on.
+    fn next_of_ours(&self, from: usize) -> Option<usize> {
+        (from..self.lines.len()).find(|at| self.host_step(*at).is_some())
     }
 
     /// Until the process that has forked says so. It may have been killed first (for want of memory, say), and the new one would wait
@@ -344,6 +358,10 @@ impl Launch<'_, '_, '_> {
                 let gone = || Error::new(ErrorKind::NotRunning, "container not running");
                 self.host.init.take().ok_or_else(gone).map(Some)
             }
+            HostStep::OpenRoot => {
+                let gone = || Error::new(ErrorKind::NotRunning, "container not running");
+                root_of(self.host.init.as_ref().ok_or_else(gone)?.as_fd()).map(Some)
+            }
             HostStep::OpenMount { source, recursive, shared, id_map } => {
                 let mount = open_mount::open(self.host.state, source, *recursive, id_map.as_ref())?;
                 if !shared {
@@ -376,6 +394,7 @@ impl Launch<'_, '_, '_> {
             HostStep::SetRlimit { resource, name, soft, hard } => sys::prlimit(self.pid, *resource, *soft, *hard)
                 .map_err(|errno| Error::system(format!("set {name} to {soft}:{hard}"), "prlimit", errno))
                 .map(|()| None),
+            HostStep::SetScheduler { step } => set_scheduler(self.pid, step, line).map(|()| None),
             HostStep::ForwardConsole => {
                 let master = sent(rider, "console")?;
                 match self.host.console_socket {
@@ -408,6 +427,7 @@ impl Launch<'_, '_, '_> {
                 self.host.made_cgroups = true;
                 cgroup::settle_in_scope(groups, self.pid).map(|()| None)
             }
+            HostStep::JoinCgroup { directory } => entry::join(self.pid, directory).map(|()| None),
             HostStep::AttachToScope { unit, below } => {
                 systemd::Manager::of(unit.user).attach(unit, below, self.pid).map(|()| None)
             }
@@ -456,6 +476,11 @@ impl Drop for Launch<'_, '_, '_> {
     }
 }
 
+/// Whoever traces init, once it is among the container's processes, may speak for it. It is heard no further than the plan goes.
+fn out_of_turn() -> Error {
+    Error::new(ErrorKind::Init, "container init spoke out of turn")
+}
+
 /// What has come along with init's *reached*.
 fn sent(rider: &mut Option<OwnedFd>, what: &str) -> Result<OwnedFd> {
     rider.take().ok_or_else(|| Error::new(ErrorKind::System, format!("init sent no {what}")))
@@ -479,6 +504,30 @@ fn pid_inside(spec: &Spec, pid: i32) -> Result<i32> {
 /// A pidfd of a child that nobody has waited for: the number cannot be another's.
 pub(crate) fn hold(pid: i32) -> Result<OwnedFd> {
     sys::pidfd_open(pid).map_err(|errno| Error::system("hold on to init", format!("pidfd_open({pid})"), errno))
+}
+
+fn set_scheduler(pid: i32, step: &line::InitStep, line: &Line) -> Result<()> {
+    let Step::SetScheduler { policy, flags, nice, priority, runtime, deadline, period } = *step else { return Ok(()) };
+    let attributes = sys::SchedAttr { size: 48, policy, flags, nice, priority, runtime, deadline, period };
+    sys::sched_setattr(pid, &attributes).map_err(|errno| Error::system(line.to_string(), "sched_setattr", errno))
+}
+
+/// The root directory of a process.
+fn root_of(process: BorrowedFd<'_>) -> Result<OwnedFd> {
+    use rustix::fs::{CWD, Mode, OFlags};
+    let fail = |call: &str, errno| Error::system("enter the container's root", call, errno);
+    let info = format!("/proc/self/fdinfo/{}", process.as_raw_fd());
+    let info = std::fs::read_to_string(&info)
+        .map_err(|error| Error::io("enter the container's root", "read(fdinfo)", &error))?;
+    // -1 once it is gone.
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).unwrap_or("-1").trim();
+    let path = format!("/proc/{pid}/root");
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root =
+        rustix::fs::openat(CWD, &path, flags, Mode::empty()).map_err(|errno| fail(&format!("open({path})"), errno))?;
+    // The number was its own until now.
+    sys::pidfd_send_signal(process, 0).map_err(|errno| fail("pidfd_send_signal", errno))?;
+    Ok(root)
 }
 
 /// Waits for a child and forgets how it ended.

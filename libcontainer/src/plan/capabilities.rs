@@ -66,6 +66,12 @@ pub(crate) fn names(mask: u64) -> String {
     named.collect::<Vec<_>>().join(",")
 }
 
+/// Whether what the process starts may trace others (ptrace(2)).
+pub(super) fn may_trace(process: &Process) -> bool {
+    const SYS_PTRACE: u64 = 1 << 19;
+    mask(process.capabilities().as_ref().and_then(|sets| sets.bounding().as_ref())) & SYS_PTRACE != 0
+}
+
 /// seccomp(2): what loading a filter takes without no_new_privs.
 const SYS_ADMIN: u64 = 1 << 21;
 
@@ -108,6 +114,11 @@ impl Granted {
         // A process without `capabilities` has none.
         let origin = if asked.is_some() { "/process/capabilities" } else { Origin::DEFAULT };
         Granted { origin, bounding, effective, permitted, inheritable, ambient }
+    }
+
+    /// seccomp(2) asks for nothing that the process has not.
+    pub(super) fn permit_a_filter(&self) -> bool {
+        self.permitted & SYS_ADMIN != 0
     }
 
     pub(super) fn bounding(&self) -> Line {

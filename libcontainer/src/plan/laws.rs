@@ -1,6 +1,6 @@
 //! What holds for every plan, whatever the configuration. Tried on random ones by `tests/laws.rs` and by the fuzzer.
 use super::line::{Action, HostStep, InitStep};
-use super::namespaces::CGROUP;
+use super::namespaces::{CGROUP, Namespaces};
 use super::{ExecPlanOptions, Line, Plan, PlanOptions, create, exec};
 use crate::Bundle;
 use crate::facts::HostFacts;
@@ -30,6 +30,9 @@ pub(crate) fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> c
     under_the_filter_there_is_only_what_profiles_allow(&plan);
     let early = is_early(&spec);
     what_the_process_may_do_is_final_before_it_is_anybodys_business(&plan, early);
+    if Namespaces::of(&spec).forks_late(&spec, facts) && spec.process().is_some() {
+        who_enters_a_pid_namespace_has_what_the_program_gets(&plan);
+    }
     each_line_is_printed_as_one(&plan);
 
     // Hash maps are in another order every time.
@@ -49,6 +52,7 @@ pub(crate) fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> c
         no_stream_leads_to_a_device_of_the_hosts(&exec);
         under_the_filter_there_is_only_what_profiles_allow(&exec);
         what_the_process_may_do_is_final_before_it_is_anybodys_business(&exec, early);
+        who_enters_a_pid_namespace_has_what_the_program_gets(&exec);
         assert_eq!(identity(&exec), identity(&plan));
     }
     Ok(())
@@ -82,6 +86,11 @@ fn nothing_needs_a_capability_that_is_gone(plan: &Plan) {
                 | Step::KeepCapabilities { .. }
                 | Step::SetRlimit { .. }
                 | Step::PrepareToWait
+                | Step::Fork { namespaces: 0 }
+                | Step::JoinCgroup { .. }
+                | Step::SetCpuAffinity { .. }
+                | Step::NewSession
+                | Step::SetControllingTerminal
                 | Step::AwaitStart { .. }
                 | Step::RunHook { .. }
                 | Step::CloseDescriptors { .. }
@@ -175,6 +184,7 @@ fn slots_are_filled_before_they_are_used_and_none_in_vain(plan: &Plan) {
                     Step::BindMount { source: Source::Slot(slot), .. }
                     | Step::BindDevice { source: Source::Slot(slot), .. }
                     | Step::JoinProcess { slot, .. }
+                    | Step::EnterRoot { slot }
                     | Step::RunHook { state: slot, .. } => vec![usize::from(*slot)],
                     Step::AwaitStart { start, said, door } => {
                         [Some(*start), Some(*said), *door].into_iter().flatten().map(usize::from).collect()
@@ -210,7 +220,7 @@ fn nothing_depends_on_a_scope_before_it_is_there(plan: &Plan) {
         };
         assert!(!depends || number > settled, "{line} before the scope is there:\n{plan}");
         let forks = matches!(line.action, Action::Init(Step::Fork { .. }));
-        assert!(!forks || number < start, "{line} leaves the scope empty:\n{plan}");
+        assert!(!forks || number < start || number > settled, "{line} leaves the scope empty:\n{plan}");
     }
 }
 
@@ -227,6 +237,10 @@ fn origins_are_places_in_the_configuration(plan: &Plan, config: &Value) {
 /// descriptor, which would take recvmsg(2).
 fn under_the_filter_there_is_only_what_profiles_allow(plan: &Plan) {
     let Some(load) = place(plan, |step| matches!(step, Step::LoadSeccomp { .. })) else { return };
+    // If a fork comes after it, the profile was asked whether it allows the rest (`Filter::before_fork`).
+    if place(plan, |step| matches!(step, Step::Fork { namespaces: 0 })).is_some_and(|fork| load < fork) {
+        return;
+    }
     for line in &plan.lines[load + 1..] {
         let allowed = match &line.action {
             Action::Init(step) => matches!(
@@ -291,11 +305,23 @@ fn identity(plan: &Plan) -> Vec<Line> {
     });
     let last = host_place(plan, |step| matches!(step, HostStep::SaveState));
     let mut lines = plan.lines[first.unwrap()..last.unwrap()].to_vec();
-    // What only a container needs that waits.
-    lines
-        .retain(|line| !matches!(line.step(), "send-state" | "prepare-to-wait" | "close-descriptors" | "prepare-exec"));
-    // And small limits, which come after its hooks.
-    lines.retain(|line| line.step() != "set-rlimit");
+    // What only a container needs that waits; what comes between the fork, if there is one, and the program; and small limits,
+    // which come after its hooks.
+    let own = [
+        "send-state",
+        "prepare-to-wait",
+        "close-descriptors",
+        "prepare-exec",
+        "fork",
+        "join-cgroup",
+        "new-session",
+        "set-controlling-terminal",
+        "forward-console",
+        "set-cpu-affinity",
+        "set-rlimit",
+        "set-scheduler",
+    ];
+    lines.retain(|line| !own.contains(&line.step()));
     for line in &mut lines {
         // What the agent is told is all that differs.
         if let Action::Host(HostStep::ForwardSeccompListener { status, .. }) = &mut line.action {
@@ -310,6 +336,35 @@ fn each_line_is_printed_as_one(plan: &Plan) {
     let text = plan.to_text(true);
     assert_eq!(text.matches('\n').count(), plan.lines.len(), "{text}");
     assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'), "{text:?}");
+}
+
+/// Others in there may trace it. CAP_SYS_ADMIN for a filter that comes after the fork is the exception, where an agent has to be told
+/// the pid, or where init would not get past the filter.
+fn who_enters_a_pid_namespace_has_what_the_program_gets(plan: &Plan) {
+    const SYS_ADMIN: u64 = 1 << 21;
+    let Some(fork) = place(plan, |step| matches!(step, Step::Fork { namespaces: 0 })) else { return };
+    let filter_follows =
+        init_steps(plan).any(|(number, step)| number > fork && matches!(step, Step::LoadSeccomp { .. }));
+    let sets = |step: &InitStep| match step {
+        Step::SetCapabilities { permitted, .. } => Some(*permitted),
+        _ => None,
+    };
+    let (before, after): (Vec<_>, Vec<_>) = init_steps(plan).partition(|(number, _)| *number < fork);
+    let permitted = before.iter().rev().find_map(|(_, step)| sets(step)).expect("its capabilities are its program's");
+    let program = init_steps(plan).filter_map(|(_, step)| sets(step)).last().unwrap();
+    assert!(permitted & !program & !if filter_follows { SYS_ADMIN } else { 0 } == 0, "{plan}");
+    for (number, step) in after {
+        let late = matches!(
+            step,
+            Step::SetIds { .. }
+                | Step::SetGroups { .. }
+                | Step::DropBoundingSet { .. }
+                | Step::Chdir { .. }
+                | Step::SetNoNewPrivs
+                | Step::SetExecLabel { .. }
+        );
+        assert!(!late, "{} after the fork:\n{plan}", plan.lines[number]);
+    }
 }
 
 fn the_process_ends_as_the_program(plan: &Plan, has_process: bool) {

@@ -41,12 +41,17 @@ impl Line {
         &self.origin.0
     }
 
+    pub(crate) fn is_the_hosts(&self) -> bool {
+        matches!(self.action, Action::Host(_))
+    }
+
     /// Whether the host sends a descriptor to init with this line.
     pub(crate) fn fills_slot(&self) -> bool {
         let Action::Host(step) = &self.action else { return false };
         matches!(
             step,
             HostStep::OpenProcess
+                | HostStep::OpenRoot
                 | HostStep::OpenMount { .. }
                 | HostStep::IdMapMount { .. }
                 | HostStep::MakeNode { .. }
@@ -86,10 +91,14 @@ pub(crate) enum HostStep {
     /// clone3(2) of init with these `CLONE_NEW*` flags; into the cgroup v2 directory if there is one. The
     /// `tasks` files of the cgroup v1 directories fill the first slots.
     Clone { namespaces: u32, into_cgroup: Option<PathBuf>, tasks: Vec<PathBuf> },
+    /// Put init into the cgroup v2 directory, if it was not born there.
+    JoinCgroup { directory: PathBuf },
     /// Write `/proc/PID/{uid_map,setgroups,gid_map}`, by newuidmap(1) and newgidmap(1) where we may not.
     WriteIdMaps { uid: Vec<IdMap>, gid: Vec<IdMap>, deny_setgroups: bool },
     /// Open a pidfd of the container's init, for an `exec` to join its namespaces: fills a slot.
     OpenProcess,
+    /// Open the root directory of the container's init: fills a slot.
+    OpenRoot,
     /// Open a bind source as a detached mount, id-mapped if there are maps: fills a slot. What is mounted below it
     /// later is seen on the host if it is `shared`.
     OpenMount { source: PathBuf, recursive: bool, shared: bool, id_map: Option<IdMappedMount> },
@@ -116,6 +125,8 @@ pub(crate) enum HostStep {
     SendState { status: &'static str },
     /// prlimit(2) on init: raising a limit needs the host's privilege.
     SetRlimit { resource: u32, name: String, soft: u64, hard: u64 },
+    /// What the step says, for init: to a fork it would have been lost.
+    SetScheduler { step: InitStep },
     /// Take the console's master from init and pass it on.
     ForwardConsole,
     /// Take the seccomp listener from init and send it to the agent, with the state of the container.

@@ -120,6 +120,14 @@ pub(crate) fn is_bind(mount: &Mount) -> bool {
     mount.typ().as_deref() == Some("bind") || mount.options().iter().flatten().any(says_so)
 }
 
+/// Whether it is a new procfs, which shows the pid namespace of whoever makes it.
+pub(super) fn is_procfs(mount: &Mount) -> bool {
+    mount.typ().as_deref() == Some("proc") && !is_bind(mount)
+}
+
+/// To init: a procfs of the pid namespace that it holds on to.
+const PID_NAMESPACE: &str = "pidns";
+
 /// One entry of `mounts`.
 struct Entry<'a> {
     context: &'a Context<'a>,
@@ -161,6 +169,10 @@ impl<'a> Entry<'a> {
 
     fn is_bind(&self) -> bool {
         is_bind(self.mount)
+    }
+
+    fn is_procfs(&self) -> bool {
+        is_procfs(self.mount)
     }
 
     /// `Some(recursive)`; mappings alone mean the same as `idmap`, to runc.
@@ -322,7 +334,10 @@ impl<'a> Entry<'a> {
             let label = self.label()?;
             // The filesystem, not only this view of it, as at create; of a tmpfs, which may have to be filled, the view.
             let readonly = (attributes.set & RDONLY != 0 && self.fstype() != "tmpfs").then_some("ro");
-            let more: Vec<_> = label.as_deref().into_iter().chain(readonly).collect();
+            let namespaces = &self.context.namespaces;
+            let another = self.is_procfs() && namespaces.has(namespaces::PID) && self.context.facts.procfs_of_another;
+            let of_another = another.then_some(PID_NAMESPACE);
+            let more: Vec<_> = label.as_deref().into_iter().chain(readonly).chain(of_another).collect();
             let make = InitStep::MakeMount {
                 fstype: z(self.fstype(), &format!("{}/type", self.origin))?,
                 source: z(self.filesystem_source(), &format!("{}/source", self.origin))?,
@@ -396,6 +411,9 @@ impl Mounts {
                 // The filesystem, not only this view of it, as mount(2) does.
                 more.push("ro");
             }
+        }
+        if entry.is_procfs() && entry.context.forks_late() {
+            more.push(PID_NAMESPACE);
         }
         let step = InitStep::Mount {
             fstype: z(entry.fstype(), &format!("{}/type", entry.origin))?,
@@ -795,8 +813,12 @@ mod tests {
 
     #[track_caller]
     fn added(spec: &str, mounts: &str) -> crate::Result<String> {
+        added_on(&facts(), spec, mounts)
+    }
+
+    fn added_on(facts: &HostFacts, spec: &str, mounts: &str) -> crate::Result<String> {
         let mounts = crate::Bundle::mounts_from_slice(mounts.as_bytes()).unwrap();
-        crate::plan::add_mounts("/bundle".as_ref(), &crate::plan::tests::spec_of(spec), mounts, &facts())
+        crate::plan::add_mounts("/bundle".as_ref(), &crate::plan::tests::spec_of(spec), mounts, facts)
             .map(|plan| crate::plan::tests::text_of(&plan, ""))
     }
 
@@ -832,8 +854,12 @@ mod tests {
     }
 
     #[test]
-    fn only_a_procfs_takes_the_pid_namespace() {
+    fn only_a_procfs_takes_the_pid_namespace_and_only_where_it_cannot_be_made_from_outside() {
         let spec = r#"{"linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}]}}"#;
+        let able = HostFacts { procfs_of_another: true, ..facts() };
+        let lines = added_on(&able, spec, r#"[{"destination": "/p", "type": "proc"}]"#).unwrap();
+        let made = "open-pid-namespace fd:0\ninit join-process fd:0 mount\ninit make-mount proc for /p pidns";
+        assert!(lines.contains(made) && !lines.contains("fork"), "{lines}");
         let lines = added(spec, r#"[{"destination": "/p", "type": "proc"}]"#).unwrap();
         assert!(lines.contains("join-process fd:0 pid,mount\ninit fork"), "{lines}");
         let lines = added(spec, r#"[{"destination": "/p", "type": "tmpfs"}]"#).unwrap();

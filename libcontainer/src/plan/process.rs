@@ -51,11 +51,6 @@ pub(super) fn keyring(options: &PlanOptions) -> Result<Option<Line>> {
     Ok(Some(init(InitStep::JoinSessionKeyring { name }, Origin::DEFAULT)))
 }
 
-/// Not in the caller's session: whoever holds its terminal could be fed with TIOCSTI.
-pub(super) fn new_session() -> Line {
-    init(InitStep::NewSession, Origin::DEFAULT)
-}
-
 pub(super) fn make_cwd(process: Option<&Process>) -> Result<Option<Line>> {
     let Some(process) = process else { return Ok(None) };
     let path = z(process.cwd(), "/process/cwd")?;

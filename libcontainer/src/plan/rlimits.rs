@@ -8,23 +8,38 @@ use oci_spec::runtime::{PosixRlimit, Process};
 
 /// By init, while it has the privilege to raise them. In a user namespace only the host has it.
 ///
-/// One that leaves init no room to work in comes as late as can be (`tight`), and only its upper bound is raised here.
-pub(super) fn lines(process: &Process, in_user_namespace: bool) -> Vec<Line> {
+/// One that leaves init no room to work in comes as late as can be (`tight`), and only its upper bound is raised here. A fork that is
+/// still to come is measured by RLIMIT_NPROC, with one process more than the program alone will be: there only has to be room for it
+/// by then, and the limit itself is for `after_fork`.
+pub(super) fn lines(process: &Process, in_user_namespace: bool, forks: bool) -> Vec<Line> {
     (process.rlimits().iter().flatten().enumerate())
-        .filter_map(|(index, limit)| {
-            let (resource, name) = (number(limit.typ()), limit.typ().to_string());
-            let hard = limit.hard();
-            let soft = if is_tight(limit) { hard } else { limit.soft() };
-            if soft < room(limit) {
-                return None;
+        .filter_map(|(index, limit)| match forks && limit.typ() == RlimitNproc {
+            true if in_user_namespace => None,
+            true => {
+                let step = InitStep::RaiseRlimit { resource: number(RlimitNproc), to: limit.hard().saturating_add(1) };
+                Some(init(step, origin(index)))
             }
-            let origin = origin(index);
-            Some(match in_user_namespace {
-                true => host(HostStep::SetRlimit { resource, name, soft, hard }, origin),
-                false => init(InitStep::SetRlimit { resource, soft, hard }, origin),
-            })
+            false => {
+                let soft = if is_tight(limit) { limit.hard() } else { limit.soft() };
+                (soft >= room(limit)).then(|| line(index, limit, soft, in_user_namespace))
+            }
         })
         .collect()
+}
+
+/// Lowering it takes no privilege.
+pub(super) fn after_fork(process: &Process, in_user_namespace: bool) -> Option<Line> {
+    let mut all = process.rlimits().iter().flatten().enumerate();
+    let (index, limit) = all.find(|(_, limit)| limit.typ() == RlimitNproc)?;
+    Some(line(index, limit, limit.soft(), in_user_namespace))
+}
+
+fn line(index: usize, limit: &PosixRlimit, soft: u64, in_user_namespace: bool) -> Line {
+    let (resource, name, hard) = (number(limit.typ()), limit.typ().to_string(), limit.hard());
+    match in_user_namespace {
+        true => host(HostStep::SetRlimit { resource, name, soft, hard }, origin(index)),
+        false => init(InitStep::SetRlimit { resource, soft, hard }, origin(index)),
+    }
 }
 
 /// Those that init could not work under, to be set when it needs nothing more: before it waits, or, if hooks still have to run,

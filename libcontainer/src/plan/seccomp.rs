@@ -4,7 +4,7 @@
 use super::capabilities::Granted;
 use super::line::{HostStep, InitStep, Line, Origin};
 use super::{host, init, no_new_privileges};
-use crate::seccomp::{Answer, Problem, Program, compile};
+use crate::seccomp::{Answer, Problem, Program, allows, compile};
 use crate::{Error, Result};
 use oci_spec::runtime::{Process, Spec};
 
@@ -14,6 +14,31 @@ const ORIGIN: &str = "/linux/seccomp";
 const WAITING: [&str; 2] = ["read", "write"];
 /// What it takes to let an `exec` in meanwhile.
 const LETTING_IN: [&str; 3] = ["accept4", "sendmsg", "close"];
+
+/// What init calls from the filter on to the program, with what filters look at.
+const LAST_CALLS: &[(libc::c_long, [u64; 2])] = &[
+    (libc::SYS_capset, [0, 0]),
+    (libc::SYS_capget, [0, 0]),
+    (libc::SYS_prctl, [libc::PR_CAP_AMBIENT as u64, libc::PR_CAP_AMBIENT_CLEAR_ALL as u64]),
+    (libc::SYS_prctl, [libc::PR_CAP_AMBIENT as u64, libc::PR_CAP_AMBIENT_RAISE as u64]),
+    (libc::SYS_prctl, [libc::PR_SET_KEEPCAPS as u64, 0]),
+    (libc::SYS_clone, [libc::CLONE_PARENT as u64, 0]),
+    (libc::SYS_exit_group, [0, 0]),
+    (libc::SYS_write, [3, 0]),
+    (libc::SYS_close, [3, 0]),
+    (libc::SYS_sched_setaffinity, [0, 0]),
+    (libc::SYS_prlimit64, [0, libc::RLIMIT_NPROC as u64]),
+    (libc::SYS_setsid, [0, 0]),
+    (libc::SYS_ioctl, [0, libc::TIOCSCTTY as u64]),
+    (libc::SYS_sendmsg, [3, 0]),
+    (libc::SYS_recvmsg, [3, 0]),
+    (libc::SYS_rt_sigaction, [15, 0]),
+    (libc::SYS_madvise, [0, 0]),
+    (libc::SYS_read, [3, 0]),
+    (libc::SYS_close_range, [3, 0]),
+    (libc::SYS_mmap, [0, 0]),
+    (libc::SYS_execve, [0, 0]),
+];
 
 /// The filter of a process, and where in the plan it is loaded.
 ///
@@ -70,6 +95,21 @@ impl Filter {
         if self.early { self.lines() } else { Vec::new() }
     }
 
+    /// Before a fork into a pid namespace in which others are. Where it takes CAP_SYS_ADMIN to load it, which the program does not
+    /// get, they would see a process with that one; unless the filter does not let init do what is left to do.
+    pub(super) fn before_fork(&mut self, granted: &Granted) -> Vec<Line> {
+        let first = self.program.as_ref().is_some_and(|program| {
+            let passes = |(call, arguments): &(_, _)| allows(&program.filter, *call, *arguments);
+            !program.listener && !granted.permit_a_filter() && LAST_CALLS.iter().all(passes)
+        });
+        if !first || self.capabilities.is_none() {
+            return Vec::new();
+        }
+        let lines = self.lines();
+        (self.load, self.capabilities) = (Vec::new(), None);
+        lines
+    }
+
     /// Just before the program.
     pub(super) fn late(&self) -> Vec<Line> {
         if self.early { Vec::new() } else { self.lines() }
@@ -121,7 +161,7 @@ mod tests {
     fn steps(no_new_privileges: bool, profile: &str) -> Vec<&'static str> {
         let plan = plan_of(&spec_of(&config(no_new_privileges, profile)));
         let names = plan.lines.iter().map(|line| line.step());
-        names.skip_while(|name| *name != "resolve-program").skip(1).collect()
+        names.filter(|name| *name != "new-session").skip_while(|name| *name != "resolve-program").skip(1).collect()
     }
 
     const READY: [&str; 3] = ["close-descriptors", "prepare-exec", "prepare-to-wait"];
@@ -158,7 +198,8 @@ mod tests {
             [&["set-no-new-privs"], &READY[..], &wait, &["load-seccomp", "exec"]].concat()
         );
         let load = ["set-capabilities", "load-seccomp", "keep-capabilities", "exec"];
-        assert_eq!(steps(false, profile), [&READY[..], &wait, &load].concat());
+        // What the filter takes to load cannot be given up under it: nobody is told of a program.
+        assert_eq!(steps(false, profile), [&READY[..], &wait[..2], &load].concat());
         // By its arguments.
         let some = r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 0, "value": 9, "op": "SCMP_CMP_EQ"}]}]}"#;
         assert_eq!(steps(true, some).iter().rev().nth(1), Some(&"load-seccomp"));
@@ -174,6 +215,30 @@ mod tests {
             );
             assert!(!steps(true, &one).contains(&"announce-exec"), "{action}");
         }
+    }
+
+    #[test]
+    fn who_enters_a_pid_namespace_does_not_bring_cap_sys_admin_along_for_its_filter() {
+        let order = |default: &str, more: &str| {
+            let profile = format!(r#"{{"defaultAction": "{default}"{more}}}"#);
+            let config =
+                config(false, &profile).replace(r#"[{"type": "mount"}"#, r#"[{"type": "pid"}, {"type": "mount"}"#);
+            let spec = spec_of(&config);
+            let plan = crate::plan::exec(
+                &spec,
+                spec.process().as_ref().unwrap(),
+                &crate::plan::tests::facts(),
+                &crate::plan::ExecPlanOptions::default(),
+            );
+            let names: Vec<_> = plan.unwrap().lines.iter().map(|line| line.step()).collect();
+            let place = |name| names.iter().position(|step| *step == name).unwrap();
+            place("load-seccomp") < place("fork")
+        };
+        assert!(order("SCMP_ACT_ALLOW", ""));
+        // One that would not let it go on.
+        assert!(!order("SCMP_ACT_ERRNO", ""));
+        let setsid = r#", "syscalls": [{"names": ["setsid"], "action": "SCMP_ACT_ERRNO"}]"#;
+        assert!(!order("SCMP_ACT_ALLOW", setsid));
     }
 
     #[test]

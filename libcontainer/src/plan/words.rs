@@ -119,11 +119,14 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             }
             ("clone", detail.trim_start().to_owned())
         }
+        HostStep::JoinCgroup { directory } => ("join-cgroup", directory.display().to_string()),
         HostStep::WriteIdMaps { uid, gid, deny_setgroups } => {
             let denied = if *deny_setgroups { " setgroups denied" } else { "" };
             ("write-id-maps", format!("{}{denied}", both_maps(uid, gid)))
         }
         HostStep::OpenProcess => ("open-process", String::new()),
+        HostStep::SetScheduler { step } => init_words(step, false),
+        HostStep::OpenRoot => ("open-root", String::new()),
         HostStep::OpenMount { source, recursive, shared, id_map } => {
             let mut detail = source.display().to_string();
             if *recursive {
@@ -211,7 +214,9 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         }
         Join { path, namespace } => ("join", format!("{} {path}", namespace_names(*namespace))),
         JoinProcess { slot, namespaces } => ("join-process", format!("fd:{slot} {}", namespace_names(*namespaces))),
+        EnterRoot { slot } => ("enter-root", format!("fd:{slot}")),
         Unshare { namespaces } => ("unshare", namespace_names(*namespaces)),
+        OpenPidNamespace { slot } => ("open-pid-namespace", format!("fd:{slot}")),
         Fork { namespaces } => ("fork", namespace_names(*namespaces)),
         SetTimeOffsets { offsets } => {
             let text = String::from_utf8_lossy(offsets);
@@ -228,6 +233,9 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         AttachRootfs { path } => ("attach-rootfs", path.to_string()),
         SetRlimit { resource, soft, hard } => {
             ("set-rlimit", format!("{} {}:{}", super::rlimits::name(*resource), limit(*soft), limit(*hard)))
+        }
+        RaiseRlimit { resource, to } => {
+            ("raise-rlimit", format!("{} to {}", super::rlimits::name(*resource), limit(*to)))
         }
         Mount { fstype, target, kind, options, attributes, propagation, copy_up, .. } => {
             let mut detail = format!("{fstype} on {target}{}", target_kind(*kind));
@@ -308,6 +316,7 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
             ("open-console", format!("{size}for {uid}{}", if *on_dev_console { ", on /dev/console" } else { "" }))
         }
         ReopenStreams => ("reopen-streams", String::new()),
+        SetControllingTerminal => ("set-controlling-terminal", String::new()),
         ChownStdio { uid } => ("chown-stdio", uid.to_string()),
         SetUmask { mask } => ("set-umask", format!("{mask:04o}")),
         SetScheduler { policy, flags, nice, priority, runtime, deadline, period } => {

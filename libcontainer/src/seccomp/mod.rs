@@ -16,7 +16,6 @@ mod verdicts;
 
 #[cfg(any(test, fuzzing))]
 mod meaning;
-#[cfg(any(test, fuzzing))]
 mod simulate;
 #[cfg(test)]
 mod tests;
@@ -95,6 +94,21 @@ const MOST_INSTRUCTIONS: usize = 4096;
 /// The program for this host's architecture and those which the profile lists.
 pub(crate) fn compile(profile: &LinuxSeccomp) -> Result<Program, Problem> {
     compile_on(Arch::ScmpArchNative, profile)
+}
+
+/// Whether a filter of ours lets a call of this host's own ABI pass.
+pub(crate) fn allows(filter: &[u8], call: libc::c_long, arguments: [u64; 2]) -> bool {
+    const RET_ALLOW: u32 = 0x7fff_0000;
+    const RET_LOG: u32 = 0x7ffc_0000;
+    let (Some(abi), Ok(number)) = (Abi::of(Arch::ScmpArchNative), u32::try_from(call)) else { return false };
+    let [first, second] = arguments;
+    let data = simulate::Data {
+        number,
+        architecture: abi.audit,
+        arguments: [first, second, 0, 0, 0, 0],
+        big_endian: abi.big_endian(),
+    };
+    matches!(simulate::run(&simulate::decode(filter), &data), RET_ALLOW | RET_LOG)
 }
 
 /// For the fuzzer: the compiled profile does what it means, or is refused for something that is in it.

@@ -87,9 +87,14 @@ pub enum Step<S, B> {
     Join { path: S, namespace: u32 },
     /// `setns(2)` to all `namespaces` (`CLONE_NEW*` bits) of the process behind the pidfd in `slot`.
     JoinProcess { slot: Slot, namespaces: u32 },
+    /// Take the directory in `slot` for `/`: the root of a container that has no mount namespace.
+    EnterRoot { slot: Slot },
     /// `unshare(2)`.
     Unshare { namespaces: u32 },
-    /// Go on as a child of the host process (`CLONE_PARENT`): membership of a pid namespace begins with a fork.
+    /// Hold on to the pid namespace of the process behind the pidfd in `slot`, for the `pidns` of a procfs.
+    OpenPidNamespace { slot: Slot },
+    /// Go on as a child of the host process (`CLONE_PARENT`): membership of a pid namespace begins with a fork. What only the
+    /// way there took is let go.
     Fork { namespaces: u32 },
     /// Write `/proc/self/timens_offsets`, before anything has entered the time namespace.
     SetTimeOffsets { offsets: B },
@@ -103,7 +108,8 @@ pub enum Step<S, B> {
     SetLoopbackUp,
 
     // ---- the root filesystem ------------------------------------------------------------------
-    /// Change the propagation (`MS_*`) of the whole mount tree of the new mount namespace.
+    /// Change the propagation (`MS_*`) of the whole mount tree of the new mount namespace, also of what a caller who has changed its
+    /// root does not see.
     SetRootPropagation { propagation: u32 },
     /// Clone the host's null device as a read-only detached mount, to mask files with: before anything of the container could
     /// have put something else in its place (CVE-2025-31133).
@@ -114,7 +120,8 @@ pub enum Step<S, B> {
     /// Attach it at the same place, so that it is a mount of its own in the container's mount namespace.
     AttachRootfs { path: S },
     /// Build a filesystem detached (`fsopen`, `fsconfig`, `fsmount`) and attach it. `options` are `key`
-    /// or `key=value`, each with its NUL. `attributes` and `propagation` apply to the new mount.
+    /// or `key=value`, each with its NUL; `pidns` alone is the pid namespace that was joined. `attributes` and
+    /// `propagation` apply to the new mount.
     Mount {
         fstype: S,
         source: S,
@@ -185,19 +192,22 @@ pub enum Step<S, B> {
     // ---- the process --------------------------------------------------------------------------
     /// `setsid(2)`.
     NewSession,
-    /// Open a pty in the container's devpts, make it the standard streams and the controlling terminal,
-    /// and hand its master to the host with *reached* of the next host line. `on_dev_console` also binds it
-    /// over `/dev/console`.
+    /// Open a pty in the container's devpts, make it the standard streams, and hand its master to the host with
+    /// *reached* of the next host line. `on_dev_console` also binds it over `/dev/console`.
     OpenConsole { height: u16, width: u16, uid: u32, on_dev_console: bool },
     /// Open the standard streams that are the host's null device, or another that every container has, anew from the container's
     /// own: through the host's node its mode, owner and times could be changed.
     ReopenStreams,
+    /// `TIOCSCTTY`: the standard streams are the session's terminal.
+    SetControllingTerminal,
     /// `fchown` the standard streams that are pipes, sockets or terminals to the container's user.
     ChownStdio { uid: u32 },
     /// `umask(2)`.
     SetUmask { mask: u32 },
     /// `setrlimit(2)` with the number of a resource, while there still is the privilege to raise one.
     SetRlimit { resource: u32, soft: u64, hard: u64 },
+    /// Raise a limit, soft and hard, to `to` or to the hard one that there is, if that is more, as far as there is the privilege.
+    RaiseRlimit { resource: u32, to: u64 },
     /// `sched_setattr(2)`.
     SetScheduler { policy: u32, flags: u64, nice: i32, priority: u32, runtime: u64, deadline: u64, period: u64 },
     /// `ioprio_set(2)` for this process.

@@ -1,4 +1,5 @@
 //! Entering namespaces.
+use super::mask_path::Covers;
 use crate::fault::{At, Fault, Result};
 use crate::host::{NAMESPACES, Slots};
 use crate::{Init, host, host_dev, sys};
@@ -9,13 +10,22 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use step::{Call, FromInit, Slot};
 
+const CLONE_NEWNS: u32 = 0x2_0000;
+const CLONE_NEWPID: u32 = 0x2000_0000;
+
 /// `setns(2)` to the namespace at `path` on the host.
-pub(super) fn join(path: &CStr, kind: u32) -> Result {
+pub(super) fn join(init: &mut Init, path: &CStr, kind: u32) -> Result {
     host_dev::note();
     let namespace = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).at(Call::Open)?;
     // A wrong type would be EINVAL from setns as well, but so would other things.
     match sys::namespace_type(namespace.as_fd()) {
-        Ok(found) if found == kind => sys::setns(namespace.as_fd(), kind).at(Call::Setns),
+        Ok(found) if found == kind => {
+            sys::setns(namespace.as_fd(), kind).at(Call::Setns)?;
+            if kind == CLONE_NEWPID {
+                init.pid_namespace = Some(namespace);
+            }
+            Ok(())
+        }
         Ok(_) | Err(Errno::NOTTY) => Err(Fault::new(Call::Setns, Errno::INVAL)),
         Err(errno) => Err(Fault::new(Call::Ioctl, errno)),
     }
@@ -55,8 +65,6 @@ fn join_held(socket: BorrowedFd<'_>, namespaces: u32) -> Result {
     }
     Ok(())
 }
-
-const CLONE_NEWNS: u32 = 0x2_0000;
 
 /// The namespaces, in the order in which they have to be joined, by their `CLONE_NEW*` bits. `_for_children`: of a pid namespace
 /// only a child becomes a member, of a time namespace only the program.
@@ -103,9 +111,19 @@ pub(super) fn hold(init: &mut Init, namespaces: u32) -> Result {
     Ok(())
 }
 
-/// Goes on as a new child of the host process, inside the pid namespace that was joined or is made here.
-pub(super) fn fork(init: &Init, namespaces: u32) -> Result {
-    match sys::fork(sys::CLONE_PARENT | u64::from(namespaces)).at(Call::Clone3)? {
+/// The pid namespace of a process that is not joined, or not yet.
+pub(super) fn open_pid_namespace(init: &mut Init, slot: Slot) -> Result {
+    let pidfd = init.slots.get(slot)?;
+    init.pid_namespace = Some(sys::pid_namespace_of(pidfd).at(Call::Ioctl)?);
+    Ok(())
+}
+
+/// Goes on as a new child of the host process, inside the pid namespace that was joined or is made here. Whoever may trace it there
+/// gets at its descriptors.
+pub(super) fn fork(init: &mut Init, namespaces: u32) -> Result {
+    init.pid_namespace = None;
+    init.covers = Covers::default();
+    match sys::fork(sys::CLONE_PARENT | u64::from(namespaces)).at(Call::Clone)? {
         0 => Ok(()),
         pid => {
             // Even if nobody listens any more there is nothing left to do here.

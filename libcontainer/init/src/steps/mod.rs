@@ -45,9 +45,11 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
         Step::SetOomScoreAdj { value } => process::set_oom_score_adj(value),
         Step::SetCpuAffinity { mask } => process::set_cpu_affinity(mask),
         Step::JoinCgroup { first, count } => join_cgroup::run(init, first, count),
-        Step::Join { path, namespace } => enter::join(path.0, namespace),
+        Step::Join { path, namespace } => enter::join(init, path.0, namespace),
         Step::JoinProcess { slot, namespaces } => enter::join_process(init, slot, namespaces),
+        Step::EnterRoot { slot } => pivot_root::enter_root(init, slot),
         Step::Unshare { namespaces } => sys::unshare(namespaces).at(Call::Unshare),
+        Step::OpenPidNamespace { slot } => enter::open_pid_namespace(init, slot),
         Step::Fork { namespaces } => enter::fork(init, namespaces),
         Step::SetTimeOffsets { offsets } => process::write_host_file(c"/proc/self/timens_offsets", offsets),
         Step::BecomeRoot => set_ids::become_root(),
@@ -55,7 +57,7 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
         Step::JoinSessionKeyring { name } => process::join_session_keyring(name.0),
         Step::SetLoopbackUp => enter::set_loopback_up(),
 
-        Step::SetRootPropagation { propagation } => propagation::of_host_tree(propagation),
+        Step::SetRootPropagation { propagation } => propagation::of_host_tree(init, propagation),
         Step::OpenNull => {
             init.covers.open_null();
             Ok(())
@@ -126,12 +128,14 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
             open_console::run(init, height, width, uid, on_dev_console)
         }
         Step::ReopenStreams => reopen_streams::run(init),
+        Step::SetControllingTerminal => open_console::set_controlling(),
         Step::ChownStdio { uid } => process::chown_stdio(uid),
         Step::SetUmask { mask } => {
             init.umask = Mode::from_raw_mode(mask);
             Ok(())
         }
         Step::SetRlimit { resource, soft, hard } => sys::setrlimit(resource, soft, hard).at(Call::Setrlimit),
+        Step::RaiseRlimit { resource, to } => process::raise_rlimit(resource, to),
         Step::SetScheduler { policy, flags, nice, priority, runtime, deadline, period } => {
             let size = 48;
             let attr = sys::SchedAttr { size, policy, flags, nice, priority, runtime, deadline, period };
@@ -151,7 +155,8 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
         }
         Step::KeepCapabilities { effective, permitted } => capabilities::keep(init, effective, permitted),
         Step::LoadSeccomp { flags, filter } => {
-            init.rider = sys::seccomp(flags, filter).at(Call::Seccomp)?;
+            let listener = sys::seccomp(flags, filter).at(Call::Seccomp)?;
+            init.rider = listener.or(init.rider.take());
             Ok(())
         }
         Step::DefaultHome { uid } => default_home::run(init, uid),

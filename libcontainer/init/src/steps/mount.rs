@@ -26,7 +26,7 @@ pub(super) struct Mount<'a> {
 pub(super) fn run(init: &mut Init, mount: &Mount<'_>, target: &CStr, kind: Target, propagation: u32) -> Result {
     let covers = mount.fstype == c"tmpfs" && root::look(init.root()?, target)?.is_some();
     let target = open_target(init, target, kind, Make::Directory, mount.fstype == c"proc")?;
-    let built = build(&mut init.detail, mount, covers.then_some(&target))?;
+    let built = build(init, mount, covers.then_some(&target))?;
     if mount.copy_up {
         super::copy_up::run(&target, &built)?;
     }
@@ -38,7 +38,7 @@ pub(super) fn run(init: &mut Init, mount: &Mount<'_>, target: &CStr, kind: Targe
 #[inline(never)]
 pub(super) fn make(init: &mut Init, mount: &Mount<'_>, target: &CStr) -> Result {
     let covered = root::look(init.root()?, target)?;
-    let built = build(&mut init.detail, mount, covered.as_ref().filter(|_| mount.fstype == c"tmpfs"))?;
+    let built = build(init, mount, covered.as_ref().filter(|_| mount.fstype == c"tmpfs"))?;
     if let Some(covered) = covered.filter(|_| mount.copy_up) {
         super::copy_up::run(&covered, &built)?;
     }
@@ -68,7 +68,8 @@ pub(super) fn open_target(init: &Init, target: &CStr, kind: Target, make: Make, 
 }
 
 /// `fsopen`, `fsconfig` for each option, `fsmount`.
-fn build(detail: &mut Detail, mount: &Mount<'_>, covered: Option<&OwnedFd>) -> Result<OwnedFd> {
+fn build(init: &mut Init, mount: &Mount<'_>, covered: Option<&OwnedFd>) -> Result<OwnedFd> {
+    let (detail, pid_namespace) = (&mut init.detail, init.pid_namespace.as_ref());
     let context = rustix::mount::fsopen(mount.fstype, FsOpenFlags::FSOPEN_CLOEXEC);
     if context.is_err() {
         detail.say(mount.fstype.to_bytes());
@@ -80,7 +81,15 @@ fn build(detail: &mut Detail, mount: &Mount<'_>, covered: Option<&OwnedFd>) -> R
     let mut has_mode = false;
     for option in options(mount.options) {
         has_mode |= option.to_bytes().starts_with(b"mode=");
-        configure(detail, &context, option)?;
+        match pid_namespace {
+            // The plan's word for the one that was joined: to the kernel it takes a value.
+            Some(namespace) if option == c"pidns" => {
+                let set = rustix::mount::fsconfig_set_fd(&context, option, namespace);
+                explain(detail, &context, set.is_err());
+                set.at(Call::Fsconfig)?;
+            }
+            _ => configure(detail, &context, option)?,
+        }
     }
     if let Some(target) = covered.filter(|_| !has_mode) {
         // A tmpfs looks like the directory that it covers.

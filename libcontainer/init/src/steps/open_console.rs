@@ -42,10 +42,14 @@ pub(super) fn run(init: &mut Init, height: u16, width: u16, uid: u32, on_dev_con
             target => attach(&clone_tree(terminal.as_fd(), c"", false)?, &target?)?,
         }
     }
-    sys::set_controlling_terminal(terminal.as_fd()).at(Call::Ioctl)?;
     become_stdio(&terminal)?;
     init.rider = Some(master);
     Ok(())
+}
+
+/// Of the process that stays, in its session: neither outlives a fork.
+pub(super) fn set_controlling() -> Result {
+    sys::set_controlling_terminal(sys::stdio(0)).at(Call::Ioctl)
 }
 
 fn become_stdio(terminal: &OwnedFd) -> Result {

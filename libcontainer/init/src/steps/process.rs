@@ -39,6 +39,13 @@ pub(super) fn set_undumpable() -> Result {
     sys::prctl(PR_SET_DUMPABLE, 0, 0).at(Call::Prctl).map(drop)
 }
 
+/// What takes more privilege than there is shows when the limit itself is set.
+pub(super) fn raise_rlimit(resource: u32, to: u64) -> Result {
+    let [_, hard] = sys::getrlimit(resource).at(Call::Setrlimit)?;
+    let most = to.max(hard);
+    sys::setrlimit(resource, most, most).or_else(|_| sys::setrlimit(resource, hard, hard)).at(Call::Setrlimit)
+}
+
 pub(super) fn set_no_new_privs() -> Result {
     const PR_SET_NO_NEW_PRIVS: usize = 38;
     sys::prctl(PR_SET_NO_NEW_PRIVS, 1, 0).at(Call::Prctl).map(drop)

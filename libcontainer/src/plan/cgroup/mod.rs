@@ -19,7 +19,9 @@ use crate::facts::Hierarchy;
 use crate::{Error, ErrorKind, HostFacts, Result};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use step::Slot;
 
 /// The container's group in one hierarchy. Goes into the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,9 +110,10 @@ fn mount_view(facts: &HostFacts, groups: &[Group]) -> Vec<PathBuf> {
 }
 
 /// Init moves itself into the cgroup v1 groups, whose descriptors fill the first slots.
-pub(super) fn join(tasks: &[PathBuf]) -> Result<Option<Line>> {
-    let count = Slots::after(tasks)?.take()?;
-    let step = InitStep::JoinCgroup { first: 0, count };
+pub(super) fn join(tasks: Range<usize>) -> Result<Option<Line>> {
+    let slot = |number| Slot::try_from(number).map_err(|_| Slots::too_many());
+    let (first, count) = (slot(tasks.start)?, slot(tasks.len())?);
+    let step = InitStep::JoinCgroup { first, count };
     Ok((count > 0).then(|| init(step, Origin::LIFECYCLE)))
 }
 
