@@ -18,8 +18,8 @@ pub(crate) use id_mappings::helper as id_map_helper;
 pub(crate) use note_mount::{Note, notes};
 
 use crate::cgroup;
-use crate::plan::DOOR;
 use crate::plan::line::{self, Action, HostStep, Line};
+use crate::plan::{DOOR, SAID, START};
 use crate::store::note_scope;
 use crate::systemd::{self, Starting};
 use crate::trace::{self, Trace};
@@ -379,7 +379,8 @@ impl Launch<'_, '_, '_> {
                 }
                 Ok(None)
             }
-            HostStep::MakeFifo { name } => make_fifo(self.host.state, name).map(Some),
+            HostStep::ListenForStart => make_fifo(self.host.state, START).map(Some),
+            HostStep::AnswerStart => make_fifo(self.host.state, SAID).map(Some),
             HostStep::ListenForExec => listen(self.host.state).map(Some),
             HostStep::SaveState => (self.host.save)(self.pid, self.pidfd.as_fd()).map(|()| None),
             HostStep::CreateCgroup { .. }

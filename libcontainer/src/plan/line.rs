@@ -50,7 +50,8 @@ impl Line {
                 | HostStep::IdMapMount { .. }
                 | HostStep::NoteMount { .. }
                 | HostStep::SendState { .. }
-                | HostStep::MakeFifo { .. }
+                | HostStep::ListenForStart
+                | HostStep::AnswerStart
                 | HostStep::ListenForExec
         )
     }
@@ -115,8 +116,10 @@ pub(crate) enum HostStep {
     ForwardConsole,
     /// Take the seccomp listener from init and send it to the agent, with the state of the container.
     ForwardSeccompListener { path: PathBuf, metadata: String, status: &'static str },
-    /// Make a FIFO of this name in the state directory: fills a slot.
-    MakeFifo { name: &'static str },
+    /// Make the FIFO in the state directory through which init hears of `start`: fills a slot.
+    ListenForStart,
+    /// Make the one through which it answers: fills a slot.
+    AnswerStart,
     /// Listen on a socket in the state directory for an `exec` by somebody who may not trace a created container: fills a slot.
     ListenForExec,
     /// Write the container's pid and status to the store and to the pid file.
