@@ -124,7 +124,7 @@ fn create_start_and_exec_are_traced_too() {
     let name = file.to_string_lossy();
     let contains = |what: &str| std::fs::read_to_string(&file).expect("written").contains(what);
     container.launch(&["create", "--trace", &name]).ok();
-    assert!(contains("make-fifo"));
+    assert!(contains("listen-for-start"));
     container.call(&["start", "--trace", &name, &container.id]).ok();
     assert!(contains("(connect to init)"));
     container.exec_with(&["--trace", &name], &["true"]).ok();

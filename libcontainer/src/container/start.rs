@@ -27,7 +27,7 @@ impl Container {
         if !self.record.has_process {
             return Err(Error::config("/process", "process property must not be empty"));
         }
-        let said = Trace::time(trace, "(tell init)", || self.tell_init())?;
+        let said = Trace::time(trace, "(connect to init)", || self.tell_init())?;
         match Trace::time(trace, "(lines from start to execve)", || launch::last_words(said.as_fd()))? {
             Heard::Executing if self.record.has_poststart => {
                 let bundle = self.bundle()?;

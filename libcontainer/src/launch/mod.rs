@@ -22,7 +22,7 @@ pub(crate) use note_mount::{Note, notes};
 
 use crate::cgroup;
 use crate::plan::line::{self, Action, HostStep, Line};
-use crate::plan::{DOOR, asked_namespace};
+use crate::plan::{DOOR, SAID, START, asked_namespace};
 use crate::store::note_scope;
 use crate::systemd::{self, Starting};
 use crate::trace::{self, Trace};
@@ -409,7 +409,8 @@ impl Launch<'_, '_, '_> {
             HostStep::ChownStreams { uid } => {
                 streams::give(self.host.stdio, host_id(self.pid, "uid_map", *uid)?).map(|()| None)
             }
-            HostStep::MakeFifo { name } => make_fifo(self.host.state, name).map(Some),
+            HostStep::ListenForStart => make_fifo(self.host.state, START).map(Some),
+            HostStep::AnswerStart => make_fifo(self.host.state, SAID).map(Some),
             HostStep::ListenForExec => listen(self.host.state).map(Some),
             HostStep::SaveState => (self.host.save)(self.pid, self.pidfd.as_fd()).map(|()| None),
             HostStep::CreateCgroup { .. }

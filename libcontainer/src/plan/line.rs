@@ -57,7 +57,8 @@ impl Line {
                 | HostStep::MakeNode { .. }
                 | HostStep::NoteMount { .. }
                 | HostStep::SendState { .. }
-                | HostStep::MakeFifo { .. }
+                | HostStep::ListenForStart
+                | HostStep::AnswerStart
                 | HostStep::ListenForExec
         )
     }
@@ -134,8 +135,10 @@ pub(crate) enum HostStep {
     /// Give the standard streams that are pipes, sockets or terminals to a user of the user namespace that init is in, in which who made
     /// them may be nobody: init may not.
     ChownStreams { uid: u32 },
-    /// Make a FIFO of this name in the state directory: fills a slot.
-    MakeFifo { name: &'static str },
+    /// Make the FIFO in the state directory through which init hears of `start`: fills a slot.
+    ListenForStart,
+    /// Make the one through which it answers: fills a slot.
+    AnswerStart,
     /// Listen on a socket in the state directory for an `exec` by somebody who may not trace a created container: fills a slot.
     ListenForExec,
     /// Write the container's pid and status to the store and to the pid file.

@@ -21,7 +21,7 @@ pub(super) struct Wait {
 
 pub(super) fn plan(context: &Context, filter: &Filter, slots: &mut Slots) -> Result<Wait> {
     let line = |step| host(step, Origin::LIFECYCLE);
-    let mut opened = vec![line(HostStep::MakeFifo { name: START }), line(HostStep::MakeFifo { name: SAID })];
+    let mut opened = vec![line(HostStep::ListenForStart), line(HostStep::AnswerStart)];
     let (start, said) = (slots.take()?, slots.take()?);
     let door = needs_door(context) && filter.lets_in();
     let door = door.then(|| slots.take()).transpose()?;

@@ -165,7 +165,8 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
         HostStep::ForwardConsole => ("forward-console", String::new()),
         HostStep::ForwardSeccompListener { path, .. } => ("forward-seccomp-listener", path.display().to_string()),
         HostStep::ChownStreams { uid } => ("chown-streams", uid.to_string()),
-        HostStep::MakeFifo { name } => ("make-fifo", (*name).to_owned()),
+        HostStep::ListenForStart => ("listen-for-start", String::new()),
+        HostStep::AnswerStart => ("answer-start", String::new()),
         HostStep::ListenForExec => ("listen-for-exec", String::new()),
         HostStep::SaveState => ("save-state", String::new()),
     }
