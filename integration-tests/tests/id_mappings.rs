@@ -74,3 +74,12 @@ fn a_joined_user_namespace_is_the_others() {
     let expected = std::fs::read_link(path("user")).expect("procfs");
     assert_eq!(seen.ok(), format!("{}\n 0 100000 65536", expected.display()));
 }
+
+#[test]
+fn without_a_user_namespace_they_are_ignored() {
+    let container = mapped().without_namespace("user").shell("cat /proc/self/uid_map; id -u");
+    let seen = container.run();
+    assert_eq!(seen.ok().split_whitespace().collect::<Vec<_>>(), ["0", "0", "4294967295", "0"]);
+    let container = container.running();
+    assert_eq!(container.exec(&["id", "-u"]).ok(), "0");
+}

@@ -135,25 +135,26 @@ fn scheduler(scheduler: &Scheduler) -> Result<()> {
         }
     }
     let real_time = matches!(policy, SchedFifo | SchedRr);
-    match scheduler.priority().unwrap_or(0) {
-        priority if priority < 0 || real_time && !(1..=99).contains(&priority) => {
-            let range = if real_time { format!(": {policy} takes 1 to 99") } else { String::new() };
-            return wrong("/priority", format!("invalid scheduler.priority: {priority}{range}"));
-        }
-        priority if priority != 0 && !real_time => {
-            let message = "scheduler.priority can only be specified for SchedFIFO or SchedRR policy";
-            return wrong("/priority", message.to_owned());
-        }
-        _ => {}
+    let priority = scheduler.priority().unwrap_or(0);
+    if priority < 0 {
+        return wrong("/priority", format!("invalid scheduler.priority: {priority}"));
     }
-    if policy == &SchedIso {
-        let message = "SCHED_ISO is a number that Linux has reserved and never used";
-        return wrong("/policy", message.to_owned()).map_err(|error: Error| error.kind_of(ErrorKind::Unsupported));
+    if priority != 0 && !real_time {
+        let message = "scheduler.priority can only be specified for SchedFIFO or SchedRR policy";
+        return wrong("/priority", message.to_owned());
     }
     let deadline = [scheduler.runtime(), scheduler.deadline(), scheduler.period()];
     if policy != &SchedDeadline && deadline.into_iter().flatten().any(|value| *value != 0) {
         let message = "scheduler runtime/deadline/period can only be specified for SchedDeadline policy";
         return wrong("", message.to_owned());
+    }
+    // sched(7)
+    if real_time && !(1..=99).contains(&priority) {
+        return wrong("/priority", format!("invalid scheduler.priority: {priority}: {policy} takes 1 to 99"));
+    }
+    if policy == &SchedIso {
+        let message = "SCHED_ISO is a number that Linux has reserved and never used";
+        return wrong("/policy", message.to_owned()).map_err(|error: Error| error.kind_of(ErrorKind::Unsupported));
     }
     if policy == &SchedDeadline { self::deadline(scheduler) } else { Ok(()) }
 }
