@@ -150,6 +150,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
     (CRUN, "errors::a_process_file_is_read_the_same_way", "keys in another case are unknown ones"),
     (CRUN, "errors::keys_in_another_case_are_the_same_keys", "they are unknown ones"),
+    (CRUN, "hooks::a_poststop_hook_runs_though_the_bundle_is_gone", "does not run it"),
     (CRUN, "hooks::of_one_that_says_much_the_end_is_told", "tells nothing of what a hook says"),
     (CRUN, "hooks::without_env_they_have_the_callers_environment", "createContainer hooks too"),
     (CRUN, "cgroup::a_group_that_was_there_before_stays", "removes it"),
