@@ -250,6 +250,29 @@ fn with_an_empty_env_they_have_an_empty_environment() {
 }
 
 #[test]
+fn a_poststop_hook_runs_though_the_bundle_is_gone() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().args(&["sleep", "1000"]);
+    let bundle = container.dir.join("bundle");
+    let journal = noting(&container, "poststop");
+    let container = container.set("/hooks/poststop", journal).set("/root/path", json!(container_root(&bundle)));
+    container.write_config();
+    fs::create_dir(&bundle).expect("our own");
+    fs::copy(container.dir.join("config.json"), bundle.join("config.json")).expect("our own");
+    container.call(&["create", "--bundle", &bundle.to_string_lossy(), &container.id]).ok();
+    fs::remove_dir_all(&bundle).expect("our own");
+    container.delete_by_force().ok();
+    assert_eq!(self::journal(&container).len(), 1);
+}
+
+/// The root filesystem beside a bundle.
+fn container_root(bundle: &std::path::Path) -> std::path::PathBuf {
+    bundle.with_file_name("rootfs")
+}
+
+#[test]
 fn those_inside_have_a_timeout_as_well() {
     for kind in ["createContainer", "startContainer"] {
         let hook = json!([{"path": "/bin/sleep", "args": ["sleep", "100"], "timeout": 1}]);

@@ -142,4 +142,12 @@ fn a_user_namespace_that_maps_every_id_to_itself_is_one_all_the_same() {
     std::io::Write::write_all(&mut inside.stdin.take().expect("a pipe"), b"go\n").expect("a pipe");
     let output = inside.wait_with_output().expect("its end");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "1:3\n", "{output:?}");
+
+#[test]
+fn without_a_user_namespace_they_are_ignored() {
+    let container = mapped().without_namespace("user").shell("cat /proc/self/uid_map; id -u");
+    let seen = container.run();
+    assert_eq!(seen.ok().split_whitespace().collect::<Vec<_>>(), ["0", "0", "4294967295", "0"]);
+    let container = container.running();
+    assert_eq!(container.exec(&["id", "-u"]).ok(), "0");
 }

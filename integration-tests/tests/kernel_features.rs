@@ -61,6 +61,12 @@ fn where_no_memfd_may_be_executed_init_is_a_file_without_a_name() {
 }
 
 #[test]
+fn a_filter_around_us_that_is_older_than_faccessat2_says_eperm() {
+    runs_without("faccessat2", "EPERM");
+    runs_without("faccessat2", "ENOSYS");
+}
+
+#[test]
 fn before_5_7_nobody_is_born_in_a_group() {
     // Nor is anybody where systemd makes it.
     if !is_ours()

@@ -33,6 +33,16 @@ fn what_the_policy_has_no_use_for_is_an_error() {
         (json!({"policy": "SCHED_OTHER", "priority": 3}), "scheduler.priority can only be specified for"),
         (json!({"policy": "SCHED_FIFO", "runtime": 3}), "can only be specified for SchedDeadline policy"),
         (json!({"policy": "SCHED_SAIL"}), "SCHED_SAIL"),
+        (json!({"policy": "SCHED_FIFO"}), "/process/scheduler/priority"),
+        (json!({"policy": "SCHED_RR", "priority": 100}), "/process/scheduler/priority"),
+        (json!({"policy": "SCHED_DEADLINE", "runtime": 10}), "/process/scheduler/runtime"),
+        (json!({"policy": "SCHED_DEADLINE", "runtime": 9000, "deadline": 5000}), "/process/scheduler/deadline"),
+        (
+            json!({"policy": "SCHED_DEADLINE", "runtime": 9000, "deadline": 10000, "period": 9999}),
+            "/process/scheduler/period",
+        ),
+        // Only the kernel's settings say so.
+        (json!({"policy": "SCHED_DEADLINE", "runtime": 2000, "deadline": 3000}), "a period of 3000 ns is not between"),
     ] {
         let container = Container::new().set("/process/scheduler", scheduler);
         container.create().fails(words);

@@ -3,6 +3,7 @@
 
 use crate::features::{MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES};
 use crate::json::{self, FOREIGN, Mend, Parsed, Problem, Respelled};
+use crate::plan::CAPABILITY_NAMES;
 use crate::{Error, ErrorKind, Result};
 use oci_spec::runtime::{LinuxResources, Mount, Process, Spec};
 use serde::de::DeserializeOwned;
@@ -227,11 +228,13 @@ fn drop_unknown_capabilities(sets: &mut serde_json::Map<String, Value>) {
     let mut unknown = std::collections::BTreeSet::new();
     for set in sets.values_mut().filter_map(Value::as_array_mut) {
         set.retain(|name| {
-            let known = serde::Deserialize::deserialize(name).is_ok_and(|_: oci_spec::runtime::Capability| true);
-            if let (false, Some(name)) = (known, name.as_str()) {
+            let Some(name) = name.as_str() else { return true };
+            // As runc knows them: a name without CAP_, or in small letters, is none.
+            let known = CAPABILITY_NAMES.contains(&name);
+            if !known {
                 unknown.insert(name.to_owned());
             }
-            known || !name.is_string()
+            known
         });
     }
     if !unknown.is_empty() {
@@ -449,6 +452,19 @@ mod tests {
         assert_eq!(process.scheduler().as_ref().unwrap().flags().as_ref().unwrap().len(), 2);
         let affinity = process.exec_cpu_affinity().as_ref().unwrap();
         assert_eq!((affinity.initial(), affinity.cpu_affinity_final().as_deref()), (&None, Some("0,2-3")));
+    }
+
+    #[test]
+    fn a_capability_is_spelled_as_the_specification_spells_it() {
+        let set = |names: &str| {
+            let config = format!(
+                r#"{{"ociVersion": "1.0.0", "process": {{"cwd": "/", "capabilities": {{"Bounding": {names}}}}}}}"#
+            );
+            let process = spec(&config).unwrap().process().clone().unwrap();
+            process.capabilities().as_ref().unwrap().bounding().as_ref().unwrap().len()
+        };
+        assert_eq!(set(r#"["CAP_KILL", "SYS_ADMIN", "cap_chown", "CAP_CAP_BPF"]"#), 1);
+        assert_eq!(set(r#"["SYS_ADMIN"]"#), 0);
     }
 
     #[test]

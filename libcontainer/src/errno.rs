@@ -190,4 +190,24 @@ mod tests {
         assert_eq!(describe_errno(5000), "errno 5000");
         assert_eq!(describe_io(&std::io::Error::other("odd")), "odd");
     }
+
+    /// What an errno prints by itself are the C library's words.
+    #[test]
+    fn nobody_prints_an_errno_in_other_words() {
+        fn look(directory: &std::path::Path) {
+            for entry in std::fs::read_dir(directory).unwrap().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    look(&path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    let own = path.ends_with("libcontainer/src/errno.rs");
+                    assert!(own || !text.contains("{errno}"), "{}", path.display());
+                }
+            }
+        }
+        let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        look(&here.join("src"));
+        look(&here.join("../runtime/src"));
+    }
 }

@@ -34,6 +34,12 @@ pub(crate) fn spec(spec: &Spec) -> Result<()> {
     if name(spec.domainname()) && !namespaces.has(LinuxNamespaceType::Uts) {
         return Err(Error::config("/domainname", "unable to set domainname without a private UTS namespace"));
     }
+    for (key, name) in [("/hostname", spec.hostname()), ("/domainname", spec.domainname())] {
+        // __NEW_UTS_LEN
+        if let Some(length) = name.as_ref().map(String::len).filter(|length| *length > 64) {
+            return Err(Error::config(key, format!("invalid argument: {length} bytes, and the kernel takes 64")));
+        }
+    }
     mounts(spec.mounts().as_deref().unwrap_or_default(), "/mounts")?;
     hooks(spec)?;
     if spec.annotations().as_ref().is_some_and(|annotations| annotations.contains_key("")) {
@@ -94,6 +100,11 @@ pub(crate) fn process(process: &Process) -> Result<()> {
             return Err(Error::config(format!("/process/user/{key}"), format!("{id} is no id")));
         }
     }
+    // NGROUPS_MAX
+    if let Some(number) = user.additional_gids().as_ref().map(Vec::len).filter(|number| *number > 65_536) {
+        let message = format!("{number} groups, and the kernel takes 65536");
+        return Err(Error::config("/process/user/additionalGids", message));
+    }
     if let Some(mask) = user.umask().filter(|mask| *mask > 0o777) {
         return Err(Error::config("/process/user/umask", format!("{mask} (0{mask:o}) is no umask")));
     }
@@ -135,25 +146,26 @@ fn scheduler(scheduler: &Scheduler) -> Result<()> {
         }
     }
     let real_time = matches!(policy, SchedFifo | SchedRr);
-    match scheduler.priority().unwrap_or(0) {
-        priority if priority < 0 || real_time && !(1..=99).contains(&priority) => {
-            let range = if real_time { format!(": {policy} takes 1 to 99") } else { String::new() };
-            return wrong("/priority", format!("invalid scheduler.priority: {priority}{range}"));
-        }
-        priority if priority != 0 && !real_time => {
-            let message = "scheduler.priority can only be specified for SchedFIFO or SchedRR policy";
-            return wrong("/priority", message.to_owned());
-        }
-        _ => {}
+    let priority = scheduler.priority().unwrap_or(0);
+    if priority < 0 {
+        return wrong("/priority", format!("invalid scheduler.priority: {priority}"));
     }
-    if policy == &SchedIso {
-        let message = "SCHED_ISO is a number that Linux has reserved and never used";
-        return wrong("/policy", message.to_owned()).map_err(|error: Error| error.kind_of(ErrorKind::Unsupported));
+    if priority != 0 && !real_time {
+        let message = "scheduler.priority can only be specified for SchedFIFO or SchedRR policy";
+        return wrong("/priority", message.to_owned());
     }
     let deadline = [scheduler.runtime(), scheduler.deadline(), scheduler.period()];
     if policy != &SchedDeadline && deadline.into_iter().flatten().any(|value| *value != 0) {
         let message = "scheduler runtime/deadline/period can only be specified for SchedDeadline policy";
         return wrong("", message.to_owned());
+    }
+    // sched(7)
+    if real_time && !(1..=99).contains(&priority) {
+        return wrong("/priority", format!("invalid scheduler.priority: {priority}: {policy} takes 1 to 99"));
+    }
+    if policy == &SchedIso {
+        let message = "SCHED_ISO is a number that Linux has reserved and never used";
+        return wrong("/policy", message.to_owned()).map_err(|error: Error| error.kind_of(ErrorKind::Unsupported));
     }
     if policy == &SchedDeadline { self::deadline(scheduler) } else { Ok(()) }
 }
@@ -434,6 +446,10 @@ mod tests {
         refused_process(r#""user": {"uid": 4294967295}"#, "/process/user/uid: 4294967295 is no id");
         refused_process(r#""user": {"umask": 512}"#, "/process/user/umask: 512 (01000) is no umask");
         refused_process(r#""oomScoreAdj": 1001"#, "/process/oomScoreAdj: 1001 is not between -1000 and 1000");
+        let groups = format!(r#""user": {{"additionalGids": [{}0]}}"#, "0,".repeat(65_536));
+        refused_process(&groups, "/process/user/additionalGids: 65537 groups, and the kernel takes 65536");
+        let name = format!(r#"{{"hostname": "{}", "linux": {{"namespaces": [{{"type": "uts"}}]}}}}"#, "h".repeat(65));
+        refused(&name, "config.json: /hostname: invalid argument: 65 bytes, and the kernel takes 64");
         refused(r#"{"root": {"path": ""}}"#, "config.json: /root/path: root.path must not be empty");
     }
 

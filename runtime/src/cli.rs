@@ -312,7 +312,6 @@ pub(crate) const COMMANDS: &[Command] = &[
         positionals: NOTHING,
         flags: &[
             BUNDLE,
-            value("config", "FILE", "read this file instead of the bundle's config.json"),
             value("format", "text|json", "how to print (default: text)").short('f'),
             value("exec", "FILE", "plan `exec --process FILE` instead of `create`"),
             value("facts", "FILE", "plan for the host that this file describes (default: this one)"),

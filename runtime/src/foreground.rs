@@ -32,7 +32,7 @@ impl Foreground {
     pub(crate) fn prepare(has_terminal: bool, subreaper: bool) -> Result<Foreground, Failure> {
         let ours = has_terminal.then(OurTerminal::find).transpose()?;
         if subreaper && let Err(errno) = prctl::set_child_subreaper(true) {
-            log::warn!("prctl(PR_SET_CHILD_SUBREAPER): {errno}");
+            log::warn!("prctl(PR_SET_CHILD_SUBREAPER): {}", libcontainer::describe_errno(errno as i32));
         }
         let mut signals = SigSet::all();
         if has_terminal {

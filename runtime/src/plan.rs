@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 use crate::cli::Invocation;
 use crate::failure::Failure;
-use crate::{create, print};
+use crate::print;
 use libcontainer::{Bundle, HostFacts, Plan, PlanOptions};
 use std::path::Path;
 
@@ -17,7 +17,7 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
         return Ok(0);
     }
     let json = invocation.choice("format")? == "json";
-    let bundle = create::bundle(invocation)?;
+    let bundle = Bundle::open(invocation.path("bundle").unwrap_or_else(|| ".".into()))?;
     let exec = invocation.path("exec").map(|path| read(&path)).transpose()?;
     let exec = exec.map(|json| Bundle::process_from_slice(&json)).transpose()?;
     let options = PlanOptions {

@@ -55,7 +55,7 @@ fn misplaced(bundle: &Bundle, rootfs: &Rootfs<'_>, index: usize, mount: &Mount) 
     let target = rootfs.look(mount.destination(), index)?;
     let is_remount = mount.options().iter().flatten().any(|option| option == "remount");
     let source_is_directory = if is_bind(mount) {
-        is_directory(&rustix::fs::stat(&bundle.path().join(mount.source().as_deref()?)).ok()?)
+        is_directory(&rustix::fs::stat(bundle.path().join(mount.source().as_deref()?)).ok()?)
     } else {
         true
     };

@@ -66,7 +66,8 @@ impl Drop for Searchable {
     fn drop(&mut self) {
         for (directory, before) in &self.opened {
             if let Err((call, errno)) = give(directory, before.st_gid, before.st_mode) {
-                log::warn!("give the images back to their group: {call}: {errno}");
+                let words = crate::describe_errno(errno.raw_os_error());
+                log::warn!("give the images back to their group: {call}: {words}");
             }
         }
     }

@@ -24,18 +24,37 @@ const KEYS: &[&str] = &[
     "vm", "weight", "weightDevice", "width", "windows", "zos",
 ];
 
-/// Whether there may be a key that differs from one of these in case only, wherever it stands.
+/// Sets of capabilities.
+const SETS: [&[u8]; 5] = [b"bounding", b"effective", b"inheritable", b"permitted", b"ambient"];
+
+/// Whether there may be a key that differs from one of these in case only, wherever it stands; or, after the name of a set of
+/// capabilities, a name that none has, which the types know how to read all the same.
 pub(super) fn may_be_respelled(bytes: &[u8]) -> bool {
     let mut rest = bytes;
+    let mut in_set = false;
     while let Some(start) = rest.iter().position(|byte| *byte == b'"') {
         let text = &rest[start + 1..];
         let Some(end) = end_of_string(text) else { return false };
         rest = text[end + 1..].trim_ascii_start();
-        if rest.first() == Some(&b':') && is_respelled(&text[..end]) {
+        let text = &text[..end];
+        if rest.first() != Some(&b':') {
+            if in_set && !is_capability(text) {
+                return true;
+            }
+            continue;
+        }
+        if is_respelled(text) {
             return true;
         }
+        in_set = SETS.contains(&text);
     }
     false
+}
+
+/// As the specification spells them.
+fn is_capability(name: &[u8]) -> bool {
+    name.strip_prefix(b"CAP_")
+        .is_some_and(|name| name.iter().all(|letter| !letter.is_ascii_lowercase()) && !name.starts_with(b"CAP_"))
 }
 
 /// Where its quote is.
@@ -92,11 +111,19 @@ mod tests {
             "{\"proce\u{17f}s\": {}}",
             "{\"ma\u{17f}\u{212a}edPaths\": {}}",
             r#"{"\u0050rocess": {}}"#,
+            r#"{"bounding": ["CAP_KILL", "SYS_ADMIN"]}"#,
+            r#"{"ambient": ["cap_kill"]}"#,
         ] {
             assert!(may_be_respelled(text.as_bytes()), "{text}");
         }
-        for text in [r#"{"process": {"args": ["Process", "x\"Process"]}}"#, r#"{"x": 1, "ä": 2, "a"#, "", "\"", "\"\\"]
-        {
+        for text in [
+            r#"{"bounding": ["CAP_KILL"], "args": ["sh"]}"#,
+            r#"{"process": {"args": ["Process", "x\"Process"]}}"#,
+            r#"{"x": 1, "ä": 2, "a"#,
+            "",
+            "\"",
+            "\"\\",
+        ] {
             assert!(!may_be_respelled(text.as_bytes()), "{text}");
         }
     }

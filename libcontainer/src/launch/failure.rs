@@ -14,10 +14,14 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
     let error = match (&line.action, words.call) {
         (Action::Init(Step::ResolveProgram { name, .. }), _) => missing_program(&name.to_string(), words.errno),
         // Engines look for these words of runc's.
-        (Action::Init(Step::Exec { .. }), Call::Execve) => Error::new(
-            ErrorKind::Init,
-            format!("exec {}: {}", words.detail, describe_errno(words.errno.raw_os_error())),
-        ),
+        (Action::Init(Step::Exec { argv, env }), Call::Execve) => {
+            let message = format!("exec {}: {}", words.detail, describe_errno(words.errno.raw_os_error()));
+            let error = Error::new(ErrorKind::Init, message);
+            match words.errno {
+                Errno::TOOBIG => too_big(error, argv, env),
+                _ => error,
+            }
+        }
         (Action::Init(Step::RunHook { .. }), _) => {
             let (kind, index) = hook(line.origin());
             let message = format!("error running {kind} hook #{index}");
@@ -42,22 +46,22 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
             if words.errno == Errno::PERM && lines.iter().any(|line| line.origin() == "/linux/resources/cpu/cpus") =>
         {
             let message = "process scheduler can't be used together with AllowedCPUs";
-            Error::system(format!("{line}: {message}"), words.call.name(), words.errno)
+            Error::system(format!("{}: {message}", brief(line)), words.call.name(), words.errno)
         }
         (Action::Init(Step::Unshare { namespaces }), Call::Unshare) => {
             let hint = super::hints::new_namespaces(*namespaces, words.errno);
-            Error::system(line.to_string(), words.call.name(), words.errno).detail(hint)
+            Error::system(brief(line), words.call.name(), words.errno).detail(hint)
         }
         (Action::Init(Step::SetScheduler { period, deadline, .. }), _) if words.errno == Errno::INVAL => {
             let hint = deadline_range(if *period == 0 { *deadline } else { *period });
-            Error::system(line.to_string(), words.call.name(), words.errno).detail(hint.unwrap_or_default())
+            Error::system(brief(line), words.call.name(), words.errno).detail(hint.unwrap_or_default())
         }
         // runc's words. A symbolic link there would choose where procfs lands (CVE-2019-19921).
         (Action::Init(Step::Mount { fstype, kind: Target::OrdinaryDirectory, .. }), Call::Openat2)
             if matches!(words.errno, Errno::LOOP | Errno::NOTDIR) =>
         {
             let message = format!("filesystem \"{fstype}\" must be mounted on ordinary directory");
-            Error::system(format!("{line}: {message}"), words.call.name(), words.errno)
+            Error::system(format!("{}: {message}", brief(line)), words.call.name(), words.errno)
         }
         // security_fs_context_parse_param(): who knows `context` and its like is SELinux, and it is not here.
         (Action::Init(Step::Mount { .. }), _)
@@ -68,7 +72,7 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
             let message = "mount label is specified in config, but selinux is disabled or not supported";
             Error::config("/linux/mountLabel", message).kind_of(ErrorKind::Unsupported)
         }
-        _ => Error::system(line.to_string(), words.call.name(), words.errno).detail(words.detail.clone()),
+        _ => Error::system(brief(line), words.call.name(), words.errno).detail(words.detail.clone()),
     };
     let kind = if error.kind() == ErrorKind::System { ErrorKind::Init } else { error.kind() };
     error.kind_of(kind).at(line.origin())
@@ -124,6 +128,38 @@ fn is_missing(call: Call, errno: Errno) -> bool {
         Call::Openat2 => errno == Errno::NOENT,
         _ => false,
     }
+}
+
+/// A line without the end of a list that nobody reads: what comes after it is what matters.
+fn brief(line: &Line) -> String {
+    const MOST: usize = 400;
+    let mut words = line.to_string();
+    if let Some((end, _)) = words.char_indices().nth(MOST) {
+        words.truncate(end);
+        words.push('…');
+    }
+    words
+}
+
+/// execve(2), "Limits on size of arguments and environment": which string it was, by its place. Its value may be a secret.
+fn too_big(error: Error, argv: &[u8], env: &[u8]) -> Error {
+    /// MAX_ARG_STRLEN, with the NUL.
+    const MOST: usize = 128 << 10;
+    let longest = |block: &[u8]| {
+        let strings = block.split(|byte| *byte == 0).enumerate();
+        strings.map(|(index, text)| (text.len(), index)).max().filter(|(length, _)| *length >= MOST)
+    };
+    let (origin, found) = match (longest(argv), longest(env)) {
+        (Some(found), _) => ("/process/args", found),
+        (None, Some(found)) => ("/process/env", found),
+        (None, None) => {
+            let all = argv.len() + env.len();
+            return error
+                .detail(format!("hint: {all} bytes with the environment; a quarter of RLIMIT_STACK is the limit"));
+        }
+    };
+    let (length, index) = found;
+    error.at(origin).detail(format!("hint: number {index} has {length} bytes; the kernel takes {}", MOST - 1))
 }
 
 /// In the words of Go's exec.LookPath, which engines turn into exit statuses 126 and 127.

@@ -1,7 +1,8 @@
 //! What to look at where an errno of clone3(2) or unshare(2) misleads: only what this host says of itself when it happens.
+use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
-use rustix::thread::CapabilitySet;
+use rustix::thread::{CapabilitySet, LinkNameSpaceType, move_into_link_name_space};
 
 const NEWUSER: u32 = libc::CLONE_NEWUSER.unsigned_abs();
 
@@ -78,19 +79,25 @@ fn is_privileged() -> bool {
     rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
-/// current_chrooted() of the kernel, as far as it shows: our root is no root of a mount, or not the first process's.
+/// current_chrooted() of the kernel, as far as it shows: our root is no root of a mount, or not where setns(2) puts who enters our own
+/// mount namespace. That is tried in a thread, which ends with what it has found.
 fn is_chrooted() -> bool {
-    let root = |path: &str| rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID);
-    let Ok(own) = root("/") else { return false };
     // KERNEL(5.8): both. Without them there is no hint.
-    if own.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT)
-        && !own.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)
-    {
+    let root = || rustix::fs::statx(CWD, "/", AtFlags::empty(), StatxFlags::MNT_ID);
+    let Ok(own) = root() else { return false };
+    let is_known = own.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT);
+    if is_known && !own.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
         return true;
     }
-    let namespace = |path: &str| std::fs::read_link(path).ok();
-    let shared = namespace("/proc/self/ns/mnt").is_some_and(|own| namespace("/proc/1/ns/mnt") == Some(own));
-    shared && root("/proc/1/root/").is_ok_and(|first| first.stx_mnt_id != own.stx_mnt_id)
+    let namespaces_root = move || {
+        let namespace = std::fs::File::open("/proc/thread-self/ns/mnt").ok()?;
+        crate::sys::unshare_fs().ok()?;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount)).ok()?;
+        root().ok()
+    };
+    let entered =
+        std::thread::Builder::new().spawn(namespaces_root).ok().and_then(|thread| thread.join().ok()).flatten();
+    entered.is_some_and(|entered| (entered.stx_mnt_id, entered.stx_ino) != (own.stx_mnt_id, own.stx_ino))
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ impl Hooks<'_> {
     }
 }
 
-/// Runs one hook in the bundle's directory, the state on its standard input. Its environment is what config.json gives it, be that
+/// Runs one hook in the bundle's directory (or in `/`, if that is gone), the state on its standard input. Its environment is what config.json gives it, be that
 /// nothing at all; where `env` is missing, it is that of who has called `create`, `start` or `delete`, as with runc and crun.
 fn run(hook: &Hook, kind: HookKind, index: usize, with: &Hooks<'_>) -> Result<()> {
     let fail = |what: String| {
@@ -52,7 +52,8 @@ fn run(hook: &Hook, kind: HookKind, index: usize, with: &Hooks<'_>) -> Result<()
     if let Some(env) = hook.env() {
         command.env_clear().envs(env.iter().filter_map(|entry| entry.split_once('=')));
     }
-    command.current_dir(with.bundle).process_group(0);
+    // Who deletes a container may have removed its bundle before; what the hook has to clean up is there all the same.
+    command.current_dir(if with.bundle.is_dir() { with.bundle } else { Path::new("/") }).process_group(0);
     // A file, not a pipe: however long the state is, nobody has to wait for a hook that does not read it.
     let state = descriptors::in_memory(with.state)?;
     rustix::fs::seek(&state, SeekFrom::Start(0)).map_err(|errno| fail(crate::describe_errno(errno.raw_os_error())))?;

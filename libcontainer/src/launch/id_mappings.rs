@@ -78,7 +78,7 @@ fn run_helper(name: &str, pid: i32, maps: &[IdMap]) -> Result<()> {
         .env_clear()
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| fail(error.to_string()))?;
+        .map_err(|error| fail(crate::describe_io(&error)))?;
     match output.status.success() {
         true => Ok(()),
         false => Err(fail(String::from_utf8_lossy(&output.stderr).trim_end().to_owned())),

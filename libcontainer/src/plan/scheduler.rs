@@ -112,7 +112,7 @@ mod tests {
                 "/priority: scheduler.priority can only be specified for SchedFIFO or SchedRR policy",
             ),
             (
-                r#""SCHED_RR", "priority": 1, "runtime": 3"#,
+                r#""SCHED_RR", "runtime": 3"#,
                 ": scheduler runtime/deadline/period can only be specified for SchedDeadline policy",
             ),
             (r#""SCHED_FIFO""#, "/priority: invalid scheduler.priority: 0: SCHED_FIFO takes 1 to 99"),
