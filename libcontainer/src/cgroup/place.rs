@@ -42,6 +42,7 @@ pub(crate) fn for_another(group: &Group, init: i32) -> PathBuf {
         controllers.is_ok_and(|controllers| !controllers.trim().is_empty())
     };
     let of_init = || {
+        // may fail: then it is the group, which the kernel takes or refuses.
         let text = std::fs::read_to_string(format!("/proc/{init}/cgroup")).ok()?;
         within(&group.directory, in_hierarchy_of(group, &text)?)
     };
