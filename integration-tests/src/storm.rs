@@ -125,7 +125,7 @@ impl Storm {
             command.stderr(file);
         }
         let mut child = command.spawn().expect("the runtime starts");
-        let started = Instant::now();
+        let mut started = Instant::now();
         loop {
             match child.try_wait().expect("our own child") {
                 Some(status) if status.code().is_none() => {
@@ -133,6 +133,10 @@ impl Storm {
                     return false;
                 }
                 Some(status) => return status.success(),
+                // Whoever comes into a paused container waits until it goes on.
+                None if started.elapsed() > PATIENCE && self.container.call(&["resume", id]).status == 0 => {
+                    started = Instant::now();
+                }
                 None if started.elapsed() > PATIENCE => {
                     self.note("hung", line);
                     let _ = child.kill();
