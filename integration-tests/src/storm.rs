@@ -27,8 +27,6 @@ const COMMANDS: &[&str] = &[
     "update --pids-limit 50 ID",
     "ps ID",
     "delete ID",
-    "delete ID",
-    "delete --force ID",
     "delete --force ID",
 ];
 
@@ -39,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Losses {
     pub hung: Vec<String>,
+    /// What a `delete --force` said that failed.
+    pub refused: Vec<String>,
     /// Ended by a signal.
     pub crashed: Vec<String>,
     /// What `delete --force` says of an id afterwards, if it fails.
@@ -118,8 +118,14 @@ impl Storm {
 
     /// What hangs or crashes is noted in the directory, for [`Storm::losses`].
     fn call(&self, line: &str, id: &str) -> bool {
-        let mut child = self.command(line, id).spawn().expect("the runtime starts");
-        let started = Instant::now();
+        let mut command = self.command(line, id);
+        let errors = self.container.dir.join("errors");
+        if line.starts_with("delete --force") {
+            let file = fs::OpenOptions::new().create(true).append(true).open(errors).expect("our own");
+            command.stderr(file);
+        }
+        let mut child = command.spawn().expect("the runtime starts");
+        let mut started = Instant::now();
         loop {
             match child.try_wait().expect("our own child") {
                 Some(status) if status.code().is_none() => {
@@ -127,6 +133,10 @@ impl Storm {
                     return false;
                 }
                 Some(status) => return status.success(),
+                // Whoever comes into a paused container waits until it goes on.
+                None if started.elapsed() > PATIENCE && self.container.call(&["resume", id]).status == 0 => {
+                    started = Instant::now();
+                }
                 None if started.elapsed() > PATIENCE => {
                     self.note("hung", line);
                     let _ = child.kill();
@@ -151,7 +161,8 @@ impl Storm {
             let text = fs::read_to_string(self.container.dir.join(what)).unwrap_or_default();
             text.lines().map(str::to_owned).collect()
         };
-        let mut losses = Losses { hung: noted("hung"), crashed: noted("crashed"), ..Losses::default() };
+        let (hung, crashed, refused) = (noted("hung"), noted("crashed"), noted("errors"));
+        let mut losses = Losses { hung, crashed, refused, ..Losses::default() };
         for id in &self.ids {
             let deleted = self.container.call(&["delete", "--force", id]);
             if deleted.status != 0 {

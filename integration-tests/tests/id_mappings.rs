@@ -142,6 +142,7 @@ fn a_user_namespace_that_maps_every_id_to_itself_is_one_all_the_same() {
     std::io::Write::write_all(&mut inside.stdin.take().expect("a pipe"), b"go\n").expect("a pipe");
     let output = inside.wait_with_output().expect("its end");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "1:3\n", "{output:?}");
+}
 
 #[test]
 fn without_a_user_namespace_they_are_ignored() {

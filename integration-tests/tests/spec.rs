@@ -23,6 +23,7 @@ mod id_mappings;
 mod intel_rdt;
 mod io_priority;
 mod kernel_features;
+mod library;
 mod lifecycle;
 mod masked_paths;
 mod memory_policy;

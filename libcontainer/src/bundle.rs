@@ -105,6 +105,7 @@ pub(crate) fn read(directory: &Path, config_name: &Path) -> Result<(PathBuf, Vec
     let path = std::path::absolute(directory)
         .map_err(|error| Error::io(format!("bundle {}", directory.display()), "getcwd", &error))?;
     let config = crate::read_file(path.join(config_name)).map_err(|error| match error.kind() {
+        // may fail: it only chooses the words of an error.
         std::io::ErrorKind::NotFound if !path.is_dir() => {
             Error::io(format!("bundle {}", path.display()), "open", &error)
         }

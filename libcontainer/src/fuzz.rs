@@ -118,6 +118,7 @@ pub fn messages(bytes: &[u8]) {
 
     // One message of init's, as the host hears it.
     let (ours, theirs) = Channel::pair().unwrap();
+    // may fail: what is too long for the socket is no message.
     if rustix::net::send(theirs.as_fd(), bytes, rustix::net::SendFlags::NOSIGNAL).is_err() {
         return;
     }

@@ -158,6 +158,7 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Unborn> {
     // compares with what the parent's group has seen of that. It may come in later.
     let killed = errno == UNBORN && spawn.cgroup.is_some();
     if errno > 0 || killed {
+        // may fail: nobody else waits for it; what is reported is why it has ended.
         let _ = rustix::process::waitid(
             rustix::process::WaitId::PidFd(pidfd.as_fd()),
             rustix::process::WaitIdOptions::EXITED,
@@ -179,6 +180,7 @@ pub(crate) fn standard_streams(given: Option<[c_int; 3]>) -> Result<(Option<[c_i
         }
         return Ok((given, None));
     }
+    // may fail: with EBADF only, which is the answer.
     let open = [0, 1, 2].map(|stream| is_inheritable(stream).is_ok());
     if open == [true; 3] {
         return Ok((None, None));

@@ -60,6 +60,7 @@ impl Foreground {
 
     /// Rows and columns of our terminal.
     pub(crate) fn size(&self) -> Option<(u16, u16)> {
+        // may fail: a terminal without a size gets none.
         let size = tcgetwinsize(&self.ours.as_ref()?.terminal).ok()?;
         Some((size.ws_row, size.ws_col))
     }
@@ -140,8 +141,10 @@ impl Foreground {
     /// Gives the container's terminal the size of ours. If ours has gone, there is no size to give.
     fn resize(&self) {
         if let (Some(ours), Some(console)) = (&self.ours, &self.console)
+            // may fail: as above.
             && let Ok(size) = tcgetwinsize(&ours.terminal)
         {
+            // may fail: the container has closed it.
             let _ = tcsetwinsize(&console.master, size);
         }
     }
@@ -224,6 +227,7 @@ impl Drop for OurTerminal {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
             // If the terminal has gone there is nothing to give back.
+            // may fail: it has hung up.
             let _ = tcsetattr(&self.terminal, SetArg::TCSANOW, before);
         }
     }

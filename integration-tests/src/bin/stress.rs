@@ -19,9 +19,10 @@ fn main() -> ExitCode {
         println!("{command:32} {called:>7} calls {succeeded:>7} succeeded");
     }
     let losses = storm.losses();
-    let Losses { hung, crashed, undeletable, left } = &losses;
+    let Losses { hung, refused, crashed, undeletable, left } = &losses;
     println!("{} calls", calls.values().map(|(called, _)| called).sum::<usize>());
-    println!("lost: {} hung, {} crashed, {} undeletable", hung.len(), crashed.len(), undeletable.len());
+    let (hung, crashed, refused) = (hung.len(), crashed.len(), refused.len());
+    println!("failed: {hung} hung, {crashed} crashed, {refused} delete --force, {} undeletable", undeletable.len());
     let (state, cgroups, processes) = (left.state.len(), left.cgroups.len(), left.processes.len());
     println!("left: {state} folders, {cgroups} cgroups, {processes} processes, {} mounts", left.mounts.len());
     if losses == Losses::default() {

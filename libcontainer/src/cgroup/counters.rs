@@ -46,7 +46,8 @@ impl<'a> Counters<'a> {
 
     /// Names of all that is counted.
     pub(super) fn files(&self) -> Vec<String> {
-        self.settle(".", self.directory.files()).unwrap_or_default()
+        let files = self.settle(".", self.directory.files());
+        files.unwrap_or_default()
     }
 
     fn settle<T>(&self, file: &str, read: std::result::Result<T, Errno>) -> Option<T> {

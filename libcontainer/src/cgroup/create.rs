@@ -19,6 +19,7 @@ impl Created {
     /// Removes them, as far as they are still empty.
     pub(crate) fn undo(self) {
         for directory in self.made.iter().rev() {
+            // may fail: somebody is in it by now: then it is his.
             _ = rustix::fs::rmdir(directory);
         }
     }
@@ -91,6 +92,7 @@ pub(crate) fn create(groups: &[Group]) -> Result<Created> {
 /// v2 wants controllers enabled above.
 fn make_usual(group: &Group, made: &mut Vec<PathBuf>) -> Result<()> {
     let directory = &group.directory;
+    // may fail: `make` finds out why, and says so.
     if group.unified || rustix::fs::mkdir(directory, Mode::from_raw_mode(0o755)).is_err() {
         return make(directory, made);
     }
@@ -106,11 +108,13 @@ fn make_usual(group: &Group, made: &mut Vec<PathBuf>) -> Result<()> {
 fn inherit_cpuset_at_once(directory: &Path) -> bool {
     ["cpuset.cpus", "cpuset.mems"].into_iter().all(|file| {
         let inherited = directory.parent().and_then(|parent| read(parent, file)).filter(|value| !value.is_empty());
+        // may fail: `make` does it step by step then.
         inherited.is_some_and(|value| super::write(&directory.join(file), &value, &Tolerate::Nothing).is_ok())
     })
 }
 
 fn read(directory: &Path, file: &str) -> Option<String> {
+    // may fail: as above.
     std::fs::read_to_string(directory.join(file)).ok().map(|text| text.trim_end().to_owned())
 }
 
@@ -156,9 +160,11 @@ fn make(directory: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
             Err(errno) => return Err(failed(&format!("mkdirat({})", path.display()), errno)),
         };
         group = group.child(name).map_err(|errno| failed(&format!("openat({})", path.display()), errno))?;
+        // may fail: what it is shows when init joins it.
         if version == Version::V2 && group.read("cgroup.type").is_ok_and(|kind| kind.trim() == "domain invalid") {
             // Below a threaded group there are only threaded ones. If a controller is wanted that cannot be
             // had there, writing its file says so.
+            // may fail: as above.
             _ = group.write("cgroup.type", "threaded");
         }
     }
@@ -183,12 +189,15 @@ fn prepare(group: &Directory, version: Version) {
 fn inherit_cpuset(group: &Directory) {
     for file in ["cpuset.cpus", "cpuset.mems"] {
         // No file: another hierarchy. An error shows when init joins the group.
+        // may fail: as was just said.
         if group.read(file).is_ok_and(|value| value.trim().is_empty())
             && let Ok(parent) = group.child("..")
             && parent.version() == Ok(Some(Version::V1))
         {
             inherit_cpuset(&parent);
+            // may fail: as above.
             if let Ok(value) = parent.read(file) {
+                // may fail: as above.
                 _ = group.write(file, value.trim());
             }
         }
@@ -198,18 +207,22 @@ fn inherit_cpuset(group: &Directory) {
 /// cgroup v2: whatever a group has, its children shall have, from the top down. What cannot be enabled may not be
 /// needed; if it is, writing its file fails and says why.
 fn enable_controllers(group: &Directory) {
+    // may fail: see above.
     if let Ok(parent) = group.child("..")
         && parent.version() == Ok(Some(Version::V2))
     {
         enable_controllers(&parent);
     }
+    // may fail: see above.
     let (Ok(available), Ok(enabled)) = (group.read("cgroup.controllers"), group.read("cgroup.subtree_control")) else {
         return;
     };
     let is_missing = |name: &&str| !enabled.split_whitespace().any(|each| each == *name);
     let missing: Vec<String> = available.split_whitespace().filter(is_missing).map(|name| format!("+{name}")).collect();
+    // may fail: see above: one by one then.
     if !missing.is_empty() && group.write("cgroup.subtree_control", &missing.join(" ")).is_err() {
         for controller in missing {
+            // may fail: see above.
             _ = group.write("cgroup.subtree_control", &controller);
         }
     }

@@ -78,6 +78,7 @@ pub(super) fn freeze_group(group: &Directory, version: Version, patience: Durati
         Version::V2 => freeze_v2(group, patience),
     };
     if frozen.is_err() {
+        // may fail: what is reported is that it did not freeze.
         _ = thaw_group(group, version);
     }
     frozen.map_err(|(call, errno)| Error::system("freeze the container", call, errno))
@@ -89,6 +90,7 @@ fn freeze_v1(group: &Directory, patience: Duration) -> std::result::Result<(), F
     let deadline = Instant::now() + patience;
     for attempt in 0_u32.. {
         if attempt % 25 == 24 {
+            // may fail: it is written to again at once.
             _ = group.write("freezer.state", "THAWED");
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -128,6 +130,7 @@ fn freeze_v2(group: &Directory, patience: Duration) -> std::result::Result<(), F
 /// poll(2) that may also come back early.
 pub(super) fn wait_for(descriptors: &mut [PollFd<'_>], patience: Duration) {
     let timeout = Timespec::try_from(patience).ok();
+    // may fail: as was just said.
     _ = poll(descriptors, timeout.as_ref());
 }
 

@@ -110,20 +110,27 @@ fn kill_frozen(groups: &[Group], top: &Directory) {
     let Some((group, version)) = freezer::freezer(groups) else {
         return;
     };
+    // may fail: they were signalled without it; the end of init is waited for.
     let Ok(frozen) = Directory::open(&group.directory) else {
         return;
     };
     // Even half frozen it forks less.
+    // may fail: as was just said.
     _ = freezer::freeze_group(&frozen, version, Duration::from_secs(1));
     let mut pids = Vec::new();
+    // may fail: see above.
     _ = top.list(&mut pids);
     for pid in pids {
+        // may fail: see above.
         if let Ok(pidfd) = sys::pidfd_open(pid) {
+            // may fail: see above.
             _ = sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
         }
     }
+    // may fail: everything is thawed once more by who has called.
     _ = freezer::thaw_group(&frozen, version);
     if version == Version::V2 {
+        // may fail: see above.
         _ = frozen.write("cgroup.kill", "1");
     }
 }

@@ -84,6 +84,7 @@ fn settle(
         (Err((_, Errno::NOENT)), Tolerate::Otherwise { file, value }) => write(file, value, &Tolerate::Nothing),
         (Err((call, errno)), _) => {
             let (parent, name) = split(file);
+            // may fail: a hint only adds to an error.
             let hint = Directory::open(parent).map(|group| hint(&group, name, value, errno)).unwrap_or_default();
             Err(failure(file, value, call, errno, &hint))
         }
@@ -100,6 +101,7 @@ fn failure(file: &Path, value: &str, call: &str, errno: Errno, hint: &str) -> Er
 
 /// What the errno does not say.
 fn hint(group: &Directory, name: &str, value: &str, errno: Errno) -> String {
+    // may fail: as above.
     let number = |file: &str| group.read(file).map(|text| text.trim().to_owned()).unwrap_or_default();
     match (errno, name) {
         (Errno::NOENT, _) => {

@@ -96,7 +96,8 @@ fn unknown(errno: Errno) -> Error {
 fn kills(group: &Directory, unified: bool) -> Result<Option<u64>> {
     let file = if unified { "memory.events" } else { "memory.oom_control" };
     // KERNEL(4.13): v1 counts them too.
-    Ok(gone_is_none(group.read_key(file, "oom_kill")).map_err(unknown)?.map(|kills| kills.unwrap_or(0)))
+    let kills = gone_is_none(group.read_key(file, "oom_kill")).map_err(unknown)?;
+    Ok(kills.map(|kills| kills.unwrap_or(0)))
 }
 
 /// Memory of a container in which the kernel has killed for want of it.

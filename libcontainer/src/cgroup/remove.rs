@@ -58,6 +58,7 @@ fn empty_group(directory: &Path, deadline: Instant) -> Result<()> {
         let opened = gone_is_none(Directory::open(directory)).map_err(|errno| failed("openat", errno))?;
         let Some(top) = opened else { return Ok(()) };
         let emptied = remove_nested(&top);
+        // may fail: then it is looked at again, until time is up.
         if emptied.is_ok() && top.pids().is_ok_and(|pids| pids.is_empty()) {
             return Ok(());
         }
@@ -128,12 +129,15 @@ fn remove_nested(top: &Directory) -> std::result::Result<(), Errno> {
 
 /// Waits until a process ends; `false` if there is none to wait for.
 fn wait_until_empty(top: &Directory, patience: Duration) -> bool {
+    // may fail: whoever waits in vain waits a moment and looks again.
     if let Ok(Some(Version::V2)) = top.version() {
+        // may fail: as above.
         let Ok(events) = top.open_file("cgroup.events", OFlags::RDONLY) else {
             return false;
         };
         let mut text = [0; 256];
         // Reading arms the notification.
+        // may fail: as above.
         let length = rustix::io::read(&events, &mut text).unwrap_or(0);
         if !text[..length].windows(11).any(|window| window == b"populated 1") {
             return false;
@@ -143,7 +147,9 @@ fn wait_until_empty(top: &Directory, patience: Duration) -> bool {
     }
     let started = Instant::now();
     let mut pids = Vec::new();
+    // may fail: as above.
     _ = top.list(&mut pids);
+    // may fail: as above.
     let open = |pid: &i32| sys::pidfd_open(*pid).ok();
     // All of them have to go, so it does not matter for which one we wait first.
     for pidfd in pids.iter().take(128).filter_map(open) {
@@ -156,12 +162,16 @@ fn wait_until_empty(top: &Directory, patience: Duration) -> bool {
 /// The processes that keep a group.
 fn who(top: &Directory) -> String {
     let describe = |pid: &i32| {
+        // may fail: it only adds to an error.
         let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        // may fail: as above.
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        // may fail: as above.
         let state = status.lines().find_map(|line| line.strip_prefix("State:")).unwrap_or("state unknown");
         format!("process {pid} ({}, {}) is still in it", name.trim(), state.trim())
     };
     let mut pids = Vec::new();
+    // may fail: it only adds to an error.
     _ = top.list(&mut pids);
     let first = pids.first().map(describe);
     match (first, pids.len()) {

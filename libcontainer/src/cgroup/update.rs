@@ -97,9 +97,10 @@ fn check_usage(groups: &[Group], resources: &LinuxResources) -> Result<()> {
     let Some(memory) = resources.memory().as_ref().filter(|memory| memory.check_before_update() == Some(true)) else {
         return Ok(());
     };
-    let group = holder(groups, "memory", "memory").filter(|group| group.unified);
-    let usage = group.and_then(|group| Directory::open(&group.directory).ok()?.read("memory.current").ok());
-    let Some(usage) = usage.and_then(|usage| usage.trim().parse::<i64>().ok()) else { return Ok(()) };
+    let Some(group) = holder(groups, "memory", "memory").filter(|group| group.unified) else { return Ok(()) };
+    let usage = Directory::open(&group.directory).and_then(|group| group.read("memory.current"));
+    let usage = usage.map_err(|errno| Error::system("look at the memory in use", "read(memory.current)", errno))?;
+    let usage = usage.trim().parse::<i64>().unwrap_or(i64::MAX);
     for (what, limit) in [("memory+swap", memory.swap()), ("memory", memory.limit())] {
         if let Some(limit) = limit.filter(|limit| *limit > 0 && *limit <= usage) {
             let message = format!("rejecting {what} limit {limit} <= usage {usage}");

@@ -1,4 +1,6 @@
 //! What config.json names on this host and is not there. The plan cannot tell: it does not look.
+//!
+//! may fail: what cannot be looked at is not foreseen; `create` says what is wrong with it.
 #![forbid(unsafe_code)]
 use super::{Concern, Finding};
 use crate::Bundle;

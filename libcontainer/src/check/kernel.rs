@@ -1,4 +1,6 @@
 //! What config.json asks of this kernel and it does not have, as far as it says so without being tried.
+//!
+//! may fail: what cannot be looked at is not foreseen; `create` says what is wrong with it.
 #![forbid(unsafe_code)]
 use super::{Concern, Finding};
 use crate::bundle::escape_key;

@@ -1,4 +1,6 @@
 //! The ids that an ordinary user's mappings need: newuidmap(1) and newgidmap(1) hand out those of subuid(5) and subgid(5).
+//!
+//! may fail: what cannot be looked at is not foreseen; newuidmap(1) says what is wrong with it.
 #![forbid(unsafe_code)]
 use super::{Concern, Finding};
 use crate::HostFacts;

@@ -9,13 +9,28 @@ use crate::{Bundle, CgroupManager, Error, ErrorKind, HostFacts, OCI_VERSION, Res
 use oci_spec::runtime::LinuxNamespaceType;
 use std::path::Path;
 
+/// What has become of a container that was to be deleted with its record damaged.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// Its record can be read after all.
+    None,
+    /// It is gone, or somebody else has removed it.
+    Cleared,
+}
+
 impl Store {
-    /// `false` if its record can be read after all.
-    pub(super) fn delete_damaged(&self, id: &str) -> Result<bool> {
+    pub(super) fn delete_damaged(&self, id: &str) -> Result<Damage> {
+        match self.try_delete_damaged(id) {
+            Err(error) if error.kind() == ErrorKind::DoesNotExist => Ok(Damage::Cleared),
+            deleted => deleted,
+        }
+    }
+
+    fn try_delete_damaged(&self, id: &str) -> Result<Damage> {
         let folder = self.folder(id)?;
         let lock = folder.lock()?;
         let error = match folder.find_record()? {
-            Found::Record(_) => return Ok(false),
+            Found::Record(_) => return Ok(Damage::None),
             Found::Missing => Error::new(ErrorKind::System, "its record is lost"),
             Found::Damaged(error) => error,
         };
@@ -31,7 +46,7 @@ impl Store {
         let container = Container { folder, record, child: None };
         container.end()?;
         container.destroy(&lock, None)?;
-        Ok(true)
+        Ok(Damage::Cleared)
     }
 
     /// Takes groups with somebody in them out of the record, unless who is there is the container.

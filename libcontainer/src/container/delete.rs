@@ -1,4 +1,5 @@
 //! `delete`: everything that `create` made, and nothing else.
+use super::damaged::Damage;
 use super::{Container, Status, state};
 use crate::launch::{Hooks, intel_rdt};
 use crate::plan::line::HookKind;
@@ -23,23 +24,27 @@ impl Store {
         loop {
             let missing = match self.load(id).and_then(|container| container.delete(force)) {
                 Err(error) if error.kind() == ErrorKind::DoesNotExist => error,
-                Err(error) if force => match self.delete_damaged(id)? {
-                    true => return Ok(true),
-                    // It is as it should be: this was about something else.
-                    false => return Err(error),
-                },
+                // If its record is as it should be, this was about something else.
+                Err(error) if force && self.delete_damaged(id)? == Damage::None => return Err(error),
+                Err(_) if force => return Ok(true),
                 deleted => return deleted.map(|()| true),
             };
             // A `create` that was killed early has a folder and nothing else.
             match self.remove_remains(id) {
                 Err(error) if error.kind() != ErrorKind::DoesNotExist => return Err(error),
-                // A config without a record.
+                // A config, and no record unless it has come by now.
                 Ok(false) if force => drop(self.delete_damaged(id)?),
-                // By now there is one with a record.
-                Ok(false) if self.folder(id)?.has_record()? => {}
+                Ok(false) if self.has_record(id)? => {}
                 _ if force => return Ok(false),
                 _ => return Err(missing),
             }
+        }
+    }
+
+    fn has_record(&self, id: &str) -> Result<bool> {
+        match self.folder(id) {
+            Err(error) if error.kind() == ErrorKind::DoesNotExist => Ok(false),
+            folder => folder?.has_record(),
         }
     }
 }

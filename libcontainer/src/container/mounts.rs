@@ -81,7 +81,8 @@ impl Container {
     }
 
     fn notes(&self) -> Result<Vec<Note>> {
-        Ok(self.folder.read(MOUNTS)?.map(|file| launch::notes(&file)).unwrap_or_default())
+        let file = self.folder.read(MOUNTS)?;
+        Ok(file.map(|file| launch::notes(&file)).unwrap_or_default())
     }
 
     fn write_notes(&self, notes: &[Note]) -> Result<()> {

@@ -64,6 +64,7 @@ impl Store {
                 let container = Container { folder, record, child: None };
                 let ended = container.end();
                 if let Some(Child { pidfd, .. }) = &child {
+                    // may fail: it has ended.
                     let _ = sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
                     launch::reap(pidfd.as_fd());
                 }
@@ -213,8 +214,10 @@ impl Restore<'_> {
     /// Every process, and with them CRIU.
     fn kill(&self) {
         if let Some(init) = &self.init {
+            // may fail: what is reported is why; the cleaning up does it again.
             let _ = sys::pidfd_send_signal(init.pidfd.as_fd(), libc::SIGKILL);
         }
+        // may fail: as above.
         let _ = cgroup::kill_all(&self.record.cgroups, libc::SIGKILL);
     }
 
@@ -241,9 +244,9 @@ impl Restore<'_> {
                 let id = ProcessId::of(pid, init.pidfd.as_fd(), self.folder.fd())?;
                 self.folder.note_init(&id)?;
                 self.record.init = Some(id);
-                let time = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/time")).ok();
                 let asked = asked_namespace(self.bundle.spec(), LinuxNamespaceType::Time);
-                self.record.time_namespace = asked.is_none() && time(&pid.to_string()) != time("self");
+                self.record.time_namespace =
+                    asked.is_none() && time_namespace(&pid.to_string())? != time_namespace("self")?;
                 self.folder.write_record(self.record)
             }
             ("orphan-pts-master", _) => {
@@ -295,11 +298,23 @@ impl Restore<'_> {
             intel_rdt::play(step, pid, &mut made).map_err(|error| error.at(line.origin()))
         });
         if joined.is_err() {
+            // may fail: what is reported is why.
             let _ = intel_rdt::remove(&made);
             // What was there before is somebody else's.
             self.record.intel_rdt.clear();
         }
         joined
+    }
+}
+
+/// `None` on a kernel without them.
+fn time_namespace(pid: &str) -> Result<Option<std::path::PathBuf>> {
+    let path = format!("/proc/{pid}/ns/time");
+    match std::fs::read_link(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        read => {
+            read.map(Some).map_err(|error| Error::io("look at the time namespace", format!("readlink({path})"), &error))
+        }
     }
 }
 

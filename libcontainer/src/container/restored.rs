@@ -117,6 +117,7 @@ impl Restored<'_> {
     }
 
     fn id_map(&self, file: &str) -> Vec<IdMap> {
+        // may fail: no mapping is none that was asked for: it is refused.
         let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.init)).unwrap_or_default();
         let number = |word: Option<&str>| word.and_then(|word| word.parse().ok());
         let map = |line: &str| {
@@ -131,6 +132,7 @@ impl Restored<'_> {
         let directory = if lsm == Lsm::Apparmor { "attr/apparmor" } else { "attr" };
         let read = |directory: &str| std::fs::read_to_string(format!("/proc/{}/{directory}/current", self.init));
         // KERNEL(5.8): attr/apparmor.
+        // may fail: no label is none that was asked for: it is refused.
         let current = read(directory).or_else(|_| read("attr")).unwrap_or_default();
         let current = current.trim_end_matches(['\n', '\0']);
         // AppArmor adds the mode, and what a process has changed to below its profile.
@@ -169,10 +171,7 @@ impl Restored<'_> {
         let no_new_privileges = self.steps().any(|step| matches!(step, InitStep::SetNoNewPrivs));
         let filter = self.steps().any(|step| matches!(step, InitStep::LoadSeccomp { .. }));
         for pid in self.processes()? {
-            let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-            for task in tasks {
-                // Gone meanwhile: CRIU's helpers end.
-                let Ok(status) = std::fs::read_to_string(task.path().join("status")) else { continue };
+            for status in statuses(pid)? {
                 let has = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(":\t"));
                 let more = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].into_iter().find(|set| {
                     let has = has(set).and_then(|mask| u64::from_str_radix(mask, 16).ok());
@@ -197,11 +196,20 @@ impl Restored<'_> {
     }
 
     fn processes(&self) -> Result<Vec<i32>> {
-        let mounts = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-        let criu = mounts(self.criu);
-        let mut pids = cgroup::pids(self.groups)?;
-        pids.retain(|pid| *pid != self.init && mounts(*pid).is_some_and(|mounts| Some(mounts) != criu));
-        pids.push(self.init);
+        let mounts = |pid: i32| {
+            let path = format!("/proc/{pid}/ns/mnt");
+            unless_gone(std::fs::read_link(&path)).map_err(|error| unknown("readlink", &path, &error))
+        };
+        let criu = mounts(self.criu)?;
+        let mut pids = vec![self.init];
+        for pid in cgroup::pids(self.groups)? {
+            if pid != self.init
+                && let Some(mounts) = mounts(pid)?
+                && Some(mounts) != criu
+            {
+                pids.push(pid);
+            }
+        }
         Ok(pids)
     }
 
@@ -268,11 +276,37 @@ impl Restored<'_> {
     }
 }
 
+/// `/proc/PID/task/TID/status` of each thread that there is. CRIU's helpers end meanwhile.
+fn statuses(pid: i32) -> Result<Vec<String>> {
+    let path = format!("/proc/{pid}/task");
+    let mut statuses = Vec::new();
+    let tasks = unless_gone(std::fs::read_dir(&path)).map_err(|error| unknown("open", &path, &error))?;
+    for task in tasks.into_iter().flatten() {
+        let task = task.map_err(|error| unknown("getdents", &path, &error))?;
+        let read = unless_gone(std::fs::read_to_string(task.path().join("status")));
+        statuses.extend(read.map_err(|error| unknown("read", &path, &error))?);
+    }
+    Ok(statuses)
+}
+
+/// `None` of a process that has ended.
+fn unless_gone<T>(asked: std::io::Result<T>) -> std::io::Result<Option<T>> {
+    match asked {
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NOENT | Errno::SRCH)) => Ok(None),
+        asked => asked.map(Some),
+    }
+}
+
+fn unknown(call: &str, path: &str, error: &std::io::Error) -> Error {
+    Error::io("look at a restored process", format!("{call}({path})"), error)
+}
+
 fn refused(what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::InvalidConfig, format!("refusing a checkpoint that does not fit the configuration: {what}"))
 }
 
 fn inode(path: &Path) -> Option<(u64, u64)> {
+    // may fail: what is not to be found is not the same.
     let stat = rustix::fs::stat(path).ok()?;
     Some((stat.st_dev, stat.st_ino))
 }

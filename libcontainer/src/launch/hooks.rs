@@ -66,7 +66,9 @@ fn run(hook: &Hook, kind: HookKind, index: usize, with: &Hooks<'_>) -> Result<()
         Ok(said) => said,
         Err(why) => {
             // The whole group: a shell's children would hold the pipes open.
+            // may fail: it has ended.
             let _ = rustix::process::kill_process_group(Pid::from_child(&child), Signal::KILL);
+            // may fail: nobody else waits for it.
             let _ = child.wait();
             return Err(fail(match why {
                 Stopped::TooLong => format!("hook ran past specified timeout of {}.0s", seconds.unwrap_or_default()),

@@ -466,11 +466,14 @@ impl Launch<'_, '_, '_> {
 impl Drop for Launch<'_, '_, '_> {
     fn drop(&mut self) {
         if !self.settled {
+            // may fail: it has ended.
             let _ = sys::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
             reap(self.pidfd.as_fd());
+            // may fail: what is reported is why.
             let _ = intel_rdt::remove(&self.made_rdt);
             // It may be there all the same, and only then it is ours to remove.
             if let Some(starting) = self.starting.take() {
+                // may fail: then it is not there.
                 self.host.made_cgroups = starting.wait().is_ok();
             }
         }
