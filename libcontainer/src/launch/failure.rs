@@ -43,6 +43,10 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
             let message = "process scheduler can't be used together with AllowedCPUs";
             Error::system(format!("{line}: {message}"), words.call.name(), words.errno)
         }
+        (Action::Init(Step::OpenConsole { .. }), call) if is_no_devpts(call, words) => {
+            let hint = "hint: a terminal needs a mount of type devpts on /dev/pts";
+            Error::system(line.to_string(), format!("{}(/dev/pts/ptmx)", call.name()), words.errno).detail(hint)
+        }
         // runc's words. A symbolic link there would choose where procfs lands (CVE-2019-19921).
         (Action::Init(Step::Mount { fstype, kind: Target::OrdinaryDirectory, .. }), Call::Openat2)
             if matches!(words.errno, Errno::LOOP | Errno::NOTDIR) =>
@@ -63,6 +67,15 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
     };
     let kind = if error.kind() == ErrorKind::System { ErrorKind::Init } else { error.kind() };
     error.kind_of(kind).at(line.origin())
+}
+
+/// What is to be `/dev/pts/ptmx` is missing, or of another filesystem.
+fn is_no_devpts(call: Call, words: &Words) -> bool {
+    match call {
+        Call::Openat2 => words.detail == "/dev/pts/ptmx" && words.errno != Errno::ACCESS,
+        Call::Statfs => words.errno == Errno::NODEV,
+        _ => false,
+    }
 }
 
 /// This kernel runs without the module that was to be given a label.
