@@ -5,8 +5,8 @@ use crate::fault::{At, Fault, Result};
 use crate::root::{self, Text};
 use crate::{Init, host_dev};
 use core::ffi::CStr;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Stat, Uid};
 use rustix::io::Errno;
 use step::{Attributes, Call, Device, Present, Source, ZStr};
 
