@@ -255,6 +255,18 @@ fn a_container_whose_dev_is_the_hosts_leaves_it_as_it_is() {
 }
 
 #[test]
+fn what_kubernetes_mounts_in_the_hosts_dev_has_its_place_there() {
+    let container = without_dev(Container::new()).args(&["cat", "/dev/termination-log"]);
+    let (dev, log) = (dev_of_another_host(&container), container.dir.join("log"));
+    fs::write(&log, "ballast").expect("our own");
+    let bind = |source: &Path, place: &str| json!({"destination": place, "type": "bind", "source": source, "options": ["rbind"]});
+    let container = container.mount(bind(Path::new("/dev"), "/dev")).mount(bind(&log, "/dev/termination-log"));
+    let before = listing(&dev).len();
+    assert_eq!(run_with_dev(&container, &dev).ok(), "ballast");
+    assert_eq!(listing(&dev).len(), before + 1);
+}
+
+#[test]
 fn what_would_have_to_be_made_there_is_an_error() {
     if known_deviation() {
         return;
