@@ -217,6 +217,20 @@ fn one_with_a_user_namespace_comes_back_and_its_images_stay_closed_to_others() {
 }
 
 #[test]
+fn what_masks_a_file_is_as_sealed_as_before() {
+    if known_deviation() {
+        return;
+    }
+    let (saved, _streams) = Saved::counting();
+    saved.checkpoint(&[]).ok();
+    let _streams = saved.restore();
+    let mounts = saved.container.exec(&["cat", "/proc/1/mountinfo"]);
+    for mask in mounts.ok().lines().filter(|mount| mount.contains(" /null /proc/")) {
+        assert!(mask.contains(" ro,nosuid,noexec"), "{mask}");
+    }
+}
+
+#[test]
 fn into_a_user_namespace_that_is_there_already_it_cannot_come_back() {
     if known_deviation() {
         return;

@@ -258,3 +258,25 @@ fn a_user_namespace_may_have_many_devices() {
     let container = in_user_namespace(Container::new()).set("/linux/devices", json!(many.collect::<Vec<_>>()));
     assert_eq!(container.shell("ls -d /dev/many* | wc -l; stat -c %t:%T /dev/many99").run().ok(), "100\n1:5");
 }
+
+#[test]
+fn below_a_device_group_that_forbids_making_nodes_they_are_bound() {
+    use plimsoll_integration_tests::cgroup;
+    // On cgroup v2 it takes a program to forbid anything.
+    if known_deviation() || cgroup::is_v2() || cgroup::by_systemd() {
+        return;
+    }
+    let container = Container::new().shell("echo x >/dev/null && head -c 1 /dev/zero | wc -c; cat /dev/null");
+    let above = container.cgroup_dir("devices").parent().expect("a group of its own").to_owned();
+    std::fs::create_dir_all(&above).expect("we are root");
+    std::fs::write(above.join("devices.deny"), "a").expect("a device group");
+    for device in ["1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:2", "10:200", "136:*"] {
+        std::fs::write(above.join("devices.allow"), format!("c {device} rw")).expect("a device group");
+    }
+    let mut command = container.launcher(&["run"]);
+    let procs = std::fs::OpenOptions::new().write(true).open(above.join("cgroup.procs")).expect("a cgroup");
+    let enter = move || std::io::Write::write_all(&mut &procs, b"0");
+    // SAFETY: only a system call between fork and exec.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, enter) };
+    assert_eq!(plimsoll_integration_tests::output::finish(&mut command).ok(), "1");
+}

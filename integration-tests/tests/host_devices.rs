@@ -7,16 +7,16 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const NODES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+const NODES: [&str; 6] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/kmsg"];
 
 /// What chmod, chown, utimensat and setxattr would change.
-fn look(path: impl AsRef<Path>) -> (u32, u32, u32, i64, i64) {
+fn look(path: impl AsRef<Path>) -> (u32, u32, u32, i64) {
     let found = fs::metadata(path).expect("a node");
-    (found.mode(), found.uid(), found.gid(), found.mtime(), found.ctime())
+    (found.mode(), found.uid(), found.gid(), found.mtime())
 }
 
 /// The nodes as they were, whatever happens.
-struct Watched(Vec<(u32, u32, u32, i64, i64)>);
+struct Watched(Vec<(u32, u32, u32, i64)>);
 
 impl Watched {
     fn new() -> Watched {
@@ -96,7 +96,8 @@ fn nor_do_the_devices_of_a_user_namespace() {
         return;
     }
     let watched = Watched::new();
-    let script = NODES.map(attack).concat() + "echo x >/dev/null && head -c 1 /dev/zero | wc -c";
+    let script = NODES[..5].iter().map(|node| attack(node)).collect::<String>()
+        + "echo x >/dev/null && head -c 1 /dev/zero | wc -c";
     let seen = in_identical_user_namespace(Container::new()).shell(&script).run();
     watched.assert_untouched();
     assert_eq!(seen.ok(), "1");
@@ -254,6 +255,18 @@ fn a_container_whose_dev_is_the_hosts_leaves_it_as_it_is() {
 }
 
 #[test]
+fn what_kubernetes_mounts_in_the_hosts_dev_has_its_place_there() {
+    let container = without_dev(Container::new()).args(&["cat", "/dev/termination-log"]);
+    let (dev, log) = (dev_of_another_host(&container), container.dir.join("log"));
+    fs::write(&log, "ballast").expect("our own");
+    let bind = |source: &Path, place: &str| json!({"destination": place, "type": "bind", "source": source, "options": ["rbind"]});
+    let container = container.mount(bind(Path::new("/dev"), "/dev")).mount(bind(&log, "/dev/termination-log"));
+    let before = listing(&dev).len();
+    assert_eq!(run_with_dev(&container, &dev).ok(), "ballast");
+    assert_eq!(listing(&dev).len(), before + 1);
+}
+
+#[test]
 fn what_would_have_to_be_made_there_is_an_error() {
     if known_deviation() {
         return;
@@ -268,4 +281,21 @@ fn what_would_have_to_be_made_there_is_an_error() {
         run_with_dev(&container, &dev).fails("the host's own /dev");
         assert_eq!(listing(&dev), before);
     }
+}
+
+#[test]
+fn where_the_host_has_no_null_device_only_what_needs_it_fails() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().args(&["true"]);
+    let dev = dev_of_another_host(&container);
+    fs::remove_file(dev.join("null")).expect("our own");
+    run_with_dev(&container.set("/linux/maskedPaths", json!(["/sys/firmware", "/proc/keys"])), &dev)
+        .fails("/linux/maskedPaths/1")
+        .says("/dev/null");
+    let container = Container::new().args(&["true"]);
+    let dev = dev_of_another_host(&container);
+    fs::remove_file(dev.join("null")).expect("our own");
+    run_with_dev(&container.set("/linux/maskedPaths", json!(["/sys/firmware"])), &dev).ok();
 }

@@ -105,7 +105,7 @@ fn a_file_as_a_standard_stream_stays_whose_it_is() {
     }
     let container = mapped().shell("echo one");
     let path = container.dir.join("output");
-    let file = std::fs::File::create(&path).expect("our own");
+    let file = std::fs::File::create_new(&path).expect("our own");
     let mut command = container.launcher(&["run"]);
     assert!(command.stdout(file).status().expect("the runtime").success());
     assert_eq!(std::fs::read_to_string(&path).expect("our own"), "one\n");

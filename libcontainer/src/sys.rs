@@ -454,6 +454,15 @@ pub(crate) fn unshare_fs() -> Result<(), Errno> {
     check(unsafe { libc::unshare(libc::CLONE_FS) }.into()).map(drop)
 }
 
+/// `fstat(2)` of a descriptor that the caller's caller has opened.
+pub(crate) fn fstat(number: i32) -> Result<libc::stat, Errno> {
+    let mut stat = std::mem::MaybeUninit::uninit();
+    // SAFETY: the kernel writes one stat; asking about a closed descriptor is EBADF.
+    check(unsafe { libc::fstat(number, stat.as_mut_ptr()) }.into())?;
+    // SAFETY: written, as the call has succeeded.
+    Ok(unsafe { stat.assume_init() })
+}
+
 /// A second descriptor for one that the caller's caller has opened, close-on-exec.
 pub(crate) fn duplicate(number: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: numbers only; a closed descriptor is EBADF.

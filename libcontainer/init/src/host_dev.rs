@@ -1,5 +1,5 @@
 //! The host's own `/dev`. A container may be given it, or have it because its root is the host's: what is there is used as it is,
-//! and nothing is ever made, replaced or removed in it.
+//! and nothing is made, replaced or removed in it, but for the target of a mount that config.json wants inside of what it binds.
 use crate::fault::{At, Fault, Result};
 use crate::root::stat;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -14,6 +14,8 @@ static INODE: AtomicU64 = AtomicU64::new(NONE);
 static DEVICE: AtomicU64 = AtomicU64::new(0);
 /// It is a filesystem of its own (devtmpfs, or a tmpfs in a container), all of which is the host's `/dev`, wherever it is mounted.
 static WHOLE: AtomicBool = AtomicBool::new(false);
+
+static GUARDED: AtomicBool = AtomicBool::new(true);
 
 /// Looks at it, while `/` is still the host's. Only the first look counts.
 pub fn note() {
@@ -55,9 +57,26 @@ fn is_below(directory: BorrowedFd<'_>, mut at: Stat) -> Result<bool> {
     }
 }
 
+/// As long as this is there, what config.json asks for is made in it as well.
+#[derive(Debug)]
+pub struct Unguarded(());
+
+impl Unguarded {
+    pub fn begin() -> Unguarded {
+        GUARDED.store(false, Relaxed);
+        Unguarded(())
+    }
+}
+
+impl Drop for Unguarded {
+    fn drop(&mut self) {
+        GUARDED.store(true, Relaxed);
+    }
+}
+
 /// Something is about to be made in `directory`.
 pub fn spare(directory: BorrowedFd<'_>) -> Result {
-    match holds(directory)? {
+    match GUARDED.load(Relaxed) && holds(directory)? {
         true => Err(Fault::new(Call::HostDev, Errno::PERM)),
         false => Ok(()),
     }

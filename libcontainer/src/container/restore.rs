@@ -146,7 +146,7 @@ impl Restore<'_> {
             // From here on processes go on, whatever we say (they have had other capabilities until now).
             if event.script == "pre-resume" {
                 let restored = self.restored(plan, &mounts, criu_pid);
-                return restored.protect_root().and_then(|()| restored.check()).inspect_err(|_| self.kill());
+                return restored.protect().and_then(|()| restored.check()).inspect_err(|_| self.kill());
             }
             self.act(plan, event)
         })?;
@@ -222,12 +222,9 @@ impl Restore<'_> {
     }
 
     fn streams(&self) -> Result<[OwnedFd; 3]> {
-        let duplicate = |number| {
-            let call = format!("fcntl({number})");
-            sys::duplicate(number).map_err(|errno| Error::system("hand on the standard streams", call, errno))
-        };
         let [stdin, stdout, stderr] = self.options.stdio.unwrap_or([0, 1, 2]);
-        Ok([duplicate(stdin)?, duplicate(stdout)?, duplicate(stderr)?])
+        let sealed = launch::streams::seal_for_restore;
+        Ok([sealed(stdin)?, sealed(stdout)?, sealed(stderr)?])
     }
 
     /// CRIU stands at a point where it is our turn.

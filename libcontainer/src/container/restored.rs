@@ -9,7 +9,7 @@ use crate::sys::{self, MountAttr};
 use crate::{Error, ErrorKind, Result, cgroup};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use rustix::thread::{CapabilitySet, LinkNameSpaceType, move_into_link_name_space};
@@ -55,14 +55,24 @@ impl Restored<'_> {
         self.check_mounts()
     }
 
-    /// CRIU (until 4.2) restores every mount's flags but the root's.
-    pub(super) fn protect_root(&self) -> Result<()> {
-        if !self.steps().any(|step| matches!(step, InitStep::SetRootReadonly)) {
+    /// CRIU (until 4.2) restores every mount's flags but the root's, and those of a device that is bound more often than once.
+    pub(super) fn protect(&self) -> Result<()> {
+        let read_only = MountAttrFlags::MOUNT_ATTR_RDONLY;
+        let sealed = read_only | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let places = self.plan.lines.iter().filter_map(|line| match &line.action {
+            Action::Init(InitStep::SetRootReadonly) => Some((line, c"/", read_only)),
+            Action::Init(InitStep::MaskPath { path } | InitStep::BindDevice { path, .. }) => {
+                Some((line, &*path.0, sealed))
+            }
+            _ => None,
+        });
+        let places: Vec<_> = places.collect();
+        if places.is_empty() {
             return Ok(());
         }
         let fail = |call: &str| {
             let call = call.to_owned();
-            move |errno| Error::system("make the root filesystem read-only", call, errno).at("/root/readonly")
+            move |errno| Error::system("protect the restored container's mounts", call, errno)
         };
         let open = |name: &str, flags| {
             let path = format!("/proc/{}/{name}", self.init);
@@ -74,8 +84,22 @@ impl Restored<'_> {
         let protect = || {
             sys::unshare_fs().map_err(fail("unshare(CLONE_FS)"))?;
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount)).map_err(fail("setns"))?;
-            let read_only = MountAttr { set: MountAttrFlags::MOUNT_ATTR_RDONLY.bits().into(), ..MountAttr::default() };
-            sys::mount_setattr(root.as_fd(), false, &read_only).map_err(fail("mount_setattr"))
+            for (line, path, attributes) in &places {
+                let flags = OFlags::PATH | OFlags::CLOEXEC;
+                let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+                let place = match rustix::fs::openat2(&root, *path, flags, Mode::empty(), resolve) {
+                    // What is not there is not covered either.
+                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+                    place => place.map_err(fail("openat2")),
+                };
+                let attributes = MountAttr { set: attributes.bits().into(), ..MountAttr::default() };
+                match sys::mount_setattr(place?.as_fd(), false, &attributes) {
+                    // No mount: `check` says so where there has to be one.
+                    Err(Errno::INVAL) => Ok(()),
+                    set => set.map_err(|errno| fail("mount_setattr")(errno).at(line.origin())),
+                }?;
+            }
+            Ok(())
         };
         let protected = std::thread::scope(|scope| scope.spawn(protect).join());
         protected.unwrap_or_else(|_| Err(Error::new(ErrorKind::System, "the thread has panicked")))
@@ -249,7 +273,7 @@ impl Restored<'_> {
         let covered = match found.kind {
             // The cover of a directory is an empty filesystem, that of a file the null device.
             FileType::Directory if hides => read_only && found.mount.is_some_and(|mount| mount.fstype == "tmpfs"),
-            _ if hides => found.is_null,
+            _ if hides => read_only && found.is_null,
             _ => read_only,
         };
         if found.is_mount && covered { Ok(()) } else { Err(refused(format!("{path:?} is not protected"))) }

@@ -56,6 +56,10 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
             let hint = deadline_range(if *period == 0 { *deadline } else { *period });
             Error::system(brief(line), words.call.name(), words.errno).detail(hint.unwrap_or_default())
         }
+        (Action::Init(Step::OpenConsole { .. }), call) if is_no_devpts(call, words) => {
+            let hint = "hint: a terminal needs a mount of type devpts on /dev/pts";
+            Error::system(brief(line), format!("{}(/dev/pts/ptmx)", call.name()), words.errno).detail(hint)
+        }
         // runc's words. A symbolic link there would choose where procfs lands (CVE-2019-19921).
         (Action::Init(Step::Mount { fstype, kind: Target::OrdinaryDirectory, .. }), Call::Openat2)
             if matches!(words.errno, Errno::LOOP | Errno::NOTDIR) =>
@@ -118,6 +122,15 @@ pub(crate) fn silent_death(lines: &[Line], signal: Option<i32>) -> Error {
     let calls = if gives_up { "capset or execve" } else { "execve" };
     let detail = format!("exec {}: {calls} denied by the profile", name.unwrap_or_default());
     error.at("/linux/seccomp").detail(detail)
+}
+
+/// What is to be `/dev/pts/ptmx` is missing, or of another filesystem.
+fn is_no_devpts(call: Call, words: &Words) -> bool {
+    match call {
+        Call::Openat2 => words.detail == "/dev/pts/ptmx" && words.errno != Errno::ACCESS,
+        Call::Statfs => words.errno == Errno::NODEV,
+        _ => false,
+    }
 }
 
 /// This kernel runs without the module that was to be given a label.

@@ -11,7 +11,20 @@ const NAME: &str = "node";
 
 /// A detached mount of a new node: alone on a filesystem of its own, so that whoever owns it can change nothing else.
 pub(super) fn make(device: Device, mode: u32, uid: u32, gid: u32) -> Result<OwnedFd> {
-    let fail = |call: &'static str| move |errno| Error::system("make a device node", call, errno);
+    let place = place_with(device, mode, uid, gid)?;
+    match clone(&place) {
+        // KERNEL(6.15): a mount can be cloned that is attached nowhere.
+        Err(Errno::INVAL) => attach_and_clone(&place),
+        cloned => cloned,
+    }
+    .map_err(fail("open_tree"))
+}
+
+fn fail(call: &'static str) -> impl Fn(Errno) -> Error {
+    move |errno| Error::system("make a device node", call, errno)
+}
+
+fn place_with(device: Device, mode: u32, uid: u32, gid: u32) -> Result<OwnedFd> {
     let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).map_err(fail("fsopen"))?;
     rustix::mount::fsconfig_set_string(&context, "nr_inodes", "2").map_err(fail("fsconfig"))?;
     rustix::mount::fsconfig_create(&context).map_err(fail("fsconfig"))?;
@@ -23,11 +36,7 @@ pub(super) fn make(device: Device, mode: u32, uid: u32, gid: u32) -> Result<Owne
     rustix::fs::chownat(&place, NAME, uid, gid, AtFlags::SYMLINK_NOFOLLOW).map_err(fail("fchownat"))?;
     // Last: chown(2) takes bits away, and the caller's umask would.
     rustix::fs::chmodat(&place, NAME, Mode::from_raw_mode(mode), AtFlags::empty()).map_err(fail("fchmodat"))?;
-    match clone(&place) {
-        // KERNEL(6.15): a mount can be cloned that is attached nowhere.
-        Err(Errno::INVAL) => attach_and_clone(&place).map_err(fail("open_tree")),
-        cloned => cloned.map_err(fail("open_tree")),
-    }
+    Ok(place)
 }
 
 fn clone(place: &OwnedFd) -> rustix::io::Result<OwnedFd> {
@@ -44,4 +53,24 @@ fn attach_and_clone(place: &OwnedFd) -> rustix::io::Result<OwnedFd> {
         clone(place)
     };
     std::thread::scope(|scope| scope.spawn(attached).join()).unwrap_or(Err(Errno::NOTRECOVERABLE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_clones_attached_mounts_only_gives_the_same_node() {
+        let device = Device { kind: 0o020_000, major: 1, minor: 5 };
+        let place = match place_with(device, 0o640, 5, 6) {
+            // Not as an ordinary user, nor in a container.
+            Err(error) if error.to_string().contains("EPERM") => return,
+            place => place.unwrap(),
+        };
+        for node in [clone(&place), attach_and_clone(&place)] {
+            let found = rustix::fs::statat(node.unwrap(), "", AtFlags::EMPTY_PATH).unwrap();
+            assert_eq!((found.st_mode, found.st_uid, found.st_gid), (0o020_640, 5, 6));
+            assert_eq!(found.st_rdev, rustix::fs::makedev(1, 5));
+        }
+    }
 }

@@ -12,7 +12,7 @@ pub(crate) mod net_devices;
 mod note_mount;
 mod open_mount;
 mod seccomp_listener;
-mod streams;
+pub(crate) mod streams;
 
 pub(crate) use channel::{Channel, Heard, last_words};
 pub(crate) use failure::{deadline_range, explain, silent_death};
@@ -85,7 +85,8 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
     }
     let Action::Host(step) = &lines[clone].action else { unreachable!("found as a host line above") };
     let (channel, socket) = Channel::pair()?;
-    let entry = Entry { state: host.state, socket, stdio: host.stdio, preserve: host.preserve };
+    let streams = streams::seal(host.stdio);
+    let entry = Entry { state: host.state, socket, stdio: streams.numbers, preserve: host.preserve };
     let begin = host.trace.map(|_| trace::now());
     // Its end of the socket must be open nowhere else afterwards, or its death would not be heard.
     let (pid, pidfd, descriptors) = entry::start(entry, step)?;

@@ -68,7 +68,7 @@ impl Plan {
                     return Err(Error::new(ErrorKind::Unsupported, message).at(origin));
                 }
                 Action::Init(InitStep::BindDevice { source: Source::Path(source), path: target, .. }) => {
-                    external(target, path(source), true, false);
+                    external(target, path(source), false, false);
                 }
                 Action::Init(InitStep::MaskPath { path }) => external(path, NULL.into(), false, true),
                 _ => {}

@@ -236,7 +236,8 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(root::pivot(&context)?);
 
     // Before anything becomes read-only: /dev/console may have to be made.
-    lines.extend(terminal::lines(process, true)?);
+    let console_is_free = !mounts::targets(&context).any(|target| target == Path::new("/dev/console"));
+    lines.extend(terminal::lines(process, console_is_free)?);
     lines.extend(process::make_cwd(process)?);
     lines.extend(hostname::lines(spec)?);
     lines.extend(readonly_paths::lines(spec)?);

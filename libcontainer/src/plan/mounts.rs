@@ -114,6 +114,16 @@ pub(super) fn targets<'a>(context: &'a Context) -> impl Iterator<Item = PathBuf>
     mounts.filter(move |mount| !is_remount(mount)).map(|mount| target(context, mount.destination()))
 }
 
+/// Whether config.json binds something that `target` lies in. Kubernetes gives privileged pods the host's `/dev` so, and wants
+/// `/dev/termination-log` in it.
+fn is_in_bind(context: &Context, target: &Path) -> bool {
+    let above = |mount: &Mount| {
+        let place = self::target(context, mount.destination());
+        is_bind(mount) && place != target && target.starts_with(place)
+    };
+    context.spec.mounts().iter().flatten().any(above)
+}
+
 /// "Any `type` is a dummy, often `none`", for a bind mount; and the other way round, `bind` says it all.
 pub(crate) fn is_bind(mount: &Mount) -> bool {
     let says_so = |option: &String| matches!(option.as_str(), "bind" | "rbind");
@@ -219,6 +229,7 @@ impl<'a> Entry<'a> {
                 Err(self.wrong("/destination", message))
             }
             Err(_) if new_proc_or_sys => Ok(Target::OrdinaryDirectory),
+            Err(_) if is_in_bind(self.context, &self.target) => Ok(Target::InBind),
             Err(_) => Ok(Target::Any),
         }
     }
@@ -569,6 +580,19 @@ mod tests {
 
     fn refused_mount(mount: &str, message: &str) {
         refused(&format!(r#"{{"mounts": [{mount}]}}"#), &format!("config.json: /mounts/0{message}"));
+    }
+
+    #[test]
+    fn a_place_in_a_bind_mount_is_one_that_config_json_has_brought_in() {
+        check(
+            r#"{"mounts": [{"destination": "/dev", "source": "/dev", "options": ["rbind"]},
+                {"destination": "/dev/termination-log", "source": "/log", "options": ["bind"]},
+                {"destination": "/device", "type": "tmpfs"}]}"#,
+            "/mounts",
+            "init bind-mount /dev on /dev recursive
+             init bind-mount /log on /dev/termination-log (in a bind mount)
+             init mount tmpfs on /device",
+        );
     }
 
     #[test]

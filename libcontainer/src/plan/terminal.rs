@@ -6,7 +6,7 @@ use super::{host, init};
 use crate::{Error, Result};
 use oci_spec::runtime::Process;
 
-/// `on_dev_console`: for the container's own process, whose terminal is the container's console.
+/// `on_dev_console`: for the container's own process, whose terminal is the container's console unless config.json mounts one.
 pub(super) fn lines(process: Option<&Process>, on_dev_console: bool) -> Result<Vec<Line>> {
     let Some(process) = process.filter(|process| process.terminal() == Some(true)) else { return Ok(Vec::new()) };
     // Without a terminal it means nothing and is ignored, says the spec.
@@ -34,7 +34,7 @@ pub(super) fn session(process: Option<&Process>) -> Vec<Line> {
 
 #[cfg(test)]
 mod tests {
-    use crate::plan::tests::{check_process, exec_of, text_of};
+    use crate::plan::tests::{check, check_process, exec_of, text_of};
 
     #[test]
     fn a_terminal_is_opened_and_passed_on() {
@@ -46,6 +46,13 @@ mod tests {
              init set-controlling-terminal",
         );
         check_process(r#""consoleSize": {"height": 24, "width": 80}"#, "/process/terminal", "");
+    }
+
+    #[test]
+    fn a_console_that_is_mounted_stays() {
+        let config = r#"{"process": {"terminal": true, "args": ["a"], "cwd": "/", "user": {}},
+            "mounts": [{"destination": "/dev/console", "source": "/dev/pts/5", "options": ["bind"]}]}"#;
+        check(config, "/process/terminal", "init open-console for 0\n host forward-console");
     }
 
     #[test]

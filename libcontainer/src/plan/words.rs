@@ -527,6 +527,7 @@ fn target_kind(kind: Target) -> &'static str {
         Target::Any => "",
         Target::OrdinaryDirectory => " (ordinary directory)",
         Target::InProc => " (in proc)",
+        Target::InBind => " (in a bind mount)",
     }
 }
 

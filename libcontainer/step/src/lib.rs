@@ -66,6 +66,8 @@ pub enum Target {
     OrdinaryDirectory,
     /// As `Any`, and allowed inside a procfs: one of the files that lxcfs covers.
     InProc,
+    /// As `Any`, and made even in the host's own `/dev`: below another mount of config.json, which has brought that in.
+    InBind,
 }
 
 /// One thing that init does, in the order written by `plan`. The name in kebab case is what `plimsoll plan` prints.

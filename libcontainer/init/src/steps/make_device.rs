@@ -30,10 +30,9 @@ pub(super) struct Node {
 #[inline(never)]
 pub(super) fn run(init: &mut Init, path: &CStr, node: &Node) -> Result {
     let place = Place::of(init, path)?;
-    if place.is_taken(node.device, node.present)? {
-        return Ok(());
-    }
-    if place.is_not_ours(node.present)? {
+    if host_dev::holds(place.parent.as_fd())?
+        && (place.is_taken(node.device, node.present)? || place.is_not_ours(node.present)?)
+    {
         return Ok(());
     }
     let (parent, name, number) = (&place.parent, place.name.as_c_str(), number(node.device));
@@ -46,6 +45,8 @@ pub(super) fn run(init: &mut Init, path: &CStr, node: &Node) -> Result {
             }
             return place.attach(&clone?);
         }
+        // `is_taken` has errors of its own.
+        Err(Errno::EXIST) if place.is_taken(node.device, node.present)? => return Ok(()),
         made => made.at(Call::Mknod)?,
     }
     if (node.uid, node.gid) != (0, 0) {

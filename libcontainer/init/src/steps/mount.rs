@@ -1,6 +1,7 @@
 //! Mounts of a filesystem: built detached, attached to a descriptor.
 use super::bind_mount;
 use crate::fault::{At, Detail, Fault, Result};
+use crate::host_dev;
 use crate::root::{self, Make};
 use crate::sys::{self, MountAttr};
 use crate::{Init, steps::bind_mount::attach};
@@ -56,8 +57,9 @@ pub(super) fn is_procfs(place: &OwnedFd) -> Result<bool> {
 pub(super) fn open_target(init: &Init, target: &CStr, kind: Target, make: Make, is_proc: bool) -> Result<OwnedFd> {
     let resolve = match kind {
         Target::OrdinaryDirectory => ResolveFlags::NO_SYMLINKS,
-        Target::Any | Target::InProc => ResolveFlags::empty(),
+        Target::Any | Target::InProc | Target::InBind => ResolveFlags::empty(),
     };
+    let _asked_for = (kind == Target::InBind).then(host_dev::Unguarded::begin);
     let target = root::open_or_make(init.root()?, target, make, resolve)?;
     // A symbolic link, or a mount of the image's volumes, may have led into a procfs: what is mounted there
     // could fake what init and others read from it (CVE-2019-16884).
