@@ -1,5 +1,6 @@
 //! `delete`: everything that `create` made, and nothing else.
 use super::{Container, Status, state};
+use crate::criu::search::Opened;
 use crate::launch::{Hooks, intel_rdt};
 use crate::plan::line::HookKind;
 use crate::{Error, ErrorKind, Result, cgroup, sys, systemd};
@@ -78,6 +79,8 @@ impl Container {
             remove_groups()?;
         }
         intel_rdt::remove(&self.record.intel_rdt)?;
+        // Of a restore that was killed.
+        self.record.opened_images.iter().try_for_each(Opened::close)?;
         self.folder.remove()?;
         let Some(spec) = spec else { return Ok(()) };
         let state = &state::for_hooks(&self.record, "stopped", 0);
