@@ -432,6 +432,7 @@ fn a_restore_that_is_killed_leaves_no_images_open() {
         let config = saved.container.dir.join("config.json");
         let mut text: Value = serde_json::from_slice(&fs::read(&config).expect("JSON")).expect("JSON");
         text["hooks"] = json!({"createRuntime": hook});
+        text["linux"]["cgroupsPath"] = json!(saved.container.cgroups_path().replace(&saved.container.id, id));
         fs::write(&config, text.to_string()).expect("our own");
         let mut command = saved.command(&["restore", "--detach", "--image-path", images, "--bundle", bundle, id]);
         let mut child = Holder(command.spawn().expect("the runtime"));
