@@ -113,6 +113,7 @@ fn intent(
         plan_lines: plan.lines.len(),
         streams: if has_terminal(spec) { Vec::new() } else { streams::names(options.stdio) },
         time_namespace: false,
+        opened_images: Vec::new(),
         init: None,
     })
 }

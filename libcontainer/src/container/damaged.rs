@@ -135,6 +135,7 @@ fn salvaged(folder: &Folder, init: Option<ProcessId>, known: Option<(Bundle, Pla
         plan_lines: 0,
         streams: Vec::new(),
         time_namespace: false,
+        opened_images: Vec::new(),
         init,
     };
     if let Some((bundle, plan)) = known {

@@ -1,6 +1,7 @@
 //! `delete`: everything that `create` made, and nothing else.
 use super::damaged::Damage;
 use super::{Container, Status, state};
+use crate::criu::search::Opened;
 use crate::launch::{Hooks, intel_rdt};
 use crate::plan::line::HookKind;
 use crate::store::{Life, Lock, Store};
@@ -136,6 +137,8 @@ impl Container {
             self.remove_groups()?;
         }
         intel_rdt::remove(&self.record.intel_rdt)?;
+        // Of a restore that was killed.
+        self.record.opened_images.iter().try_for_each(Opened::close)?;
         self.folder.remove(lock)?;
         let Some(spec) = spec else { return Ok(()) };
         let state = &state::for_hooks(&self.record, "stopped", 0);

@@ -4,7 +4,7 @@ use super::create::{check_console, has_terminal, write_pid_file};
 use super::restored::Restored;
 use super::{Child, Container, CreateOptions, state};
 use crate::criu::images::Directory;
-use crate::criu::search::Searchable;
+use crate::criu::search::{Opened, Searchable};
 use crate::criu::{Criu, Event, Kind, Message, Start, external, namespaces, option, streams};
 use crate::launch::{self, Hooks, intel_rdt, net_devices};
 use crate::plan::line::{Action, HostStep};
@@ -12,7 +12,7 @@ use crate::plan::{self, ExternalMount, Line, Plan, PlanOptions, asked_namespace}
 use crate::store::{Folder, ProcessId, Record, Store, note_scope};
 use crate::sys::Helper;
 use crate::{Bundle, CriuOptions, Error, ErrorKind, HostFacts, ManageCgroups, Result, cgroup, sys, systemd};
-use oci_spec::runtime::LinuxNamespaceType;
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use std::os::unix::ffi::OsStrExt;
@@ -38,6 +38,9 @@ impl Store {
         let plan = plan::create(bundle.path(), spec, &facts, &planned)?;
         let targets = plan::mount_targets(bundle.path(), spec, &facts, &planned)?;
         let images = Images::open(criu)?;
+        if let Some(searching) = Searchable::for_restore(spec, &images.images)? {
+            self.close_left_open(&searching.before())?;
+        }
         let without_socket = CreateOptions { notify: false, ..options.clone() };
         let (folder, lock, mut record) = self.intend(id, bundle, &without_socket, &facts, planned, &plan)?;
         let mut restore = Restore {
@@ -74,6 +77,26 @@ impl Store {
                 Err(error)
             }
         }
+    }
+}
+
+impl Store {
+    /// Closes those of the directories that a restore which was killed has left open: what it found is what the next one has to
+    /// leave.
+    fn close_left_open(&self, directories: &[Opened]) -> Result<()> {
+        for (id, _) in self.list()? {
+            // may fail: what cannot be read says nothing of directories.
+            let Ok(Container { folder, record, .. }) = self.load(&id) else { continue };
+            let left = record.opened_images.iter().filter(|opened| directories.iter().any(|each| each.is_same(opened)));
+            let left: Vec<_> = left.collect();
+            // Whoever is still at it closes them itself.
+            if !left.is_empty()
+                && let Some(_lock) = folder.try_lock()?
+            {
+                left.into_iter().try_for_each(Opened::close)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -140,8 +163,7 @@ impl Restore<'_> {
         let message = self.message(&criu, &mounts, &joined)?;
         criu.check_version()?;
         let criu_pid = criu.pid();
-        // Until this function ends.
-        let _searchable = Searchable::for_restore(spec, &self.images.images)?;
+        let searchable = self.open_images(spec)?;
         criu.finish(Kind::RESTORE, &message, &mut |event| {
             // From here on processes go on, whatever we say (they have had other capabilities until now).
             if event.script == "pre-resume" {
@@ -150,6 +172,11 @@ impl Restore<'_> {
             }
             self.act(plan, event)
         })?;
+        if let Some(searchable) = searchable {
+            drop(searchable);
+            self.record.opened_images.clear();
+            self.folder.write_record(self.record)?;
+        }
         play_lines(late)?;
         if let Some((unit, limit)) = late_limit {
             systemd::Manager::of(unit.user).set_properties(unit, &[limit])?;
@@ -163,6 +190,14 @@ impl Restore<'_> {
             return Err(error);
         }
         Ok(child)
+    }
+
+    /// Until it is dropped. Written down before, for who finds us killed.
+    fn open_images(&mut self, spec: &Spec) -> Result<Option<Searchable>> {
+        let Some(searching) = Searchable::for_restore(spec, &self.images.images)? else { return Ok(None) };
+        self.record.opened_images = searching.before();
+        self.folder.write_record(self.record)?;
+        searching.open().map(Some)
     }
 
     /// What CRIU is asked for. It is in its groups by now.

@@ -1,6 +1,7 @@
 //! `state.json`: what was intended, and what is.
 use super::identity::{Life, ProcessId};
 use crate::container::CgroupManager;
+use crate::criu::search::Opened;
 use crate::plan::PlanOptions;
 use crate::plan::cgroup::{Group, Unit};
 use crate::{Error, ErrorKind, Result};
@@ -56,6 +57,10 @@ pub(crate) struct Record {
     /// CRIU, which has restored it, has put it into a time namespace that config.json does not ask for.
     #[serde(default)]
     pub(crate) time_namespace: bool,
+    /// Directories of images that a restore has opened to the container's group: closed again when it is over, or by who finds it
+    /// killed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) opened_images: Vec<Opened>,
     /// Absent while the container is being made.
     #[serde(default)]
     pub(crate) init: Option<ProcessId>,

@@ -34,6 +34,21 @@ const ZERO_IS_NONE: &[&str] = &[
     "classID",
 ];
 
+/// Fields and the files of cgroup v2 that `unified` may have said something else of: what is asked for later holds.
+const FILES: &[(&str, &str, &[&str])] = &[
+    ("memory", "limit", &["memory.max"]),
+    ("memory", "swap", &["memory.swap.max"]),
+    ("memory", "reservation", &["memory.low"]),
+    ("cpu", "shares", &["cpu.weight", "cpu.weight.nice"]),
+    ("cpu", "quota", &["cpu.max"]),
+    ("cpu", "period", &["cpu.max"]),
+    ("cpu", "burst", &["cpu.max.burst"]),
+    ("cpu", "idle", &["cpu.idle"]),
+    ("cpu", "cpus", &["cpuset.cpus"]),
+    ("cpu", "mems", &["cpuset.mems"]),
+    ("pids", "limit", &["pids.max"]),
+];
+
 /// What `linux.resources` of the stored config.json becomes under `change`.
 pub(crate) fn merge(stored: &Value, change: &LinuxResources) -> Result<Value> {
     let broken = |error: serde_json::Error| Error::new(ErrorKind::InvalidConfig, format!("resources: {error}"));
@@ -49,6 +64,12 @@ pub(crate) fn merge(stored: &Value, change: &LinuxResources) -> Result<Value> {
         // Without a limit on memory there is none on memory and swap either.
         if *section == "memory" && asked["limit"] == -1 && asked["swap"].is_null() {
             asked["swap"] = (-1).into();
+        }
+        if let Some(Value::Object(unified)) = merged.get_mut("unified") {
+            let fields = FILES
+                .iter()
+                .filter(|(of, key, _)| of == section && asked.get(key).is_some_and(|value| !value.is_null()));
+            fields.flat_map(|(_, _, files)| *files).for_each(|file| _ = unified.remove(*file));
         }
         let old = merged.entry(*section).or_insert(Value::Null);
         put(section, old, asked);
@@ -188,6 +209,16 @@ mod tests {
         check(weight.clone(), json!({"cpu": {"idle": 1}}), json!({"unified": {}, "cpu": {"idle": 1}}));
         let awake = json!({"unified": {"cpu.weight": "8"}, "cpu": {"idle": 0}});
         check(json!({"unified": {"cpu.idle": "1"}}), weight, awake);
+    }
+
+    #[test]
+    fn of_a_field_and_a_file_the_later_holds() {
+        let stored = json!({"cpu": {"shares": 5}, "unified": {"cpu.weight": "42", "pids.max": "7"}});
+        let later = json!({"cpu": {"shares": 9}, "unified": {"pids.max": "7"}});
+        check(stored.clone(), json!({"cpu": {"shares": 9}}), later);
+        // At once, the explicit one.
+        let both = json!({"cpu": {"shares": 9}, "unified": {"cpu.weight": "43"}});
+        check(stored, both, json!({"cpu": {"shares": 9}, "unified": {"cpu.weight": "43", "pids.max": "7"}}));
     }
 
     #[test]
