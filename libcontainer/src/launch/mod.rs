@@ -338,8 +338,8 @@ impl Launch<'_, '_, '_> {
                 let gone = || Error::new(ErrorKind::NotRunning, "container not running");
                 self.host.init.take().ok_or_else(gone).map(Some)
             }
-            HostStep::OpenMount { source, recursive, shared, id_map } => {
-                let mount = open_mount::open(self.host.state, source, *recursive, id_map.as_ref())?;
+            HostStep::OpenMount { source, recursive, link, shared, id_map } => {
+                let mount = open_mount::open(self.host.state, source, *recursive, *link, id_map.as_ref())?;
                 if !shared {
                     open_mount::isolate(mount.as_fd(), source)?;
                 }

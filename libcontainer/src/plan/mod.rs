@@ -294,6 +294,8 @@ pub(crate) fn mount_targets(bundle: &Path, spec: &Spec, facts: &HostFacts, optio
     let mounts = mounts::plan(&context, &cgroup, &mut slots)?;
     let mut lines = vec![context.namespaces.clone_line(None, &[])];
     lines.extend(context.namespaces.enter(&context)?);
+    // A mount of cgroup2 in the first cgroup namespace would set its options for the host.
+    lines.extend(context.namespaces.unshare_cgroup(options.cgroup_manager));
     lines.extend(root::prepare(&context)?);
     lines.extend(mounts.lines);
     lines.extend(devices::lines(&context)?);

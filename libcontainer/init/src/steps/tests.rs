@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use step::{Attributes, Call, Source, Step, Target, ZStr};
+use step::{Attributes, Call, Link, Options, Source, Step, Target, ZStr};
 
 const RDONLY: Attributes = Attributes { set: 1, clear: 0 };
 const MS_PRIVATE_REC: u32 = 0x4_0000 | 0x4000;
@@ -61,10 +61,12 @@ fn tmpfs<'a>(target: &'a CStr, options: &'a [u8], copy_up: bool) -> Line<'a> {
         source: ZStr(c"tmpfs"),
         target: ZStr(target),
         kind: Target::Any,
-        options,
+        options: Options::Each(options),
         attributes: Attributes::default(),
         propagation: 0,
         copy_up,
+        or_bind: None,
+        keep: false,
     }
 }
 
@@ -135,7 +137,8 @@ fn a_bind_mount_has_its_attributes_and_the_kind_of_its_source() {
             attributes: RDONLY,
             recursive_attributes: Attributes::default(),
             propagation: 0,
-            copy_symlink: false,
+            link: Link::Follow,
+            keep: false,
         };
         run(init, &bind).unwrap();
         assert_eq!(fs::read_to_string(at(root, "deep/target")).unwrap(), "cargo");
@@ -192,7 +195,8 @@ fn a_working_directory_behind_a_magic_link_is_refused() {
             attributes: Attributes::default(),
             recursive_attributes: Attributes::default(),
             propagation: 0,
-            copy_symlink: false,
+            link: Link::Follow,
+            keep: false,
         };
         run(init, &bind).unwrap();
         assert!(at(root, "proc/self").exists());
@@ -214,7 +218,8 @@ fn nothing_else_is_mounted_on_or_in_a_procfs() {
             attributes: Attributes::default(),
             recursive_attributes: Attributes::default(),
             propagation: 0,
-            copy_symlink: false,
+            link: Link::Follow,
+            keep: false,
         };
         assert_eq!(
             run(init, &bind(Target::OrdinaryDirectory, c"/proc")),
