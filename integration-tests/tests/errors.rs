@@ -177,11 +177,3 @@ fn a_mapping_without_a_user_namespace() {
     }
     refused("/linux/uidMappings", json!([{"containerID": 0, "hostID": 0, "size": 1}]), "");
 }
-
-#[test]
-fn a_path_that_masks_must_be_absolute() {
-    if known_deviation() {
-        return;
-    }
-    refused("/linux/maskedPaths", json!(["etc/passwd"]), "etc/passwd");
-}

@@ -303,16 +303,24 @@ pub(super) fn parse(options: &[String]) -> Options<'_> {
 }
 
 /// One entry may hold several options with commas between them, as in fstab(5): mount(2) takes them all as one
-/// string. A comma in double quotes (`context="…:c1,c2"`) does not count, nor one after a backslash (overlay's).
+/// string. A comma in double quotes (`context="…:c1,c2"`) does not count, nor one after a backslash (overlay's), nor one
+/// between the nodes of tmpfs (`mpol=bind:0,2`, `shmem_parse_monolithic()`).
 fn split(option: &str) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped) = (false, false);
-    let at_comma = move |letter: char| {
+    let (mut quoted, mut escaped, mut start) = (false, false, 0);
+    let mut parts = Vec::new();
+    for (at, letter) in option.char_indices() {
         let plain = !escaped;
         escaped = letter == '\\' && plain;
         quoted ^= letter == '"' && plain;
-        letter == ',' && plain && !quoted
-    };
-    option.split(at_comma).filter(|part| !part.is_empty())
+        let node =
+            || option[start..].starts_with("mpol=") && option[at + 1..].starts_with(|next: char| next.is_ascii_digit());
+        if letter == ',' && plain && !quoted && !node() {
+            parts.push(start..at);
+            start = at + 1;
+        }
+    }
+    parts.push(start..option.len());
+    parts.into_iter().map(|part| &option[part]).filter(|part| !part.is_empty())
 }
 
 #[cfg(test)]
@@ -385,13 +393,15 @@ mod tests {
 
     #[test]
     fn the_rest_is_for_the_filesystem() {
-        let list = options(r#"size=1m,mode=755 lowerdir=/a\,b:/c context="u:r:t:c1,c2" rsize=3"#);
+        let list = options(r#"size=1m,mode=755 lowerdir=/a\,b:/c context="u:r:t:c1,c2" rsize=3 mpol=bind:0,2-3,uid=1"#);
         let data = [
             (0, "size=1m"),
             (0, "mode=755"),
             (1, r"lowerdir=/a\,b:/c"),
             (2, r#"context="u:r:t:c1,c2""#),
             (3, "rsize=3"),
+            (4, "mpol=bind:0,2-3"),
+            (4, "uid=1"),
         ];
         assert_eq!(parse(&list).data, data);
     }

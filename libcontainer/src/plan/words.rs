@@ -78,7 +78,11 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (step, detail) = self.parts(None, false);
         f.write_str(step)?;
-        if detail.is_empty() { Ok(()) } else { write!(f, " {detail}") }
+        // A page of options must not hide what comes after it.
+        const LONG: usize = 300;
+        let short: String = detail.chars().take(LONG).collect();
+        let rest = if short.len() < detail.len() { "…" } else { "" };
+        if detail.is_empty() { Ok(()) } else { write!(f, " {short}{rest}") }
     }
 }
 
