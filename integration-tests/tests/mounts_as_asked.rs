@@ -211,6 +211,8 @@ impl Exchanging {
             use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
             while !stopped.load(Relaxed) {
                 let _ = renameat2(AT_FDCWD, &a, AT_FDCWD, &b, RenameFlags::RENAME_EXCHANGE);
+                // Without a pause nobody else gets to look up anything.
+                std::thread::sleep(std::time::Duration::from_micros(20));
             }
         });
         Exchanging(stop, Some(thread))
@@ -227,6 +229,9 @@ impl Drop for Exchanging {
 /// In a volume that another container writes to, the directory of the mount is exchanged with another all the time.
 #[test]
 fn a_tmpfs_that_is_asked_for_read_only_is_so_whoever_exchanges_directories() {
+    if known_deviation() {
+        return;
+    }
     let host = Container::new();
     let volume = host.dir.join("volume");
     for name in ["a/t", "b/t"] {
@@ -245,7 +250,7 @@ fn a_tmpfs_that_is_asked_for_read_only_is_so_whoever_exchanges_directories() {
             writable_ones.push((start, mount));
         }
     }
-    assert!(writable_ones.is_empty() || known_deviation(), "{writable_ones:?}");
+    assert!(writable_ones.is_empty(), "{writable_ones:?}");
 }
 
 // Links and id maps.
