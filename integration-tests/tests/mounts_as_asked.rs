@@ -393,9 +393,10 @@ fn the_hosts_cgroup2_keeps_its_options() {
         let mount = json!({"destination": "/sys/fs/cgroup", "type": kind, "source": "cgroup", "options": options});
         let container = container.mount(mount).args(&["cat", "/proc/self/mountinfo"]);
         let output = on_v2(&container);
-        let said = |what: &str| output.ok().lines().find_map(|line| line.strip_prefix(what)).expect("said").to_owned();
-        assert_eq!(said("before: "), said("after: "), "{kind} {options}");
-        assert!(said("after: ").contains("nsdelegate"), "{output:?}");
+        let said =
+            |what: &str| output.ok().lines().find_map(|line| line.strip_prefix(what)).expect("said").trim().to_owned();
+        assert_eq!(said("before:"), said("after:"), "{kind} {options}");
+        assert!(said("after:").contains("nsdelegate"), "{output:?}");
         let mount = mount_at(output.ok(), "/sys/fs/cgroup").expect("a hierarchy");
         assert!(mount.kind == "cgroup2" && mount.has("nsdelegate") && mount.has("memory_recursiveprot"), "{mount:?}");
         assert_eq!(mount.options.contains(&"ro".to_owned()), options.to_string().contains("\"ro\""), "{mount:?}");
