@@ -97,7 +97,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     (RUNC, "mounts::the_directory_above_the_cgroup_hierarchies_is_read_only_too", "leaves its tmpfs writable"),
     (RUNC, "mounts::the_v2_side_of_a_hybrid_host_is_there_as_well", "leaves it out"),
     (RUNC, "mounts::without_any_mapping_idmap_is_an_error", "no id-mapped mounts before 1.2"),
-    (RUNC, "mounts_as_asked::a_symbolic_link_at_either_end_may_not_be_followed", "crun has that, since 1.9"),
+    (RUNC, "mounts_as_asked::a_symbolic_link_at_either_end_may_not_be_followed", "crun has that, since 1.22"),
     (
         RUNC,
         "mounts_as_asked::a_tmpfs_that_is_asked_for_read_only_is_so_whoever_exchanges_directories",
@@ -296,7 +296,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     (CRUN, "mounts::the_directory_above_the_cgroup_hierarchies_is_read_only_too", "leaves its tmpfs writable"),
     (CRUN, "mounts::the_v2_side_of_a_hybrid_host_is_there_as_well", "leaves it out"),
     (CRUN, "mounts_as_asked::a_mount_made_writable_again_is", "only this view of it"),
-    (CRUN, "mounts_as_asked::a_symbolic_link_at_either_end_may_not_be_followed", "since 1.9"),
+    (CRUN, "mounts_as_asked::a_symbolic_link_at_either_end_may_not_be_followed", "since 1.22"),
     (
         CRUN,
         "mounts_as_asked::a_tmpfs_that_is_asked_for_read_only_is_so_whoever_exchanges_directories",
@@ -307,7 +307,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "mounts_as_asked::a_user_namespace_on_the_hosts_network_sees_the_hosts_sysfs_and_changes_none_of_it",
         "what is below stays writable",
     ),
-    (CRUN, "mounts_as_asked::an_id_map_may_be_given_in_the_option", "knows `idmap=`, not `ridmap=`"),
+    (CRUN, "mounts_as_asked::an_id_map_may_be_given_in_the_option", "`ridmap=` since 1.9"),
     (
         CRUN,
         "mounts_as_asked::an_id_map_relative_to_the_containers_is_as_well",
