@@ -112,7 +112,7 @@ impl Entry<'_> {
         let own = |maps: &Option<Vec<_>>| id_mappings::maps(maps.as_deref());
         let (mut uid, mut gid) = (own(self.mount.uid_mappings()), own(self.mount.gid_mappings()));
         if uid.is_empty() != gid.is_empty() {
-            let missing = if uid.is_empty() { "/gidMappings" } else { "/uidMappings" };
+            let missing = if uid.is_empty() { "/uidMappings" } else { "/gidMappings" };
             return Err(self.wrong(missing, "uidMappings and gidMappings come together"));
         }
         if let Some(maps) = self.option_maps()? {
