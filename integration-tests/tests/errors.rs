@@ -171,14 +171,6 @@ fn an_unknown_command_or_flag() {
     assert_ne!(container.call(&["state", "a", "b"]).status, 0);
 }
 
-#[test]
-fn a_path_that_masks_must_be_absolute() {
-    if known_deviation() {
-        return;
-    }
-    refused("/linux/maskedPaths", json!(["etc/passwd"]), "etc/passwd");
-}
-
 fn is_ours() -> bool {
     runtime().version.starts_with("plimsoll ")
 }

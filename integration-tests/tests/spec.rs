@@ -28,6 +28,7 @@ mod lifecycle;
 mod masked_paths;
 mod memory_policy;
 mod mounts;
+mod mounts_as_asked;
 mod namespaces;
 mod net_devices;
 mod no_new_privileges;

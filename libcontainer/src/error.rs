@@ -101,6 +101,13 @@ impl Error {
         self
     }
 
+    /// It was a part of something else, whose entry of config.json is to blame.
+    pub(crate) fn within(mut self, what: &str) -> Error {
+        self.0.message = format!("{what}: {}", self.0.message);
+        self.0.origin = None;
+        self
+    }
+
     /// Another kind.
     pub(crate) fn kind_of(mut self, kind: ErrorKind) -> Error {
         self.0.kind = kind;

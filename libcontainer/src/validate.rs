@@ -233,10 +233,6 @@ fn linux(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<()> {
             let message = "unable to restrict sys entries without a private MNT namespace";
             return Err(Error::config(format!("/linux/{key}"), message));
         }
-        if let Some(index) = paths.iter().position(|path| !path.starts_with('/')) {
-            let message = format!("the path {:?} must be absolute", paths[index]);
-            return Err(Error::config(format!("/linux/{key}/{index}"), message));
-        }
     }
     for (index, device) in linux.devices().iter().flatten().enumerate() {
         if !device.path().is_absolute() {

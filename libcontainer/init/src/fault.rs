@@ -87,6 +87,15 @@ impl Detail {
         DETAIL - self.len
     }
 
+    /// The same of what may be long: the kernel's words have to follow it.
+    pub fn say_in_short(&mut self, words: &[u8]) -> &mut Detail {
+        const SHORT: usize = 120;
+        match words.get(..SHORT) {
+            Some(short) => self.say(short).say("…".as_bytes()),
+            None => self.say(words),
+        }
+    }
+
     pub fn as_bytes(&self) -> &[u8] {
         &self.buffer[..self.len]
     }

@@ -7,26 +7,27 @@ use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
-use step::{Call, DESCRIPTORS, DETAIL, Failure, FromInit, Slot, ToInit};
+use step::{Call, DESCRIPTORS, DETAIL, Failure, FromInit, HELD, Slot, ToInit};
 
 /// How many kinds of namespaces there are, and the most descriptors that are sent at once.
 pub const NAMESPACES: usize = 8;
 
-/// Descriptors that have arrived and are not used up yet, by slot.
+/// Descriptors that have arrived or were kept and are not used up yet, by slot.
 #[derive(Debug)]
 pub struct Slots {
-    held: [Option<(Slot, OwnedFd)>; DESCRIPTORS],
+    held: [Option<(Slot, OwnedFd)>; HELD],
     next: Slot,
 }
 
 impl Default for Slots {
     fn default() -> Slots {
-        Slots { held: [const { None }; DESCRIPTORS], next: 0 }
+        Slots { held: [const { None }; HELD], next: 0 }
     }
 }
 
 impl Slots {
-    fn put(&mut self, descriptor: OwnedFd) -> Result {
+    /// Into the next slot.
+    pub fn put(&mut self, descriptor: OwnedFd) -> Result {
         let free = self.held.iter_mut().find(|held| held.is_none());
         *free.ok_or(Fault::new(Call::Recvmsg, Errno::MFILE))? = Some((self.next, descriptor));
         self.next += 1;

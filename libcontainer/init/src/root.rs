@@ -236,6 +236,15 @@ impl Text {
         Ok(&self.0[..len])
     }
 
+    /// At its end.
+    pub fn append(&mut self, bytes: &[u8]) -> Result {
+        let len = self.as_c_str().to_bytes().len();
+        let room = self.0.get_mut(len..len + bytes.len()).filter(|_| len + bytes.len() < PATH_MAX);
+        room.ok_or(Fault::new(Call::Openat2, Errno::NAMETOOLONG))?.copy_from_slice(bytes);
+        self.0[len + bytes.len()] = 0;
+        Ok(())
+    }
+
     /// The whole string.
     pub fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")

@@ -234,10 +234,10 @@ mod tests {
         errors(
             r#"{"ociVersion": "1.0.0", "root": {"path": "rootfs"}, "process": {"user": {"uid": "zero", "gid": 0}, "args": ["sh"], "cwd": "etc"},
                 "mounts": [{"destination": 3}, {"destination": "/ok", "type": "tmpfs"}, {"destination": 4}],
-                "linux": {"maskedPaths": ["proc"], "namespaces": [{"type": "mount"}]}, "hostname": 5}"#,
+                "linux": {"devices": [{"path": "null", "type": "c", "major": 1, "minor": 3}], "namespaces": [{"type": "mount"}]}, "hostname": 5}"#,
             &[
                 (Concern::Config, "/hostname"),
-                (Concern::Config, "/linux/maskedPaths/0"),
+                (Concern::Config, "/linux/devices/0/path"),
                 (Concern::Config, "/mounts/0/destination"),
                 (Concern::Config, "/mounts/2/destination"),
                 (Concern::Config, "/process/cwd"),

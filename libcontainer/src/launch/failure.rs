@@ -76,6 +76,14 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
             let message = "mount label is specified in config, but selinux is disabled or not supported";
             Error::config("/linux/mountLabel", message).kind_of(ErrorKind::Unsupported)
         }
+        (
+            Action::Init(Step::Mount { fstype, .. } | Step::MakeMount { fstype, .. }),
+            call @ (Call::Fsopen | Call::Fsconfig | Call::Fsmount),
+        ) if words.errno == Errno::PERM && owned_by(&fstype.to_string()).is_some() => {
+            let namespace = owned_by(&fstype.to_string()).unwrap_or_default();
+            let hint = format!("hint: the container's user namespace has to own its {namespace} namespace");
+            Error::system(brief(line), call.name(), words.errno).detail(hint)
+        }
         _ => Error::system(brief(line), words.call.name(), words.errno).detail(words.detail.clone()),
     };
     let kind = if error.kind() == ErrorKind::System { ErrorKind::Init } else { error.kind() };
@@ -130,6 +138,17 @@ fn is_no_devpts(call: Call, words: &Words) -> bool {
         Call::Openat2 => words.detail == "/dev/pts/ptmx" && words.errno != Errno::ACCESS,
         Call::Statfs => words.errno == Errno::NODEV,
         _ => false,
+    }
+}
+
+/// What is seen in a filesystem of this type: who does not own that may not mount it.
+fn owned_by(fstype: &str) -> Option<&'static str> {
+    match fstype {
+        "proc" => Some("pid"),
+        "sysfs" => Some("network"),
+        "mqueue" => Some("ipc"),
+        "cgroup" | "cgroup2" => Some("cgroup"),
+        _ => None,
     }
 }
 

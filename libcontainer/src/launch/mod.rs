@@ -363,8 +363,8 @@ impl Launch<'_, '_, '_> {
                 let gone = || Error::new(ErrorKind::NotRunning, "container not running");
                 root_of(self.host.init.as_ref().ok_or_else(gone)?.as_fd()).map(Some)
             }
-            HostStep::OpenMount { source, recursive, shared, id_map } => {
-                let mount = open_mount::open(self.host.state, source, *recursive, id_map.as_ref())?;
+            HostStep::OpenMount { source, recursive, link, shared, id_map } => {
+                let mount = open_mount::open(self.host.state, source, *recursive, *link, id_map.as_ref())?;
                 if !shared {
                     open_mount::isolate(mount.as_fd(), source)?;
                 }

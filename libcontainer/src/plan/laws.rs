@@ -6,7 +6,7 @@ use crate::Bundle;
 use crate::facts::HostFacts;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use step::{Source, Step};
+use step::{Link, Mounted, Source, Step};
 
 /// All of them, on the plans of `create` and `exec` for this configuration; or the reason why there is no plan.
 pub(crate) fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> crate::Result<()> {
@@ -20,6 +20,7 @@ pub(crate) fn hold(config: &[u8], facts: &HostFacts, options: &PlanOptions) -> c
     a_filter_is_loaded_with_no_new_privs_or_with_capabilities(&plan);
     host_paths_are_opened_before_the_pivot_and_the_containers_after_the_root(&plan);
     slots_are_filled_before_they_are_used_and_none_in_vain(&plan);
+    no_mount_is_looked_up_again(&plan);
     nothing_depends_on_a_scope_before_it_is_there(&plan);
     // In what nobody looks at there may be no Unicode.
     if let Ok(config) = serde_json::from_slice(config) {
@@ -183,6 +184,7 @@ fn slots_are_filled_before_they_are_used_and_none_in_vain(plan: &Plan) {
                     Step::JoinCgroup { first, count } => (usize::from(*first)..).take(usize::from(*count)).collect(),
                     Step::BindMount { source: Source::Slot(slot), .. }
                     | Step::BindDevice { source: Source::Slot(slot), .. }
+                    | Step::Remount { mount: Mounted::Held(slot), .. }
                     | Step::JoinProcess { slot, .. }
                     | Step::EnterRoot { slot }
                     | Step::RunHook { state: slot, .. } => vec![usize::from(*slot)],
@@ -193,10 +195,29 @@ fn slots_are_filled_before_they_are_used_and_none_in_vain(plan: &Plan) {
                 };
                 assert!(slots.iter().all(|slot| filled.contains(slot)), "{line} before its slot is filled:\n{plan}");
                 used.extend(slots);
+                assert!(slot.is_none_or(|slot| filled.insert(slot)), "{plan}");
             }
         }
     }
     assert_eq!(filled, used, "{plan}");
+}
+
+/// Who exchanges directories meanwhile would have another mount changed: what config.json mounts and changes is held in between.
+fn no_mount_is_looked_up_again(plan: &Plan) {
+    let mut mounted = BTreeSet::new();
+    for (number, step) in init_steps(plan) {
+        match step {
+            // Where a link may have been copied, nothing may be mounted.
+            Step::BindMount { link: Link::Copy, target, .. } => drop(mounted.remove(&target.to_string())),
+            Step::Mount { target, .. } | Step::BindMount { target, .. } | Step::MountCgroup2 { target, .. } => {
+                mounted.insert(target.to_string());
+            }
+            Step::Remount { mount: Mounted::At(path), .. } => {
+                assert!(!mounted.contains(&path.to_string()), "{} is looked up again:\n{plan}", plan.lines[number]);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// What is done to the group, what shows it and who may look for it comes after it is there, and after init is in it.

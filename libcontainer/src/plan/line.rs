@@ -4,8 +4,8 @@
 use super::Plan;
 use super::cgroup::{Group, Property, Unit};
 use std::path::PathBuf;
-use step::Device;
 pub(crate) use step::ZString;
+use step::{Device, Link};
 
 /// A step of init, as the plan writes it.
 pub(crate) type InitStep = step::Step<ZString, Vec<u8>>;
@@ -45,9 +45,16 @@ impl Line {
         matches!(self.action, Action::Host(_))
     }
 
-    /// Whether the host sends a descriptor to init with this line.
+    /// Whether the host sends a descriptor to init with this line, or init keeps one.
     pub(crate) fn fills_slot(&self) -> bool {
-        let Action::Host(step) = &self.action else { return false };
+        use step::Step::{BindMount, Mount, MountCgroup2, Remount};
+        let step = match &self.action {
+            Action::Init(
+                Mount { keep, .. } | BindMount { keep, .. } | MountCgroup2 { keep, .. } | Remount { keep, .. },
+            ) => return *keep,
+            Action::Init(_) => return false,
+            Action::Host(step) => step,
+        };
         matches!(
             step,
             HostStep::OpenProcess
@@ -102,7 +109,7 @@ pub(crate) enum HostStep {
     OpenRoot,
     /// Open a bind source as a detached mount, id-mapped if there are maps: fills a slot. What is mounted below it
     /// later is seen on the host if it is `shared`.
-    OpenMount { source: PathBuf, recursive: bool, shared: bool, id_map: Option<IdMappedMount> },
+    OpenMount { source: PathBuf, recursive: bool, link: Link, shared: bool, id_map: Option<IdMappedMount> },
     /// Id-map the detached mount that init has opened and hand it back: fills a slot.
     IdMapMount { id_map: IdMappedMount },
     /// Make a device node for the user namespace that init is in, which cannot make one: of these ids in it, on a filesystem that is
@@ -175,6 +182,9 @@ pub(crate) struct IdMappedMount {
     pub of: Option<PathBuf>,
     /// Submounts too (`ridmap`).
     pub recursive: bool,
+    /// For the words of an error: what of, and where it will be.
+    pub source: PathBuf,
+    pub target: PathBuf,
 }
 
 /// The six kinds of hooks, by their key.

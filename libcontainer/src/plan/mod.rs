@@ -249,9 +249,11 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     let forks = late_fork.is_some();
     if let Some((process, capabilities)) = process.zip(capabilities.as_ref()) {
         lines.extend(identity(spec, process, facts, capabilities, &filter, forks)?);
-        if forks {
-            lines.extend(filter.before_fork(capabilities));
-        }
+        lines.extend(process::ready(process, options.preserve_fds, options.listen_fds)?);
+    }
+    lines.push(init(InitStep::PrepareToWait, Origin::LIFECYCLE));
+    if let Some(capabilities) = capabilities.as_ref().filter(|_| forks) {
+        lines.extend(filter.before_fork(capabilities));
     }
     // From here on others in the pid namespace see a process that has nothing but what its program gets.
     lines.extend(late_fork);
@@ -265,10 +267,6 @@ pub(crate) fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(send_state);
     let hooks = hooks::start_container(spec, state)?;
     let (limits, late_limits) = rlimits::tight(process, !hooks.is_empty() && filter.allows_limits());
-    if let Some(process) = process {
-        lines.extend(process::ready(process, options.preserve_fds, options.listen_fds)?);
-    }
-    lines.push(init(InitStep::PrepareToWait, Origin::LIFECYCLE));
     lines.extend(limits);
     // A created container is as hard as a running one: from here on init does nothing that a sensible profile denies.
     lines.extend(filter.early());
@@ -297,6 +295,8 @@ pub(crate) fn mount_targets(bundle: &Path, spec: &Spec, facts: &HostFacts, optio
     let mounts = mounts::plan(&context, &cgroup, &mut slots)?;
     let mut lines = vec![context.namespaces.clone_line(None, &[])];
     lines.extend(context.namespaces.enter(&context)?);
+    // A mount of cgroup2 in the first cgroup namespace would set its options for the host.
+    lines.extend(context.namespaces.unshare_cgroup(options.cgroup_manager));
     lines.extend(root::prepare(&context)?);
     lines.extend(mounts.lines);
     lines.extend(devices::lines(&context, &mut slots)?);
@@ -336,6 +336,7 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     let mut filter = Filter::of(spec, Some((process, &capabilities)), "running")?;
     let forks = entry.fork.is_some();
     lines.extend(identity(spec, process, facts, &capabilities, &filter, forks)?);
+    lines.extend(process::ready(process, options.preserve_fds, 0)?);
     if forks {
         lines.extend(filter.before_fork(&capabilities));
     }
@@ -351,7 +352,6 @@ pub(crate) fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &
     lines.extend(by_host);
     lines.extend(console);
     lines.extend(groups.settled);
-    lines.extend(process::ready(process, options.preserve_fds, 0)?);
     lines.extend(rlimits::tight(Some(process), false).0);
     lines.extend(filter.early());
     lines.extend(user::chown_streams(spec, process, facts));

@@ -32,11 +32,7 @@ const LAST_CALLS: &[(libc::c_long, [u64; 2])] = &[
     (libc::SYS_ioctl, [0, libc::TIOCSCTTY as u64]),
     (libc::SYS_sendmsg, [3, 0]),
     (libc::SYS_recvmsg, [3, 0]),
-    (libc::SYS_rt_sigaction, [15, 0]),
-    (libc::SYS_madvise, [0, 0]),
     (libc::SYS_read, [3, 0]),
-    (libc::SYS_close_range, [3, 0]),
-    (libc::SYS_mmap, [0, 0]),
     (libc::SYS_execve, [0, 0]),
 ];
 

@@ -4,10 +4,10 @@
 use super::Plan;
 use super::capabilities::names as capability_names;
 use super::line::{Action, HostStep, IdMap, IdMappedMount, InitStep, Line, Tolerate};
-use super::mount_options::{ATTRIBUTES, PRIVATE, REC, SHARED, SLAVE, UNBINDABLE};
+use super::mount_options::{ATTRIBUTES, MOUNT_FLAGS, PRIVATE, REC, SHARED, SLAVE, UNBINDABLE};
 use oci_spec::runtime::LinuxNamespaceType;
 use std::fmt::{self, Write as _};
-use step::{Attributes, Device, Lsm, Present, Source, Target};
+use step::{Attributes, Device, Link, Lsm, Mounted, Options, Present, Source, Target};
 
 impl Line {
     /// What: `bind-mount`.
@@ -78,7 +78,11 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (step, detail) = self.parts(None, false);
         f.write_str(step)?;
-        if detail.is_empty() { Ok(()) } else { write!(f, " {detail}") }
+        // A page of options must not hide what comes after it.
+        const LONG: usize = 300;
+        let short: String = detail.chars().take(LONG).collect();
+        let rest = if short.len() < detail.len() { "…" } else { "" };
+        if detail.is_empty() { Ok(()) } else { write!(f, " {short}{rest}") }
     }
 }
 
@@ -127,8 +131,9 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
         HostStep::OpenProcess => ("open-process", String::new()),
         HostStep::SetScheduler { step } => init_words(step, false),
         HostStep::OpenRoot => ("open-root", String::new()),
-        HostStep::OpenMount { source, recursive, shared, id_map } => {
+        HostStep::OpenMount { source, recursive, link, shared, id_map } => {
             let mut detail = source.display().to_string();
+            push(&mut detail, link_name(*link));
             if *recursive {
                 detail.push_str(" recursive");
             }
@@ -238,15 +243,18 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         RaiseRlimit { resource, to } => {
             ("raise-rlimit", format!("{} to {}", super::rlimits::name(*resource), limit(*to)))
         }
-        Mount { fstype, target, kind, options, attributes, propagation, copy_up, .. } => {
+        Mount { fstype, target, kind, options, attributes, propagation, copy_up, or_bind, .. } => {
             let mut detail = format!("{fstype} on {target}{}", target_kind(*kind));
             push(&mut detail, &attribute_names(*attributes));
-            push(&mut detail, &strings(options).join(","));
+            push(&mut detail, &option_names(options));
             push(&mut detail, &propagation_name(*propagation));
             push(&mut detail, if *copy_up { "tmpcopyup" } else { "" });
+            if let Some(path) = or_bind {
+                push(&mut detail, &format!("or bind {path} recursive ro"));
+            }
             ("mount", detail)
         }
-        BindMount { source, target, kind, recursive, attributes, recursive_attributes, propagation, copy_symlink } => {
+        BindMount { source, target, kind, recursive, attributes, recursive_attributes, propagation, link, .. } => {
             let source = match source {
                 Source::Path(path) => path.to_string(),
                 Source::Inside(path) => format!("{path} in the root"),
@@ -255,33 +263,42 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
             let mut detail = format!("{source} on {target}{}", target_kind(*kind));
             push(&mut detail, if *recursive { "recursive" } else { "" });
             push(&mut detail, &attribute_names(*attributes));
-            let below = attribute_names(*recursive_attributes);
-            push(&mut detail, &if below.is_empty() { below } else { format!("recursively {below}") });
+            push(&mut detail, &recursively(*recursive_attributes));
             push(&mut detail, &propagation_name(*propagation));
-            push(&mut detail, if *copy_symlink { "copy-symlink" } else { "" });
+            push(&mut detail, link_name(*link));
             ("bind-mount", detail)
         }
-        OpenSource { path, recursive } => {
-            ("open-source", format!("{path}{}", if *recursive { " recursive" } else { "" }))
+        OpenSource { path, recursive, link } => {
+            let mut detail = path.to_string();
+            push(&mut detail, link_name(*link));
+            push(&mut detail, if *recursive { "recursive" } else { "" });
+            ("open-source", detail)
         }
         MakeMount { fstype, target, options, copy_up, .. } => {
             let mut detail = format!("{fstype} for {target}");
-            push(&mut detail, &strings(options).join(","));
+            push(&mut detail, &option_names(options));
             push(&mut detail, if *copy_up { "tmpcopyup" } else { "" });
             ("make-mount", detail)
         }
         ShowMount { slot } => ("show-mount", format!("fd:{slot}")),
         FindMount { target, mount } => ("find-mount", format!("{target} {mount:#x}")),
         Unmount { target, mount } => ("unmount", format!("{target} {mount:#x}")),
-        Remount { target, attributes, options } => {
+        Remount { mount, attributes, recursive_attributes, propagation, options, .. } => {
+            let mut detail = match mount {
+                Mounted::At(target) => target.to_string(),
+                Mounted::Held(slot) => format!("fd:{slot}"),
+            };
+            push(&mut detail, &attribute_names(*attributes));
+            push(&mut detail, &recursively(*recursive_attributes));
+            push(&mut detail, &option_names(options));
+            push(&mut detail, &propagation_name(*propagation));
+            ("remount", detail)
+        }
+        MountCgroup2 { target, options, attributes, propagation, fallback, .. } => {
             let mut detail = target.to_string();
             push(&mut detail, &attribute_names(*attributes));
             push(&mut detail, &strings(options).join(","));
-            ("remount", detail)
-        }
-        MountCgroup2 { target, attributes, fallback } => {
-            let mut detail = target.to_string();
-            push(&mut detail, &attribute_names(*attributes));
+            push(&mut detail, &propagation_name(*propagation));
             ("mount-cgroup2", format!("{detail} or bind {fallback}"))
         }
         MakeDevice { path, device, mode, uid, gid, present } => {
@@ -528,6 +545,32 @@ fn target_kind(kind: Target) -> &'static str {
         Target::OrdinaryDirectory => " (ordinary directory)",
         Target::InProc => " (in proc)",
         Target::InBind => " (in a bind mount)",
+        Target::Link => " dest-nofollow",
+    }
+}
+
+fn link_name(link: Link) -> &'static str {
+    match link {
+        Link::Follow => "",
+        Link::Copy => "copy-symlink",
+        Link::Bind => "src-nofollow",
+    }
+}
+
+fn recursively(attributes: Attributes) -> String {
+    let names = attribute_names(attributes);
+    if names.is_empty() { names } else { format!("recursively {names}") }
+}
+
+fn option_names(options: &Options<Vec<u8>>) -> String {
+    match options {
+        Options::Each(options) => strings(options).join(","),
+        Options::Whole { flags, data } => {
+            // What is an attribute as well has been said.
+            let flags = MOUNT_FLAGS.iter().filter(|(_, bit, flag)| *bit == 0 && flags & flag != 0);
+            let flags = flags.map(|(name, ..)| (*name).to_owned());
+            flags.chain(strings(data)).collect::<Vec<_>>().join(",") + " at once"
+        }
     }
 }
 

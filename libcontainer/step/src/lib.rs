@@ -16,7 +16,7 @@ pub use text::ZString;
 
 use serde::{Deserialize, Serialize};
 
-/// A descriptor that the host sends to init: its place in the order in which host lines produce them.
+/// A descriptor that the host sends to init, or that init keeps: its place in the order in which lines produce them.
 pub type Slot = u16;
 
 /// Where a bind mount comes from.
@@ -68,6 +68,37 @@ pub enum Target {
     InProc,
     /// As `Any`, and made even in the host's own `/dev`: below another mount of config.json, which has brought that in.
     InBind,
+    /// It has to be there, and a symbolic link at its end is not followed but mounted on (`dest-nofollow`).
+    Link,
+}
+
+/// What a mount has to say to its filesystem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Options<B> {
+    /// `key` or `key=value`, each with its NUL, for fsconfig(2).
+    Each(B),
+    /// All of them as mount(2) takes them, with commas and a NUL, and its flags (`MS_*`): fsconfig(2) has no room for a value
+    /// of more than 255 bytes.
+    Whole { flags: u32, data: B },
+}
+
+/// A mount that is there already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mounted<S> {
+    /// What the image, or a recursive bind mount, has brought: looked up.
+    At(S),
+    /// What an earlier line has mounted and kept. A path would be looked up again, and may lead elsewhere by now.
+    Held(Slot),
+}
+
+/// What becomes of a symbolic link at the source of a bind mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Link {
+    Follow,
+    /// The same link is made at the target, and nothing is mounted (`copy-symlink`).
+    Copy,
+    /// The link itself is bound (`src-nofollow`).
+    Bind,
 }
 
 /// One thing that init does, in the order written by `plan`. The name in kebab case is what `plimsoll plan` prints.
@@ -121,19 +152,23 @@ pub enum Step<S, B> {
     OpenRootfs { path: S },
     /// Attach it at the same place, so that it is a mount of its own in the container's mount namespace.
     AttachRootfs { path: S },
-    /// Build a filesystem detached (`fsopen`, `fsconfig`, `fsmount`) and attach it. `options` are `key`
-    /// or `key=value`, each with its NUL; `pidns` alone is the pid namespace that was joined. `attributes` and
-    /// `propagation` apply to the new mount.
+    /// Build a filesystem detached (`fsopen`, `fsconfig`, `fsmount`) and attach it; the option `pidns` alone is the pid namespace that
+    /// was joined. `attributes` and `propagation` apply to the
+    /// new mount.
     Mount {
         fstype: S,
         source: S,
         target: S,
         kind: Target,
-        options: B,
+        options: Options<B>,
         attributes: Attributes,
         propagation: u32,
         /// Fill the new tmpfs with what the target held (`tmpcopyup`).
         copy_up: bool,
+        /// Where the kernel forbids a new one, bind this of the host's, read-only with all that is mounted below.
+        or_bind: Option<S>,
+        /// The mount goes to the next slot, for a later line.
+        keep: bool,
     },
     /// Clone `source` as a detached mount, set its attributes, attach it. `recursive_attributes` go to
     /// submounts as well (`rro`, …).
@@ -145,23 +180,32 @@ pub enum Step<S, B> {
         attributes: Attributes,
         recursive_attributes: Attributes,
         propagation: u32,
-        /// Do not follow a symbolic link at the source (`copy-symlink`: copy the link itself instead).
-        copy_symlink: bool,
+        link: Link,
+        /// The mount goes to the next slot, for a later line.
+        keep: bool,
     },
     /// Clone `path` inside the root filesystem as a detached mount, for the host to id-map.
-    OpenSource { path: S, recursive: bool },
+    OpenSource { path: S, recursive: bool, link: Link },
     /// Build a filesystem detached, as `Mount` does, for the host to note; it comes back in a slot. `target` is what it will cover.
-    MakeMount { fstype: S, source: S, target: S, options: B, copy_up: bool },
+    MakeMount { fstype: S, source: S, target: S, options: Options<B>, copy_up: bool },
     /// Let the host see the mount in `slot`, to note it; it comes back in another.
     ShowMount { slot: Slot },
     /// The mount with this id (`STATX_MNT_ID_UNIQUE`), and nothing above it, is at `target`: or else nothing of what follows is done.
     FindMount { target: S, mount: u64 },
     /// Detach that mount, with what is mounted below it.
     Unmount { target: S, mount: u64 },
-    /// Change the attributes of the mount at `target` (`remount`, the `ro` of a filesystem that init still had to fill).
-    Remount { target: S, attributes: Attributes, options: B },
+    /// Change a mount (`remount`, the `ro` of a filesystem that init still had to fill). `keep` passes what is held on to the next
+    /// slot, for a later change.
+    Remount {
+        mount: Mounted<S>,
+        attributes: Attributes,
+        recursive_attributes: Attributes,
+        propagation: u32,
+        options: Options<B>,
+        keep: bool,
+    },
     /// Mount cgroup2 at `target`, or, where the kernel forbids that, bind `fallback`, the container's own group.
-    MountCgroup2 { target: S, attributes: Attributes, fallback: S },
+    MountCgroup2 { target: S, options: B, attributes: Attributes, propagation: u32, fallback: S, keep: bool },
     /// `mknod(2)` at `path`. Where that is forbidden the host's node at `path` is bound, if it is this device.
     MakeDevice { path: S, device: Device, mode: u32, uid: u32, gid: u32, present: Present },
     /// Bind a device node over `path`: the host's at a path, read-only, or one that the host has made for this container.
@@ -323,6 +367,8 @@ pub mod word {
 pub const DETAIL: usize = 512;
 /// The most that one message holds, in bytes.
 pub const CHUNK: usize = 32 * 1024;
+/// The most descriptors that init holds at once.
+pub const HELD: usize = 256;
 /// The most descriptors that ride on one message (the kernel's `SCM_MAX_FD` is 253).
 pub const DESCRIPTORS: usize = 64;
 /// Go's words, which runc's callers know, for signals that end programs.

@@ -15,11 +15,13 @@ mod make_device;
 pub mod mask_path;
 mod mount;
 mod mount_cgroup;
+mod mount_whole;
 mod open_console;
 mod open_rootfs;
 mod pivot_root;
 mod process;
 mod propagation;
+mod remount;
 mod reopen_streams;
 mod resolve_program;
 mod run_hook;
@@ -32,9 +34,15 @@ mod write_sysctl;
 
 use crate::fault::{At, Result};
 use crate::{Init, Line, host, sys};
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::Mode;
 use step::{Attributes, Call, FromInit, Step};
+
+/// What is left to do with a mount in its place: its propagation, and to keep it where a later line needs it.
+fn hold(init: &mut Init, mounted: OwnedFd, propagation: u32, keep: bool) -> Result {
+    bind_mount::set_propagation(mounted.as_fd(), propagation)?;
+    if keep { init.slots.put(mounted) } else { Ok(()) }
+}
 
 /// Does one line.
 #[inline(never)]
@@ -64,9 +72,10 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
         }
         Step::OpenRootfs { path } => open_rootfs::run(init, path.0),
         Step::AttachRootfs { path } => open_rootfs::attach(init, path.0),
-        Step::Mount { fstype, source, target, kind, options, attributes, propagation, copy_up } => {
+        Step::Mount { fstype, source, target, kind, options, attributes, propagation, copy_up, or_bind, keep } => {
             let mount = mount::Mount { fstype: fstype.0, source: source.0, options, attributes, copy_up };
-            mount::run(init, &mount, target.0, kind, propagation)
+            let mounted = mount::run(init, &mount, target.0, kind, or_bind.map(|path| path.0))?;
+            hold(init, mounted, propagation, keep)
         }
         Step::BindMount {
             ref source,
@@ -76,19 +85,16 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
             attributes,
             recursive_attributes,
             propagation,
-            copy_symlink,
+            link,
+            keep,
         } => {
-            let bind = bind_mount::BindMount {
-                source,
-                recursive,
-                attributes,
-                recursive_attributes,
-                propagation,
-                copy_symlink,
-            };
-            bind_mount::run(init, &bind, target.0, kind)
+            let bind = bind_mount::BindMount { source, recursive, attributes, recursive_attributes, link };
+            match bind_mount::run(init, &bind, target.0, kind)? {
+                Some(mounted) => hold(init, mounted, propagation, keep),
+                None => Ok(()),
+            }
         }
-        Step::OpenSource { path, recursive } => bind_mount::open_source(init, path.0, recursive),
+        Step::OpenSource { path, recursive, link } => bind_mount::open_source(init, path.0, recursive, link),
         Step::MakeMount { fstype, source, target, options, copy_up } => {
             let attributes = Attributes::default();
             let mount = mount::Mount { fstype: fstype.0, source: source.0, options, attributes, copy_up };
@@ -100,9 +106,13 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
         }
         Step::FindMount { target, mount } => unmount::find(init, target.0, mount).map(drop),
         Step::Unmount { target, mount } => unmount::run(init, target.0, mount),
-        Step::Remount { target, attributes, options } => mount::remount(init, target.0, attributes, options),
-        Step::MountCgroup2 { target, attributes, fallback } => {
-            mount_cgroup::run(init, target.0, attributes, fallback.0)
+        Step::Remount { ref mount, attributes, recursive_attributes, propagation, options, keep } => {
+            let mounted = remount::run(init, mount, attributes, recursive_attributes, options)?;
+            hold(init, mounted, propagation, keep)
+        }
+        Step::MountCgroup2 { target, options, attributes, propagation, fallback, keep } => {
+            let mounted = mount_cgroup::run(init, target.0, options, attributes, fallback.0)?;
+            hold(init, mounted, propagation, keep)
         }
         Step::MakeDevice { path, device, mode, uid, gid, present } => {
             make_device::run(init, path.0, &make_device::Node { device, mode, uid, gid, present })

@@ -1,5 +1,5 @@
 //! Symbolic links.
-use crate::fault::{At, Result};
+use crate::fault::{At, Fault, Result};
 use crate::root::{self, Text};
 use crate::{Init, host_dev};
 use core::ffi::CStr;
@@ -41,7 +41,14 @@ pub(super) fn copy(init: &Init, source: &CStr, path: &CStr) -> Result<bool> {
     }
     let mut buffer = [core::mem::MaybeUninit::uninit(); 4096];
     let (target, _) = rustix::fs::readlinkat_raw(CWD, source, &mut buffer).at(Call::Readlink)?;
-    let mut text = Text::new(target)?;
-    let len = target.len();
-    run(init, text.c_str(len), path, false).map(|()| true)
+    let target = Text::new(target)?;
+    run(init, target.as_c_str(), path, false)?;
+    // What was there before has to be the same.
+    let (parent, name) = root::parent(init.root()?, path)?;
+    let mut buffer = [core::mem::MaybeUninit::uninit(); 4096];
+    match rustix::fs::readlinkat_raw(&parent, name.as_c_str(), &mut buffer) {
+        Ok((there, _)) if *there == *target.as_c_str().to_bytes() => Ok(true),
+        Ok(_) | Err(Errno::INVAL) => Err(Fault::new(Call::Symlink, Errno::EXIST)),
+        Err(errno) => Err(Fault::new(Call::Readlink, errno)),
+    }
 }

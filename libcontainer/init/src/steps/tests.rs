@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use step::{Attributes, Call, Device, Present, Source, Step, Target, ZStr};
+use step::{Attributes, Call, Device, Link, Options, Present, Source, Step, Target, ZStr};
 
 const RDONLY: Attributes = Attributes { set: 1, clear: 0 };
 const MS_PRIVATE_REC: u32 = 0x4_0000 | 0x4000;
@@ -62,10 +62,12 @@ fn tmpfs<'a>(target: &'a CStr, options: &'a [u8], copy_up: bool) -> Line<'a> {
         source: ZStr(c"tmpfs"),
         target: ZStr(target),
         kind: Target::Any,
-        options,
+        options: Options::Each(options),
         attributes: Attributes::default(),
         propagation: 0,
         copy_up,
+        or_bind: None,
+        keep: false,
     }
 }
 
@@ -136,7 +138,8 @@ fn a_bind_mount_has_its_attributes_and_the_kind_of_its_source() {
             attributes: RDONLY,
             recursive_attributes: Attributes::default(),
             propagation: 0,
-            copy_symlink: false,
+            link: Link::Follow,
+            keep: false,
         };
         run(init, &bind).unwrap();
         assert_eq!(fs::read_to_string(at(root, "deep/target")).unwrap(), "cargo");
@@ -231,7 +234,8 @@ fn in_the_hosts_own_dev_nothing_is_made_and_nothing_replaced() {
             attributes: Attributes::default(),
             recursive_attributes: Attributes::default(),
             propagation: 0,
-            copy_symlink: false,
+            link: Link::Follow,
+            keep: false,
         };
         run(init, &bind).unwrap();
         // Wherever it is, and by whatever name.
@@ -288,7 +292,8 @@ fn a_working_directory_behind_a_magic_link_is_refused() {
             attributes: Attributes::default(),
             recursive_attributes: Attributes::default(),
             propagation: 0,
-            copy_symlink: false,
+            link: Link::Follow,
+            keep: false,
         };
         run(init, &bind).unwrap();
         assert!(at(root, "proc/self").exists());
@@ -310,7 +315,8 @@ fn nothing_else_is_mounted_on_or_in_a_procfs() {
             attributes: Attributes::default(),
             recursive_attributes: Attributes::default(),
             propagation: 0,
-            copy_symlink: false,
+            link: Link::Follow,
+            keep: false,
         };
         assert_eq!(
             run(init, &bind(Target::OrdinaryDirectory, c"/proc")),

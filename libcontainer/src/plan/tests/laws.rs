@@ -142,6 +142,11 @@ fn config() -> impl Strategy<Value = Value> {
         json!({"destination": "/link", "source": "/l", "options": ["bind", "copy-symlink"]}),
         json!({"destination": "/tmp", "type": "tmpfs", "options": ["tmpcopyup"]}),
         json!({"destination": "/tmp", "options": ["remount", "nosuid"]}),
+        json!({"destination": "/tmp/../dev", "options": ["remount", "noexec", "rslave", "size=1m"]}),
+        json!({"destination": "/data", "options": ["remount", "rro"]}),
+        json!({"destination": "/sys/fs/cgroup", "options": ["remount", "rw"]}),
+        json!({"destination": "/link", "options": ["remount", "ro"]}),
+        json!({"destination": "/data", "type": "tmpfs", "options": ["ro"]}),
     ]);
     let hook = || {
         vec![
