@@ -218,9 +218,12 @@ fn identity(plan: &Plan) -> Vec<Line> {
     let last = last.or_else(|| host_place(plan, |step| matches!(step, HostStep::SaveState)));
     // What comes between the fork, if there is one, and the program.
     let own = ["fork", "join-cgroup", "new-session", "set-controlling-terminal", "forward-console", "set-cpu-affinity"];
+    // Where these are depends on it.
+    let moved = |line: &Line| line.step() == "set-scheduler" || line.detail().starts_with("RLIMIT_NPROC ");
     let filter = ["load-seccomp", "forward-seccomp-listener"];
     let lines = plan.lines[first.unwrap()..last.unwrap()].iter();
-    let lines: Vec<_> = lines.filter(|line| !own.contains(&line.step()) && !filter.contains(&line.step())).collect();
+    let lines: Vec<_> =
+        lines.filter(|line| !own.contains(&line.step()) && !filter.contains(&line.step()) && !moved(line)).collect();
     let ends = lines.iter().position(|line| line.step() == "set-capabilities").unwrap_or(0);
     let is_another = |at: usize, line: &Line| at > ends && line.step() == "set-capabilities";
     lines.iter().enumerate().filter(|(at, line)| !is_another(*at, line)).map(|(_, line)| (*line).clone()).collect()
