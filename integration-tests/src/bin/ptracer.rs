@@ -1,6 +1,6 @@
 //! What a process in a container gets hold of that may trace others: `ptracer STOP` looks at every process that comes up until the
 //! file STOP is there, then says what it has seen. Not a test by itself: `advisories.rs` runs it inside.
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, reason = "what it says is what it is for")]
 use std::collections::BTreeSet;
 use std::ffi::c_void;
 use std::fs;
