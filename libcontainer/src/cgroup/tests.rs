@@ -443,7 +443,7 @@ fn running_out_of_memory_is_noticed_and_counted() {
     assert_eq!((report.kills > 0, report.limit.as_str()), (true, "8388608"));
     assert_eq!(report.peak, "8388608");
 
-    let stats = stats(&lab.groups);
+    let stats = stats(&lab.groups).unwrap();
     assert_eq!((stats.memory.usage.limit, stats.memory.usage.max), (8_388_608, 8_388_608));
     assert!(stats.memory.raw.contains_key("rss") && stats.memory.cache == stats.memory.raw["cache"]);
     assert!(stats.cpu.usage.total > 0 && stats.cpu.usage.percpu.len() == stats.cpu.usage.percpu_user.len());
