@@ -239,10 +239,10 @@ unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
             for from in &mut sources {
                 let (command, least) = (libc::F_DUPFD_CLOEXEC as usize, (*entry).first as usize);
                 let result = raw(libc::SYS_fcntl, *from as usize, command, least, 0, 0);
-                if result < 0 {
-                    fail(FCNTL, result);
+                match c_int::try_from(result) {
+                    Ok(number) if number >= 0 => *from = number,
+                    _ => fail(FCNTL, result),
                 }
-                *from = result as c_int;
             }
             for (number, from) in sources.into_iter().enumerate() {
                 let result = raw(libc::SYS_dup3, from as usize, number, 0, 0, 0);

@@ -34,7 +34,7 @@ impl Store {
             match self.remove_remains(id) {
                 Err(error) if error.kind() != ErrorKind::DoesNotExist => return Err(error),
                 // A config, and no record unless it has come by now.
-                Ok(false) if force => drop(self.delete_damaged(id)?),
+                Ok(false) if force => _ = self.delete_damaged(id)?,
                 Ok(false) if self.has_record(id)? => {}
                 _ if force => return Ok(false),
                 _ => return Err(missing),
