@@ -55,8 +55,8 @@ fn an_annotation_says_which_option_carries_the_label() {
 fn a_read_only_tmpfs_is_filled_first() {
     check_mount(
         r#"{"destination": "/dev", "type": "tmpfs", "options": ["ro", "nosuid"]}"#,
-        "init mount tmpfs on /dev nosuid → fd:0
-         init remount fd:0 ro",
+        "init mount tmpfs on /dev nosuid → fd:2
+         init remount fd:2 ro",
     );
 }
 
@@ -83,7 +83,7 @@ const MAPPED: &str = r#""linux": {"namespaces": [{"type": "user"}, {"type": "mou
 #[test]
 fn with_a_user_namespace_the_host_opens_sources() {
     let config = format!(r#"{{"mounts": [{{"destination": "/d", "source": "/s", "options": ["bind"]}}], {MAPPED}}}"#);
-    check(&config, "/mounts", "host open-mount /s → fd:0\n init bind-mount fd:0 on /d");
+    check(&config, "/mounts", "host open-mount /s → fd:2\n init bind-mount fd:2 on /d");
     let user = HostFacts { euid: 1000, egid: 1000, ..Default::default() };
     check_on(&user, &config, "/mounts", "init bind-mount /s on /d");
 }
@@ -97,8 +97,8 @@ fn a_source_below_the_root_is_what_earlier_mounts_made_of_it() {
         &format!("{{{}, {MAPPED}}}", mounts.replace("IDMAP", r#", "idmap""#)),
         "/mounts",
         "init open-source /a/b
-         host id-map-mount uid 0:1000:10 gid 0:1000:10 → fd:0
-         init bind-mount fd:0 on /d",
+         host id-map-mount uid 0:1000:10 gid 0:1000:10 → fd:2
+         init bind-mount fd:2 on /d",
     );
 }
 
@@ -108,7 +108,7 @@ fn a_joined_user_namespace_has_the_mappings() {
         r#"{"mounts": [{"destination": "/d", "source": "/s", "options": ["bind", "idmap"]}],
             "linux": {"namespaces": [{"type": "user", "path": "/proc/7/ns/user"}, {"type": "mount"}]}}"#,
         "/mounts",
-        "host open-mount /s id-mapped as /proc/7/ns/user → fd:0\n init bind-mount fd:0 on /d",
+        "host open-mount /s id-mapped as /proc/7/ns/user → fd:2\n init bind-mount fd:2 on /d",
     );
 }
 
@@ -117,15 +117,15 @@ fn an_id_mapped_mount_has_its_own_or_the_containers_mappings() {
     check_mount(
         r#"{"destination": "/d", "source": "/s", "options": ["bind", "ridmap"],
             "uidMappings": [{"containerID": 0, "hostID": 5, "size": 1}], "gidMappings": [{"containerID": 0, "hostID": 6, "size": 1}]}"#,
-        "host open-mount /s recursively id-mapped uid 0:5:1 gid 0:6:1 → fd:0
-         init bind-mount fd:0 on /d",
+        "host open-mount /s recursively id-mapped uid 0:5:1 gid 0:6:1 → fd:2
+         init bind-mount fd:2 on /d",
     );
     let config =
         format!(r#"{{"mounts": [{{"destination": "/d", "source": "/s", "options": ["bind", "idmap"]}}], {MAPPED}}}"#);
     check(
         &config,
         "/mounts",
-        "host open-mount /s id-mapped uid 0:1000:10 gid 0:1000:10 → fd:0\n init bind-mount fd:0 on /d",
+        "host open-mount /s id-mapped uid 0:1000:10 gid 0:1000:10 → fd:2\n init bind-mount fd:2 on /d",
     );
     refused_mount(
         r#"{"destination": "/d", "source": "/s", "options": ["bind", "idmap"]}"#,
@@ -167,16 +167,16 @@ fn a_mount_that_is_changed_later_is_held_until_then() {
             {"destination": "/sys", "type": "sysfs", "options": ["ro"]},
             {"destination": "/sys", "options": ["remount", "rw", "async"]}]}"#,
         "/mounts",
-        "init mount tmpfs on /t → fd:0
-         init remount fd:0 nosuid rprivate → fd:1
-         init bind-mount /srv on /d recursive → fd:2
-         init remount fd:2 recursively ro
+        "init mount tmpfs on /t → fd:2
+         init remount fd:2 nosuid rprivate → fd:3
+         init bind-mount /srv on /d recursive → fd:4
+         init remount fd:4 recursively ro
          init bind-mount /opt on /d
          init bind-mount /link on /l copy-symlink
          init remount /l ro
-         init mount sysfs on /sys (ordinary directory) ro ro → fd:3
-         init remount fd:3 rw async,rw
-         init remount fd:1 ro",
+         init mount sysfs on /sys (ordinary directory) ro ro → fd:5
+         init remount fd:5 rw async,rw
+         init remount fd:3 ro",
     );
 }
 
@@ -231,8 +231,8 @@ fn a_user_namespace_without_a_network_namespace_gets_the_hosts_sysfs() {
     let with = |namespaces: &str, mount: &str| {
         format!(r#"{{"mounts": [{mount}], "linux": {{"namespaces": [{{"type": "mount"}}{namespaces}], {maps}}}}}"#)
     };
-    let bound = "host open-mount /sys recursive → fd:0
-        init bind-mount fd:0 on /sys (ordinary directory) recursive recursively ro,nosuid";
+    let bound = "host open-mount /sys recursive → fd:2
+        init bind-mount fd:2 on /sys (ordinary directory) recursive recursively ro,nosuid";
     check(&with(r#", {"type": "user"}"#, SYSFS), "/mounts/0", bound);
     let joined = r#", {"type": "user"}, {"type": "network", "path": "/run/netns/x"}"#;
     check(&with(joined, SYSFS), "/mounts/0", bound);
@@ -260,8 +260,8 @@ fn an_id_map_may_be_in_the_option() {
     let mount = |option: &str| format!(r#"{{"destination": "/d", "source": "/s", "options": ["rbind", "{option}"]}}"#);
     check_mount(
         &mount("idmap=uids=0-1-10#10-11-10;gids=0-100-10"),
-        "host open-mount /s recursive id-mapped uid 0:1:10,10:11:10 gid 0:100:10 → fd:0
-         init bind-mount fd:0 on /d recursive",
+        "host open-mount /s recursive id-mapped uid 0:1:10,10:11:10 gid 0:100:10 → fd:2
+         init bind-mount fd:2 on /d recursive",
     );
     let container = r#""linux": {"namespaces": [{"type": "user"}, {"type": "mount"}],
         "uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}, {"containerID": 1, "hostID": 2, "size": 1000}],
@@ -269,8 +269,8 @@ fn an_id_map_may_be_in_the_option() {
     check(
         &format!(r#"{{"mounts": [{}], {container}}}"#, mount("ridmap=uids=@1-3-10;gids=@0-0-10")),
         "/mounts",
-        "host open-mount /s recursive recursively id-mapped uid 1:4:10 gid 0:100:10 → fd:0
-         init bind-mount fd:0 on /d recursive",
+        "host open-mount /s recursive recursively id-mapped uid 1:4:10 gid 0:100:10 → fd:2
+         init bind-mount fd:2 on /d recursive",
     );
     for (option, message) in [
         ("idmap=uids=0-1-10", "an id-mapped mount needs both uids=… and gids=…"),
@@ -346,27 +346,27 @@ fn on_cgroup_v1_each_hierarchy_shows_the_containers_own_group() {
         &v1,
         &format!(r#"{{"mounts": [{CGROUP}]}}"#),
         "/mounts/0",
-        "init mount tmpfs on /sys/fs/cgroup nosuid mode=755 → fd:3
+        "init mount tmpfs on /sys/fs/cgroup nosuid mode=755 → fd:5
          init bind-mount /sys/fs/cgroup/cpu,cpuacct/own/web on /sys/fs/cgroup/cpu,cpuacct ro,nosuid
          init symlink /sys/fs/cgroup/cpu → cpu,cpuacct
          init symlink /sys/fs/cgroup/cpuacct → cpu,cpuacct
          init bind-mount /sys/fs/cgroup/devices/own/web on /sys/fs/cgroup/devices ro,nosuid
          init bind-mount /sys/fs/cgroup/systemd/own/web on /sys/fs/cgroup/systemd ro,nosuid
          init bind-mount /sys/fs/cgroup/unified/own/web on /sys/fs/cgroup/unified ro,nosuid
-         init remount fd:3 ro",
+         init remount fd:5 ro",
     );
     check_on(
         &v1,
         &format!(r#"{{"mounts": [{CGROUP}], "linux": {{"namespaces": [{{"type": "mount"}}, {{"type": "cgroup"}}]}}}}"#),
         "/mounts/0",
-        "init mount tmpfs on /sys/fs/cgroup nosuid mode=755 → fd:3
+        "init mount tmpfs on /sys/fs/cgroup nosuid mode=755 → fd:5
          init mount cgroup on /sys/fs/cgroup/cpu,cpuacct ro,nosuid cpu,cpuacct
          init symlink /sys/fs/cgroup/cpu → cpu,cpuacct
          init symlink /sys/fs/cgroup/cpuacct → cpu,cpuacct
          init mount cgroup on /sys/fs/cgroup/devices ro,nosuid devices
          init mount cgroup on /sys/fs/cgroup/systemd ro,nosuid none,name=systemd
          init mount-cgroup2 /sys/fs/cgroup/unified ro,nosuid or bind /sys/fs/cgroup/unified/own/web
-         init remount fd:3 ro",
+         init remount fd:5 ro",
     );
 }
 
