@@ -238,7 +238,7 @@ fn a_tmpfs_that_is_asked_for_read_only_is_so_whoever_exchanges_directories() {
         fs::create_dir_all(volume.join(name)).expect("our own");
     }
     let _exchanging = Exchanging::start(volume.join("a"), volume.join("b"));
-    let mut writable_ones = Vec::new();
+    let (mut mounted, mut writable_ones) = (0, Vec::new());
     for start in 0..150 {
         let container = writable().mount(bind(&volume, "/mnt", &["rbind"]));
         let container = container.mount(tmpfs("/mnt/a/t", "tmpfs", &["ro", "size=64k"]));
@@ -246,11 +246,13 @@ fn a_tmpfs_that_is_asked_for_read_only_is_so_whoever_exchanges_directories() {
         let mounts = plimsoll_integration_tests::see::mounts(&output.stdout);
         // A start may fail, as there is a moment without the mount point.
         let mount = mounts.into_iter().find(|mount| mount.has("size=64k"));
+        mounted += usize::from(mount.is_some());
         if let Some(mount) = mount.filter(|mount| !mount.options.contains(&"ro".to_owned())) {
             writable_ones.push((start, mount));
         }
     }
     assert!(writable_ones.is_empty(), "{writable_ones:?}");
+    assert!(mounted > 50, "{mounted} of 150 were mounted");
 }
 
 // Links and id maps.
