@@ -51,7 +51,8 @@ mod tests {
         check(
             r#"{"linux": {"maskedPaths": ["proc/kcore", "", ".", "./proc/../proc/kcore", "sys"]}}"#,
             "/linux/maskedPaths",
-            "init mask-path /proc/kcore
+            "init open-null
+             init mask-path /proc/kcore
              init mask-path /sys",
         );
     }

@@ -416,7 +416,7 @@ mod tests {
         let facts = HostFacts { procfs_of_another: true, ..facts() };
         let steps = joining("", &facts);
         let fork = steps.iter().position(|step| *step == "fork").unwrap();
-        assert_eq!(steps[fork..fork + 3], ["fork", "new-session", "close-descriptors"]);
+        assert_eq!(steps[fork..fork + 3], ["fork", "new-session", "save-state"]);
         assert!(steps[..fork].contains(&"set-capabilities") && steps[..fork].contains(&"pivot-root"), "{steps:?}");
     }
 
