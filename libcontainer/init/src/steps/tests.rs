@@ -35,6 +35,9 @@ fn inside(body: impl FnOnce(&mut Init, &Path)) {
     fs::create_dir(&root).expect("a root filesystem");
     let (ours, _theirs) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).expect("sockets");
+    // setns(2) to a mount namespace wants a thread that shares its root with no other, as init's only one does.
+    const CLONE_FS: u32 = 0x200;
+    crate::sys::unshare(CLONE_FS).expect("unshare(2)");
     let mut init = Init::new(ours);
     let path = z(&root);
     for line in [
