@@ -14,6 +14,7 @@ mod nr {
     pub(super) const RT_SIGPROCMASK: usize = 14;
     pub(super) const IOCTL: usize = 16;
     pub(super) const MADVISE: usize = 28;
+    pub(super) const CLONE: usize = 56;
     pub(super) const EXECVE: usize = 59;
     pub(super) const GETCWD: usize = 79;
     pub(super) const SETGROUPS: usize = 116;
@@ -178,13 +179,13 @@ pub fn fork(flags: u64) -> Result<i32, Errno> {
     Ok(i32::try_from(pid).unwrap_or(0))
 }
 
-/// The same with pid and pidfd of the child for the parent.
+/// The same with pid and pidfd of the child for the parent. By `clone(2)`: the filter is loaded already, and profiles that cannot look
+/// into the arguments of clone3(2) answer ENOSYS to it, as Docker's does.
 pub fn fork_with_pidfd() -> Result<Option<(Pid, OwnedFd)>, Errno> {
     let mut pidfd: i32 = -1;
-    let args =
-        CloneArgs { flags: CLONE_PIDFD, pidfd: (&raw mut pidfd) as u64, exit_signal: SIGCHLD, ..CloneArgs::default() };
-    // SAFETY: as above; the kernel writes the new descriptor to `pidfd`.
-    let pid = unsafe { syscall(nr::CLONE3, [(&raw const args) as usize, size_of::<CloneArgs>(), 0, 0, 0]) }?;
+    let flags = CLONE_PIDFD | SIGCHLD;
+    // SAFETY: as above; the kernel writes the new descriptor to `pidfd`, in the place of the parent's copy of the thread id.
+    let pid = unsafe { syscall(nr::CLONE, [flags as usize, 0, (&raw mut pidfd) as usize, 0, 0]) }?;
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
     // SAFETY: just made for us.
     Ok(Some((pid, unsafe { OwnedFd::from_raw_fd(core::hint::black_box(pidfd)) })))

@@ -103,10 +103,11 @@ impl Subject {
 
     fn complaints(&self, status: i32, errno: Option<Errno>, found: &mut impl FnMut(&'static str, String)) {
         let said = self.said.trim();
-        if status >= 128 || said.contains("panicked") {
+        // 255 is what `exec` says of its own errors.
+        if status == 101 || (129..192).contains(&status) || said.contains("panicked") {
             found("panicked", format!("{status}: {said}"));
-        } else if said.is_empty() {
-            found("silent", format!("{status}"));
+        } else if said.is_empty() || said.contains("without a word") {
+            found("silent", format!("{status}: {said}"));
         } else if let Some(errno) = errno {
             let name = format!("{errno:?}");
             if !said.contains(&name) && !said.contains(errno.desc()) && !said.to_lowercase().contains(&errno.desc().to_lowercase()) {
