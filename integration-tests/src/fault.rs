@@ -162,7 +162,7 @@ impl Tracer<'_> {
                     let by_signal = libc::WIFSIGNALED(status);
                     let code = if by_signal { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) };
                     self.run.status = Some(code);
-                    return self.let_go();
+                    return self.let_go(deadline);
                 }
             }
         }
@@ -174,22 +174,29 @@ impl Tracer<'_> {
             return self.follow(pid);
         }
         match (signal, event) {
-            (_, libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE) => {
-                let child = ptrace::getevent(Pid::from_raw(pid)).ok().and_then(|child| i32::try_from(child).ok());
-                if let Some(child) = child.filter(|child| !self.tracees.contains_key(child)) {
-                    let actor = self.actor(child);
-                    self.tracees.insert(child, Tracee { actor, new: true, ..Tracee::default() });
-                }
-                self.go_on(pid, 0);
-            }
             (_, libc::PTRACE_EVENT_EXEC) => {
                 let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
                 let is_init = program.to_string_lossy().contains("memfd:") || program.to_string_lossy().contains("/#");
                 if is_init { self.go_on(pid, 0) } else { self.detach(pid) }
             }
-            (_, event) if event != 0 => self.go_on(pid, 0),
+            (_, event) if event != 0 => {
+                self.meet_child(pid, event);
+                self.go_on(pid, 0);
+            }
             (signal, _) if signal == libc::SIGTRAP | 0x80 => self.at_call(pid),
             (signal, _) => self.go_on(pid, signal),
+        }
+    }
+
+    /// If `event` is a fork: the child is traced, and stops before it does anything.
+    fn meet_child(&mut self, pid: i32, event: i32) {
+        if !matches!(event, libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE) {
+            return;
+        }
+        let child = ptrace::getevent(Pid::from_raw(pid)).ok().and_then(|child| i32::try_from(child).ok());
+        if let Some(child) = child.filter(|child| !self.tracees.contains_key(child)) {
+            let actor = self.actor(child);
+            self.tracees.insert(child, Tracee { actor, new: true, ..Tracee::default() });
         }
     }
 
@@ -235,29 +242,28 @@ impl Tracer<'_> {
     }
 
     /// Those whom the command has left: they are running, and only who is stopped can be let go.
-    fn let_go(&mut self) {
-        for pid in self.tracees.keys().copied().collect::<Vec<_>>() {
-            let process = Pid::from_raw(pid);
-            let _ = kill(process, Signal::SIGSTOP);
-            loop {
-                let mut status = 0;
-                // SAFETY: writes one int.
-                let waited = unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) };
-                if waited < 0 && Errno::last() == Errno::EINTR {
-                    continue;
+    fn let_go(&mut self, deadline: Instant) {
+        for pid in self.tracees.keys() {
+            let _ = kill(Pid::from_raw(*pid), Signal::SIGSTOP);
+        }
+        while !self.tracees.is_empty() {
+            let mut status = 0;
+            // SAFETY: writes one int.
+            let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::__WALL) };
+            let (signal, event) = (libc::WSTOPSIG(status), status >> 16);
+            if pid < 0 {
+                if Errno::last() == Errno::ECHILD || Instant::now() > deadline {
+                    return self.kill_all();
                 }
-                if waited < 0 || !libc::WIFSTOPPED(status) {
-                    break;
-                }
-                if libc::WSTOPSIG(status) == libc::SIGSTOP && status >> 16 == 0 {
-                    let _ = ptrace::detach(process, None);
-                    break;
-                }
-                let event = status >> 16 != 0 || libc::WSTOPSIG(status) & 0x80 != 0;
-                self.go_on(pid, if event { 0 } else { libc::WSTOPSIG(status) });
+            } else if !libc::WIFSTOPPED(status) {
+                self.tracees.remove(&pid);
+            } else if signal == libc::SIGSTOP && event == 0 {
+                self.detach(pid);
+            } else {
+                self.meet_child(pid, event);
+                self.go_on(pid, if event != 0 || signal & 0x80 != 0 { 0 } else { signal });
             }
         }
-        self.tracees.clear();
     }
 
     fn stuck(&self) -> String {

@@ -76,7 +76,7 @@ pub fn inside(container: &Container, printed: &str) -> Option<String> {
 fn normal(container: &Container, text: &str) -> String {
     const CHANGES: &[&str] = &[
         "Vm", "Rss", "Hugetlb", "Pid", "Tgid", "PPid", "NSpid", "NStgid", "NSpgid", "NSsid", "Threads", "SigQ", "Ngid", "FDSize",
-        "voluntary", "nonvoluntary", "CoreDumping", "THP", "untag", "x86_Thread", "Name", "State", "TracerPid",
+        "SigCgt", "voluntary", "nonvoluntary", "CoreDumping", "THP", "untag", "x86_Thread", "Name", "State", "TracerPid",
     ];
     let line = |line: &str| {
         if CHANGES.iter().any(|key| line.starts_with(key)) {

@@ -105,7 +105,7 @@ impl Subject {
         let said = self.said.trim();
         // 255 is what `exec` says of its own errors.
         if status == 101 || (129..192).contains(&status) || said.contains("panicked") {
-            found("panicked", format!("{status}: {said}"));
+            found("panicked", format!("{status}: {}", said.lines().take(2).collect::<Vec<_>>().join(" ")));
         } else if said.is_empty() || said.contains("without a word") {
             found("silent", format!("{status}: {said}"));
         } else if let Some(errno) = errno {
