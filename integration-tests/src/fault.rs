@@ -298,8 +298,21 @@ fn change(pid: Pid, edit: impl FnOnce(&mut libc::user_regs_struct)) {
 /// Calls that end the caller, that the kernel restarts by itself, or that only tell what cannot fail to be told.
 pub fn may_fail(point: &Point) -> bool {
     const NEVER: &[&str] = &[
-        "exit", "exit_group", "rt_sigreturn", "restart_syscall", "brk", "getpid", "gettid", "getppid", "getuid",
-        "geteuid", "getgid", "getegid", "umask", "sched_yield", "set_tid_address",
+        "exit",
+        "exit_group",
+        "rt_sigreturn",
+        "restart_syscall",
+        "brk",
+        "getpid",
+        "gettid",
+        "getppid",
+        "getuid",
+        "geteuid",
+        "getgid",
+        "getegid",
+        "umask",
+        "sched_yield",
+        "set_tid_address",
     ];
     !NEVER.contains(&&*syscalls::name(point.number))
 }

@@ -14,7 +14,8 @@ const PROGRAM: &str = "#!/bin/sh\n\
 /// Every kind of restriction that this machine can give, and a hook of each kind.
 #[must_use]
 pub fn restricted(container: Container) -> Container {
-    let docker: Value = serde_json::from_str(include_str!("../../oci-bundles/docker-default/config.json")).expect("JSON");
+    let docker: Value =
+        serde_json::from_str(include_str!("../../oci-bundles/docker-default/config.json")).expect("JSON");
     let log = container.dir.join("hooks");
     let hook = |kind: &str| {
         let script = format!("echo {kind} >>{}", log.display());
@@ -30,7 +31,8 @@ pub fn restricted(container: Container) -> Container {
         "cpu": {"shares": 512, "quota": 50000, "period": 100_000},
         "pids": {"limit": 100},
     });
-    let fuse = json!({"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o640, "uid": 5, "gid": 6});
+    let fuse =
+        json!({"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 0o640, "uid": 5, "gid": 6});
     let program = container.rootfs().join("bin/fingerprint");
     fs::write(&program, PROGRAM).expect("our own");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("our own");
@@ -75,8 +77,30 @@ pub fn inside(container: &Container, printed: &str) -> Option<String> {
 
 fn normal(container: &Container, text: &str) -> String {
     const CHANGES: &[&str] = &[
-        "Vm", "Rss", "Hugetlb", "Pid", "Tgid", "PPid", "NSpid", "NStgid", "NSpgid", "NSsid", "Threads", "SigQ", "Ngid", "FDSize",
-        "SigCgt", "voluntary", "nonvoluntary", "CoreDumping", "THP", "untag", "x86_Thread", "Name", "State", "TracerPid",
+        "Vm",
+        "Rss",
+        "Hugetlb",
+        "Pid",
+        "Tgid",
+        "PPid",
+        "NSpid",
+        "NStgid",
+        "NSpgid",
+        "NSsid",
+        "Threads",
+        "SigQ",
+        "Ngid",
+        "FDSize",
+        "SigCgt",
+        "voluntary",
+        "nonvoluntary",
+        "CoreDumping",
+        "THP",
+        "untag",
+        "x86_Thread",
+        "Name",
+        "State",
+        "TracerPid",
     ];
     let line = |line: &str| {
         if CHANGES.iter().any(|key| line.starts_with(key)) {
@@ -112,10 +136,31 @@ pub fn process(container: &Container, pid: i32) -> String {
 /// The values in all its cgroups, and how many processes there are.
 pub fn cgroups(container: &Container) -> String {
     const FILES: &[&str] = &[
-        "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.soft_limit_in_bytes", "memory.swappiness",
-        "memory.oom_control", "cpu.shares", "cpu.cfs_quota_us", "cpu.cfs_period_us", "cpuset.cpus", "cpuset.mems", "pids.max",
-        "devices.list", "freezer.state", "blkio.weight", "net_cls.classid", "memory.max", "memory.high", "memory.low",
-        "memory.swap.max", "cpu.max", "cpu.weight", "cgroup.freeze", "io.weight", "hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max",
+        "memory.limit_in_bytes",
+        "memory.memsw.limit_in_bytes",
+        "memory.soft_limit_in_bytes",
+        "memory.swappiness",
+        "memory.oom_control",
+        "cpu.shares",
+        "cpu.cfs_quota_us",
+        "cpu.cfs_period_us",
+        "cpuset.cpus",
+        "cpuset.mems",
+        "pids.max",
+        "devices.list",
+        "freezer.state",
+        "blkio.weight",
+        "net_cls.classid",
+        "memory.max",
+        "memory.high",
+        "memory.low",
+        "memory.swap.max",
+        "cpu.max",
+        "cpu.weight",
+        "cgroup.freeze",
+        "io.weight",
+        "hugetlb.2MB.limit_in_bytes",
+        "hugetlb.2MB.max",
     ];
     let mut lines = Vec::new();
     let mut directories = cgroup::directories(&container.cgroup());
@@ -132,7 +177,8 @@ pub fn cgroups(container: &Container) -> String {
 fn value(directory: &Path, file: &str) -> Option<String> {
     let value = fs::read_to_string(directory.join(file)).ok()?;
     // Not a limit but a state: whether somebody is killed just now.
-    let value: Vec<_> = value.lines().filter(|line| !line.starts_with("under_oom") && !line.starts_with("oom_kill ")).collect();
+    let value: Vec<_> =
+        value.lines().filter(|line| !line.starts_with("under_oom") && !line.starts_with("oom_kill ")).collect();
     Some(format!("{file}: {}", value.join("; ")))
 }
 

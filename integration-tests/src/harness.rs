@@ -11,8 +11,10 @@ use std::process::Command;
 /// If the directory is not text.
 pub fn command(line: &str, container: &Container) -> Command {
     let dir = container.dir.to_str().expect("text");
-    let words: Vec<_> =
-        line.split(' ').map(|word| if word == "ID" { container.id.clone() } else { word.replace("DIR", dir) }).collect();
+    let words: Vec<_> = line
+        .split(' ')
+        .map(|word| if word == "ID" { container.id.clone() } else { word.replace("DIR", dir) })
+        .collect();
     container.command(&words.iter().map(String::as_str).collect::<Vec<_>>())
 }
 

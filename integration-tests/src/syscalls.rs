@@ -43,6 +43,7 @@ const LATER: &str = "\
 
 pub fn name(number: u64) -> String {
     let number = usize::try_from(number).unwrap_or(usize::MAX);
-    let name = if number < 424 { FIRST.split_whitespace().nth(number) } else { LATER.split_whitespace().nth(number - 424) };
+    let name =
+        if number < 424 { FIRST.split_whitespace().nth(number) } else { LATER.split_whitespace().nth(number - 424) };
     name.map_or_else(|| format!("call-{number}"), str::to_owned)
 }

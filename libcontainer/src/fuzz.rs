@@ -161,6 +161,36 @@ pub fn state(bytes: &[u8]) {
     assert_eq!(told["id"], record.id);
 }
 
+/// What comes over the system's bus, from systemd or anybody.
+pub fn bus(bytes: &[u8]) {
+    crate::systemd::message_laws(bytes);
+}
+
+/// An answer of CRIU's, the names in images of anybody's, and the log that CRIU leaves.
+pub fn criu(bytes: &[u8]) {
+    crate::criu::laws::hold(bytes);
+}
+
+/// A datagram of rtnetlink(7).
+pub fn netlink(bytes: &[u8]) {
+    crate::launch::net_devices::laws(bytes);
+}
+
+/// A `/proc/PID/mountinfo`: whoever may mount chooses what stands in it.
+pub fn mountinfo(bytes: &[u8]) {
+    crate::mountinfo::laws(bytes);
+}
+
+/// A `/proc/PID/cgroup`: whoever may make groups chooses what stands in it.
+pub fn places(bytes: &[u8]) {
+    crate::cgroup::place_laws(&String::from_utf8_lossy(bytes));
+}
+
+/// A subuid(5) or subgid(5).
+pub fn subids(bytes: &[u8]) {
+    crate::check::subids_laws(&String::from_utf8_lossy(bytes));
+}
+
 /// What is quoted of the input stays as it is: whoever shows an error takes care of its control characters.
 fn says_something(error: &Error) {
     assert!(!error.to_string().trim().is_empty(), "{error:?}");
@@ -231,5 +261,15 @@ mod tests {
     #[test]
     fn what_holds_for_any_state_file_holds_for_the_seeds() {
         each_seed_of("state", super::state);
+    }
+
+    #[test]
+    fn what_holds_for_all_that_strangers_send_holds_for_the_seeds() {
+        each_seed_of("bus", super::bus);
+        each_seed_of("criu", super::criu);
+        each_seed_of("netlink", super::netlink);
+        each_seed_of("mountinfo", super::mountinfo);
+        each_seed_of("places", super::places);
+        each_seed_of("subids", super::subids);
     }
 }

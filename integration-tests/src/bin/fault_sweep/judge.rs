@@ -110,7 +110,10 @@ impl Subject {
             found("silent", format!("{status}: {said}"));
         } else if let Some(errno) = errno {
             let name = format!("{errno:?}");
-            if !said.contains(&name) && !said.contains(errno.desc()) && !said.to_lowercase().contains(&errno.desc().to_lowercase()) {
+            if !said.contains(&name)
+                && !said.contains(errno.desc())
+                && !said.to_lowercase().contains(&errno.desc().to_lowercase())
+            {
                 found("unnamed", said.to_owned());
             }
         }

@@ -73,9 +73,11 @@ impl Subject {
     pub(super) fn calls(&mut self, deadline: Duration) -> Vec<Point> {
         let run = self.run(None, deadline);
         self.clear();
-        let named = |point: &Point, name| point.actor == 0 && plimsoll_integration_tests::syscalls::name(point.number) == name;
+        let named =
+            |point: &Point, name| point.actor == 0 && plimsoll_integration_tests::syscalls::name(point.number) == name;
         // std's last act before main() is the alternative stack of its handler of stack overflows.
-        let main = run.calls.iter().position(|point| named(point, "sigaltstack") && point.count == 2).map_or(0, |at| at + 1);
+        let main =
+            run.calls.iter().position(|point| named(point, "sigaltstack") && point.count == 2).map_or(0, |at| at + 1);
         run.calls.into_iter().skip(main).filter(fault::may_fail).collect()
     }
 
@@ -105,7 +107,8 @@ impl Subject {
     fn prepare(&mut self) {
         let _ = fs::remove_file(self.container.dir.join("hooks"));
         let runs = matches!(self.case.before, Before::Running | Before::Paused | Before::Stopped | Before::Mounted);
-        let program = if runs || self.case.before == Before::Images { json!(["sleep", "1000"]) } else { json!(["fingerprint"]) };
+        let program =
+            if runs || self.case.before == Before::Images { json!(["sleep", "1000"]) } else { json!(["fingerprint"]) };
         self.container.config["process"]["args"] = program;
         self.container.write_config();
         let expect = |said: Result<String, String>| said.unwrap_or_else(|words| panic!("{words}"));
