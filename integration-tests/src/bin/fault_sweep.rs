@@ -35,7 +35,7 @@ mod sweep {
     use nix::errno::Errno;
     use nix::sys::prctl::set_child_subreaper;
     use options::Options;
-    use plimsoll_integration_tests::fault::{Point, Run, Which};
+    use plimsoll_integration_tests::fault::{self, Point, Run, Which};
     use plimsoll_integration_tests::{cgroup, runtime, syscalls};
     use std::collections::{BTreeMap, HashSet};
     use std::io::{BufRead, BufReader};
@@ -176,6 +176,7 @@ mod sweep {
         };
         let errnos: Vec<_> = ERRNOS.iter().filter(|errno| options.has_errno(**errno)).copied().collect();
         let pairs = points.iter().flat_map(|point| errnos.iter().map(|errno| (point.clone(), *errno)));
+        let pairs = pairs.filter(|(which, errno)| fault::may_say(which, *errno));
         let mine = pairs.step_by(options.every).enumerate();
         mine.filter(|(index, _)| Some(index % options.jobs) == options.worker).map(|(_, pair)| pair).collect()
     }
