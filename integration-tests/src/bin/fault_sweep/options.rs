@@ -49,6 +49,10 @@ impl Options {
     }
 
     pub(super) fn has_errno(&self, errno: Errno) -> bool {
+        // Who tries again would try for ever, and rightly so.
+        if self.for_good && matches!(errno, Errno::EINTR | Errno::EAGAIN) {
+            return false;
+        }
         let name = format!("{errno:?}");
         self.errnos.as_ref().is_none_or(|names| names.split(',').any(|wanted| wanted == name))
     }

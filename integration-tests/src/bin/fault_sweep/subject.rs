@@ -7,6 +7,7 @@ use plimsoll_integration_tests::fault::{self, Point, Run, Which};
 use plimsoll_integration_tests::{Container, fingerprint, harness, output};
 use serde_json::{Value, json};
 use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -100,7 +101,7 @@ impl Subject {
 
     /// Output goes to files: a pipe would stay open as long as a detached container lives.
     fn with_files(&self, command: &mut Command) {
-        let file = |name| File::create(self.container.dir.join(name)).expect("our own");
+        let file = |name| anew(&self.container.dir.join(name));
         command.stdin(Stdio::null()).stdout(file("out")).stderr(file("err"));
     }
 
@@ -148,7 +149,7 @@ impl Subject {
         let mut command = harness::command(line, &self.container);
         let program_prints = line.starts_with("create") || line.starts_with("run");
         let out = if program_prints { file("out") } else { file("answer") };
-        command.stdout(File::create(&out).expect("our own")).stderr(File::create(file("complaint")).expect("our own"));
+        command.stdout(anew(&out)).stderr(anew(&file("complaint")));
         let status = output::wait(command.spawn().expect("the runtime starts"), line);
         let complaint = fs::read_to_string(file("complaint")).unwrap_or_default();
         if status != 0 {
@@ -242,6 +243,12 @@ impl Subject {
         }
         complaint.into_iter().chain(left).reduce(|all, more| format!("{all} {more}"))
     }
+}
+
+/// An empty file; whoever has the last one open keeps that.
+fn anew(path: &Path) -> File {
+    let _ = fs::remove_file(path);
+    File::create_new(path).expect("our own")
 }
 
 /// A new one.
