@@ -44,6 +44,8 @@ pub struct Run {
     /// The calls up to the one that failed.
     pub calls: Vec<Point>,
     pub injected: bool,
+    /// It was the last words that could not be written.
+    pub mute: bool,
     /// What those who hung were doing.
     pub stuck: String,
 }
@@ -73,7 +75,7 @@ pub fn trace(command: &mut Command, also: Option<i32>, fault: Option<&(Which, Er
     // SAFETY: only a system call between fork and exec.
     unsafe { command.pre_exec(|| Ok(ptrace::traceme()?)) };
     let child = i32::try_from(command.spawn().expect("the runtime starts").id()).expect("a pid");
-    let run = Run { status: None, calls: Vec::new(), injected: false, stuck: String::new() };
+    let run = Run { status: None, calls: Vec::new(), injected: false, mute: false, stuck: String::new() };
     let mut tracer = Tracer { tracees: HashMap::new(), actors: 0, counts: HashMap::new(), fault, run };
     wait_for(child);
     tracer.follow(child);
@@ -206,9 +208,10 @@ impl Tracer<'_> {
         let Ok(info) = ptrace::syscall_info(process) else { return };
         if info.op == libc::PTRACE_SYSCALL_INFO_ENTRY {
             // SAFETY: it is an entry.
-            let number = unsafe { info.u.entry.nr };
+            let (number, first) = unsafe { (info.u.entry.nr, info.u.entry.args[0]) };
             if self.is_to_fail(pid, number) {
                 self.run.injected = true;
+                self.run.mute |= first == 2 && syscalls::name(number) == "write";
                 self.tracees.entry(pid).or_default().fails = true;
                 // A descriptor is closed whatever close(2) says; of anything else nothing happens.
                 if number != u64::try_from(libc::SYS_close).unwrap_or_default() {

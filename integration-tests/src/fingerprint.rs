@@ -111,6 +111,8 @@ fn normal(container: &Container, text: &str) -> String {
             Some((mount, kind)) => {
                 let peers = |word: &str| word.split_once(':').map_or(word.to_owned(), |(group, _)| group.to_owned());
                 let mount: Vec<_> = mount.split(' ').skip(3).map(peers).collect();
+                // The whole machine has one cgroup2, and anybody who mounts it changes its options.
+                let kind = if kind.starts_with("cgroup2 ") { "cgroup2" } else { kind };
                 format!("{} - {kind}", mount.join(" "))
             }
             None => line.to_owned(),

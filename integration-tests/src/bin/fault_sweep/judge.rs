@@ -90,7 +90,9 @@ impl Subject {
                 Err(words) => found("wrong", words),
             },
             Some(status) => {
-                self.complaints(status, errno, &mut found);
+                if !run.mute {
+                    self.complaints(status, errno, &mut found);
+                }
                 self.remains(&mut found);
             }
         }
