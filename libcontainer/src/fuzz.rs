@@ -199,7 +199,7 @@ fn says_something(error: &Error) {
 #[cfg(test)]
 mod tests {
     /// What `fuzz/run` starts from.
-    fn each_seed_of(target: &str, run: fn(&[u8])) {
+    fn each_seed_of(target: &str, run: impl Fn(&[u8])) {
         let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
         let mut seen = 0;
         for seed in std::fs::read_dir(directory).unwrap() {
@@ -263,13 +263,29 @@ mod tests {
         each_seed_of("state", super::state);
     }
 
+    /// The seeds, each cut short at every byte, and with every byte changed.
+    fn and_what_is_near(run: fn(&[u8])) -> impl Fn(&[u8]) {
+        move |seed| {
+            run(seed);
+            // A host's mountinfo may be long.
+            for at in 0..seed.len().min(2000) {
+                run(&seed[..at]);
+                for byte in [0, 1, b' ', b'\\', 0x7f, 0xff, seed[at] ^ 1] {
+                    let mut changed = seed[..seed.len().min(2000)].to_vec();
+                    changed[at] = byte;
+                    run(&changed);
+                }
+            }
+        }
+    }
+
     #[test]
-    fn what_holds_for_all_that_strangers_send_holds_for_the_seeds() {
-        each_seed_of("bus", super::bus);
-        each_seed_of("criu", super::criu);
-        each_seed_of("netlink", super::netlink);
-        each_seed_of("mountinfo", super::mountinfo);
-        each_seed_of("places", super::places);
-        each_seed_of("subids", super::subids);
+    fn what_holds_for_all_that_strangers_send_holds_for_the_seeds_and_what_is_near() {
+        each_seed_of("bus", and_what_is_near(super::bus));
+        each_seed_of("criu", and_what_is_near(super::criu));
+        each_seed_of("netlink", and_what_is_near(super::netlink));
+        each_seed_of("mountinfo", and_what_is_near(super::mountinfo));
+        each_seed_of("places", and_what_is_near(super::places));
+        each_seed_of("subids", and_what_is_near(super::subids));
     }
 }
