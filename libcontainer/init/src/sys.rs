@@ -165,7 +165,6 @@ struct CloneArgs {
 }
 
 pub const CLONE_PARENT: u64 = 0x8000;
-const CLONE_PIDFD: u64 = 0x1000;
 const SIGCHLD: u64 = 17;
 
 /// `clone3(2)` as fork(2) does it: both return here, the child with 0. Init has one thread and no locks, so
@@ -183,9 +182,9 @@ pub fn fork(flags: u64) -> Result<i32, Errno> {
 /// into the arguments of clone3(2) answer ENOSYS to it, as Docker's does.
 pub fn fork_with_pidfd() -> Result<Option<(Pid, OwnedFd)>, Errno> {
     let mut pidfd: i32 = -1;
-    let flags = CLONE_PIDFD | SIGCHLD;
+    const FLAGS: usize = 0x1000 | 17; // CLONE_PIDFD | SIGCHLD
     // SAFETY: as above; the kernel writes the new descriptor to `pidfd`, in the place of the parent's copy of the thread id.
-    let pid = unsafe { syscall(nr::CLONE, [flags as usize, 0, (&raw mut pidfd) as usize, 0, 0]) }?;
+    let pid = unsafe { syscall(nr::CLONE, [FLAGS, 0, (&raw mut pidfd) as usize, 0, 0]) }?;
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
     // SAFETY: just made for us.
     Ok(Some((pid, unsafe { OwnedFd::from_raw_fd(core::hint::black_box(pidfd)) })))
