@@ -71,6 +71,17 @@ impl Case {
     }
 }
 
+impl Case {
+    /// What is compared of an answer, if that is what the command is for.
+    pub(super) fn answer_of(&self, told: impl Fn() -> String) -> Option<String> {
+        match self.promise {
+            Promise::Told => Some(told()),
+            Promise::ToldRoughly => Some(told().split(|letter: char| letter.is_ascii_digit()).collect()),
+            _ => None,
+        }
+    }
+}
+
 /// One of the table's columns, and what was seen.
 #[derive(Debug)]
 pub(super) struct Finding {
@@ -146,8 +157,7 @@ impl Subject {
                 Ok(format!("{printed}\n{}", self.hooks()))
             }
             Promise::Changed => self.snapshot().ok_or_else(|| "`state` has no pid".into()),
-            Promise::Told => Ok(self.told()),
-            Promise::ToldRoughly => Ok(self.told().split(|letter: char| letter.is_ascii_digit()).collect()),
+            Promise::Told | Promise::ToldRoughly => Ok(self.case.answer_of(|| self.told()).unwrap_or_default()),
             Promise::Dead => self.is_dead().then(String::new).ok_or_else(|| "it lives".into()),
             Promise::Gone => self.nothing_left().map(|()| String::new()),
             Promise::Refused => Err("exit status 0".into()),

@@ -65,7 +65,10 @@ impl Subject {
                     return None;
                 }
             }
-            subject.clear();
+            // An answer names the container: it is asked of the same one.
+            if !case.is_only_asking() {
+                subject.clear();
+            }
         }
         Some(subject)
     }
@@ -73,7 +76,9 @@ impl Subject {
     /// The calls of an undisturbed command that may fail, without those that the loader and the library make before main().
     pub(super) fn calls(&mut self, deadline: Duration) -> Vec<Point> {
         let run = self.run(None, deadline);
-        self.clear();
+        if !self.case.is_only_asking() {
+            self.clear();
+        }
         let named =
             |point: &Point, name| point.actor == 0 && plimsoll_integration_tests::syscalls::name(point.number) == name;
         // std's last act before main() is the alternative stack of its handler of stack overflows.
@@ -129,6 +134,9 @@ impl Subject {
             }
             Before::Images if !self.container.dir.join("images").exists() => self.save(),
             _ => (),
+        }
+        if let Some(answer) = self.case.answer_of(|| expect(self.quietly(self.case.line))) {
+            self.usual = answer;
         }
         self.ready = true;
     }
