@@ -247,7 +247,10 @@ fn assert_nothing_worth_taking(ptracer: &Container, permitted: u64) {
     let open = seen.lines().find(|line| line.starts_with("open")).expect("a line");
     for path in open.split('"').filter(|path| path.starts_with('/')) {
         // The caller's standard streams are files without a name. Into `tasks` nobody can be written who is not there already.
-        let harmless = path == "/" || path == "/dev/null" || path.ends_with("/tasks") || path.ends_with(" (deleted)");
+        // A created init waits on two FIFOs in the store, where nobody else gets at them.
+        let is_fifo = path.contains("/state/") && (path.ends_with("/start") || path.ends_with("/said"));
+        let known = path == "/" || path == "/dev/null" || path.ends_with("/tasks") || path.ends_with(" (deleted)");
+        let harmless = known || is_fifo;
         assert!(harmless, "{path}: {seen}");
     }
 }

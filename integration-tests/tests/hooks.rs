@@ -360,3 +360,16 @@ fn start_container_hooks_have_the_home_of_the_process() {
     let container = container.set("/hooks/startContainer", script("echo $SHIP $HOME >/etc/journal"));
     assert_eq!(container.args(&["/bin/cat", "/etc/journal"]).run().ok(), "Plimsoll /");
 }
+
+#[test]
+fn those_inside_run_under_a_profile_that_hides_clone3_as_docker_s_does() {
+    let profile = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}],
+    });
+    let container = Container::new()
+        .set("/root/readonly", json!(false))
+        .set("/linux/seccomp", profile)
+        .set("/hooks/startContainer", script("echo ran >/etc/journal"));
+    assert_eq!(container.shell("cat /etc/journal").run().ok(), "ran");
+}

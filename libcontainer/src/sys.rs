@@ -258,7 +258,10 @@ unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
         if result < 0 {
             fail(CLOSE_RANGE, result);
         }
-        raw(libc::SYS_fcntl, (*entry).socket as usize, libc::F_SETFD as usize, 0, 0, 0);
+        let result = raw(libc::SYS_fcntl, (*entry).socket as usize, libc::F_SETFD as usize, 0, 0, 0);
+        if result < 0 {
+            fail(FCNTL, result);
+        }
         let (argv, envp) = ((*entry).argv.as_ptr() as usize, (*entry).envp.as_ptr() as usize);
         let flags = libc::AT_EMPTY_PATH as usize;
         let result = raw(libc::SYS_execveat, (*entry).program as usize, c"".as_ptr() as usize, argv, envp, flags);

@@ -8,12 +8,11 @@
 //!
 //! With `--init` it is not the runtime that is killed but what it has started: the runtime has to end by itself, in seconds.
 #![allow(clippy::print_stdout, reason = "it prints a table")]
-use nix::errno::Errno;
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SIGKILL, kill};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use plimsoll_integration_tests::container::Leftovers;
+use plimsoll_integration_tests::harness::{self, delete, is_frozen, reap};
 use plimsoll_integration_tests::runtime::path_with_criu;
 use plimsoll_integration_tests::{Container, cgroup, measure, output, runtime};
 use serde_json::json;
@@ -118,13 +117,9 @@ fn main() -> ExitCode {
         let count = if sweep { attempt.sweep(rounds) } else { attempt.spread(rounds.unwrap_or(60), init) };
         let Count { rounds, killed, hung, frozen, mute, delete_failed, process, cgroup, state, mount, open, unusable } =
             count;
-        let name: Vec<_> = line
-            .split(' ')
-            .take_while(|word| !matches!(*word, "ID" | "--bundle" | "--memory" | "--image-path" | "--detach"))
-            .collect();
         println!(
             "{:26} {rounds:>6} {killed:>6} | {hung:>4} {frozen:>6} {mute:>4} {delete_failed:>13} {process:>7} {cgroup:>6} {state:>5} {mount:>5} {open:>4} {unusable:>8}",
-            name.join(" ")
+            harness::name(line)
         );
         bad += count.bad();
     }
@@ -168,14 +163,8 @@ impl Attempt {
     }
 
     fn command(&self, container: &Container) -> Command {
-        let dir = container.dir.to_str().expect("text");
-        let words: Vec<_> = self
-            .line
-            .split(' ')
-            .map(|word| if word == "ID" { container.id.clone() } else { word.replace("DIR", dir) })
-            .collect();
-        let mut command = container.command(&words.iter().map(String::as_str).collect::<Vec<_>>());
-        if words[0] == "checkpoint" || words[0] == "restore" {
+        let mut command = harness::command(self.line, container);
+        if self.line.starts_with("checkpoint") || self.line.starts_with("restore") {
             command.env("PATH", path_with_criu());
         }
         command
@@ -315,41 +304,4 @@ fn under_strace(options: &[&str], command: &Command) -> Command {
     let variables = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
     strace.envs(variables);
     strace
-}
-
-fn is_frozen(container: &Container) -> bool {
-    let read = |controller, file| fs::read_to_string(container.cgroup_dir(controller).join(file)).unwrap_or_default();
-    if cgroup::is_v2() {
-        return read("", "cgroup.freeze").trim() == "1";
-    }
-    !matches!(read("freezer", "freezer.state").trim(), "" | "THAWED")
-}
-
-/// What `delete --force` says if it fails. Meanwhile orphans are waited for, as engines do: the pid namespace of a process that is
-/// dead but not waited for does not end.
-fn delete(container: &Container) -> Option<String> {
-    let errors = container.dir.join("errors");
-    let file = fs::File::create_new(&errors).expect("our own");
-    let mut command = container.command(&["delete", "--force", &container.id]);
-    let mut child = measure::quiet(&mut command).stderr(file).spawn().expect("the runtime starts");
-    let own = i32::try_from(child.id()).expect("a pid");
-    while let Ok(dead) = waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
-        match dead.pid() {
-            Some(pid) if pid.as_raw() != own => _ = waitpid(pid, None),
-            _ => break,
-        }
-    }
-    let status = child.wait().expect("our own child");
-    (!status.success()).then(|| fs::read_to_string(errors).unwrap_or_default())
-}
-
-/// Waits for the dead among our children: is anyone alive?
-fn reap() -> bool {
-    loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Err(Errno::ECHILD) => return false,
-            Ok(WaitStatus::StillAlive) => return true,
-            _ => (),
-        }
-    }
 }

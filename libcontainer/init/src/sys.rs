@@ -40,7 +40,6 @@ mod nr {
     pub(super) const SCHED_SETATTR: usize = 314;
     pub(super) const SECCOMP: usize = 317;
     pub(super) const PIDFD_SEND_SIGNAL: usize = 424;
-    pub(super) const CLONE3: usize = 435;
     pub(super) const CLOSE_RANGE: usize = 436;
     pub(super) const MOUNT_SETATTR: usize = 442;
     pub(super) const LSM_SET_SELF_ATTR: usize = 460;
@@ -182,21 +181,7 @@ pub fn execve(path: &CStr, argv: &[u8], env: [&[u8]; 2], pointers: &mut [usize])
     }
 }
 
-#[repr(C)]
-#[derive(Default)]
-struct CloneArgs {
-    flags: u64,
-    pidfd: u64,
-    child_tid: u64,
-    parent_tid: u64,
-    exit_signal: u64,
-    stack: u64,
-    stack_size: u64,
-    tls: u64,
-}
-
 pub const CLONE_PARENT: u64 = 0x8000;
-const CLONE_PIDFD: u64 = 0x1000;
 const SIGCHLD: u64 = 17;
 
 /// `clone(2)` as fork(2) does it: both return here, the child with 0. Init has one thread and no locks, so
@@ -210,13 +195,13 @@ pub fn fork(flags: u64) -> Result<i32, Errno> {
     Ok(i32::try_from(pid).unwrap_or(0))
 }
 
-/// The same with pid and pidfd of the child for the parent.
+/// The same with pid and pidfd of the child for the parent. By `clone(2)`: the filter is loaded already, and profiles that cannot look
+/// into the arguments of clone3(2) answer ENOSYS to it, as Docker's does.
 pub fn fork_with_pidfd() -> Result<Option<(Pid, OwnedFd)>, Errno> {
     let mut pidfd: i32 = -1;
-    let args =
-        CloneArgs { flags: CLONE_PIDFD, pidfd: (&raw mut pidfd) as u64, exit_signal: SIGCHLD, ..CloneArgs::default() };
-    // SAFETY: as above; the kernel writes the new descriptor to `pidfd`.
-    let pid = unsafe { syscall(nr::CLONE3, [(&raw const args) as usize, size_of::<CloneArgs>(), 0, 0, 0]) }?;
+    const FLAGS: usize = 0x1000 | 17; // CLONE_PIDFD | SIGCHLD
+    // SAFETY: as above; the kernel writes the new descriptor to `pidfd`, in the place of the parent's copy of the thread id.
+    let pid = unsafe { syscall(nr::CLONE, [FLAGS, 0, (&raw mut pidfd) as usize, 0, 0]) }?;
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
     // SAFETY: just made for us.
     Ok(Some((pid, unsafe { OwnedFd::from_raw_fd(core::hint::black_box(pidfd)) })))

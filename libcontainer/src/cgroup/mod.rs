@@ -24,6 +24,8 @@ pub(crate) use device_program::attach_device_program;
 pub(crate) use freezer::{freeze, freezer_directory, is_frozen, thaw, thaw_everything};
 pub(crate) use kill::kill_all;
 pub(crate) use oom::{OomEvent, OomWatch, oom_report};
+#[cfg(any(test, fuzzing))]
+pub(crate) use place::laws as place_laws;
 pub(crate) use place::{for_another as place_for_another, memberships};
 pub(crate) use remove::{existing, remove, remove_empty, remove_within};
 pub(crate) use scope::settle_in_scope;

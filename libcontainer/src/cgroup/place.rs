@@ -72,6 +72,29 @@ fn is_in_hierarchy(directory: &Path) -> bool {
     Directory::open(directory).and_then(|open| open.version()).is_ok_and(|version| version.is_some())
 }
 
+/// What holds for every `/proc/PID/cgroup`, for tests and the fuzzer: nothing but what it says, and no place above the group's.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn laws(text: &str) {
+    let lines = text.lines().count();
+    assert!(memberships(text).count() <= lines);
+    for (controllers, place) in memberships(text) {
+        assert!(text.lines().any(|line| line.ends_with(&format!(":{controllers}:{place}"))), "{text:?}");
+        assert!(!controllers.contains(':'), "{text:?}");
+        let unified = controllers.is_empty();
+        let group = Group {
+            controllers: controllers.split(',').map(str::to_owned).collect(),
+            directory: Path::new("/sys/fs/cgroup/a/web").into(),
+            unified,
+        };
+        assert!(in_hierarchy_of(&group, text).is_some(), "{text:?}");
+        assert!(!is_at(&group.directory, place) || group.directory.ends_with(place.trim_start_matches('/')));
+        // A directory's name is neither `.` nor `..`.
+        if let Some(within) = within(&group.directory, place).filter(|_| !place.split('/').any(|name| name == "..")) {
+            assert!(within.starts_with(&group.directory), "{place:?}: {within:?}");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,8 @@ use oci_spec::runtime::Spec;
 use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
+#[cfg(any(test, fuzzing))]
+pub(crate) use subids::laws as subids_laws;
 
 /// What a finding is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -32,7 +32,7 @@ impl Log {
     }
 }
 
-fn excerpt(log: &str) -> String {
+pub(super) fn excerpt(log: &str) -> String {
     const ERRORS: usize = 6;
     const LINES: usize = 3;
     let last = |lines: Vec<&str>, most: usize| lines[lines.len().saturating_sub(most)..].join("; ");

@@ -3,6 +3,8 @@
 #![deny(unsafe_code)]
 pub(crate) mod external;
 pub(crate) mod images;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod laws;
 mod log_file;
 mod message;
 pub(crate) mod namespaces;

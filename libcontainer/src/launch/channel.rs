@@ -104,10 +104,13 @@ impl Channel {
         let mut buffer = [0; DETAIL + 32];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1), ScmCredentials(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut reset = false;
         let len = loop {
             let mut parts = [IoSliceMut::new(&mut buffer)];
             match rustix::net::recvmsg(&self.0, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
                 Err(Errno::INTR) => {}
+                // It has ended without reading all that it was sent. The kernel says so once, and ahead of its last words.
+                Err(Errno::CONNRESET) if !reset => reset = true,
                 Err(Errno::CONNRESET) => return Ok(Heard::Closed),
                 Err(errno) => return Err(Error::system("listen to init", "recvmsg", errno)),
                 Ok(received) => break received.bytes,
@@ -191,5 +194,17 @@ mod tests {
             let failure = Failure { line: 0, call: Call::Open, errno, detail: b"" };
             assert_eq!(Words::from(&failure).errno, Errno::PROTO);
         }
+    }
+
+    #[test]
+    fn the_last_words_of_one_who_has_not_read_everything_are_heard() {
+        let (ours, theirs) = Channel::pair().unwrap();
+        ours.send_go(&[]).unwrap();
+        let failure = Failure { line: 7, call: Call::Open, errno: 5, detail: b"" };
+        let words = postcard::to_stdvec(&FromInit::Failed(failure)).unwrap();
+        rustix::net::send(&theirs, &words, SendFlags::NOSIGNAL).unwrap();
+        drop(theirs);
+        assert!(matches!(ours.receive(), Ok(Heard::Failed(words)) if words.errno == Errno::IO));
+        assert!(matches!(ours.receive(), Ok(Heard::Closed)));
     }
 }

@@ -9,6 +9,8 @@ mod message;
 use crate::plan::cgroup::{Property, Unit};
 use crate::{Result, cgroup};
 use bus::{Address, Bus, Errand, SYSTEMD};
+#[cfg(any(test, fuzzing))]
+pub(crate) use message::laws as message_laws;
 use message::{Body, Message, Refusal};
 use std::path::PathBuf;
 use std::time::Duration;
