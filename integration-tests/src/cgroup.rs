@@ -1,8 +1,11 @@
 //! The hierarchies of this machine.
+use nix::fcntl::{AT_FDCWD, OFlag, openat};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::Mode;
+use nix::unistd::UnlinkatFlags;
 use std::fs::{self, File};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -91,6 +94,42 @@ pub fn pids(dir: &Path) -> Vec<i32> {
     let own = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
     let below = children(dir).into_iter().flat_map(|child| pids(&child));
     own.lines().filter_map(|pid| pid.parse().ok()).chain(below).collect()
+}
+
+/// Groups in `dir`, each in the one before, however long their path becomes: the deepest. They go as they came, one by one.
+#[derive(Debug)]
+pub struct Nest {
+    pub deepest: OwnedFd,
+    name: String,
+    depth: usize,
+}
+
+impl Nest {
+    /// # Errors
+    /// Those of mkdirat(2) and openat(2).
+    pub fn new(dir: &Path, name: &str, depth: usize) -> nix::Result<Nest> {
+        let mut nest = Nest { deepest: open(AT_FDCWD, dir)?, name: name.to_owned(), depth: 0 };
+        while nest.depth < depth {
+            nix::sys::stat::mkdirat(&nest.deepest, name, Mode::from_bits_truncate(0o755))?;
+            nest.deepest = open(nest.deepest.as_fd(), Path::new(name))?;
+            nest.depth += 1;
+        }
+        Ok(nest)
+    }
+}
+
+impl Drop for Nest {
+    fn drop(&mut self) {
+        for _ in 0..self.depth {
+            let Ok(above) = open(self.deepest.as_fd(), Path::new("..")) else { return };
+            self.deepest = above;
+            let _ = nix::unistd::unlinkat(&self.deepest, &*self.name, UnlinkatFlags::RemoveDir);
+        }
+    }
+}
+
+fn open(at: BorrowedFd<'_>, path: &Path) -> nix::Result<OwnedFd> {
+    openat(at, path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
 }
 
 /// Takes away what a failed test left, by force: thaw, kill, rmdir.

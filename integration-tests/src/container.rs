@@ -228,7 +228,7 @@ impl Container {
             // As engines do: those who look after a container later do not know.
             .args(by_systemd(args).then_some("--systemd-cgroup"))
             .args(args)
-            .stdin(Stdio::null())
+            .stdin(self.nothing())
             .env("PLIMSOLL_TEST", &self.id);
         if let Some(group) = &self.called_in {
             let procs = fs::OpenOptions::new().write(true).open(group.join("cgroup.procs")).expect("a cgroup");
@@ -240,6 +240,17 @@ impl Container {
             command.env("HOME", &self.dir).env("XDG_RUNTIME_DIR", &self.dir).current_dir(&self.dir);
         }
         command
+    }
+
+    /// The null device. crun gives its standard streams to the user of the container, and would give away that of the host.
+    fn nothing(&self) -> Stdio {
+        use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+        if !self.runtime.is("crun") {
+            return Stdio::null();
+        }
+        let own = self.dir.join("null");
+        let _ = mknod(&own, SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(1, 3));
+        fs::File::open(own).map_or_else(|_| Stdio::null(), Stdio::from)
     }
 
     #[track_caller]
@@ -359,12 +370,17 @@ impl Container {
     }
 
     pub fn left_behind(&self) -> Leftovers {
+        Leftovers { processes: self.processes(), ..self.left_but_for_processes() }
+    }
+
+    /// Does not look at each process of the machine.
+    pub fn left_but_for_processes(&self) -> Leftovers {
         let state = fs::read_dir(self.dir.join("state")).into_iter().flatten().flatten();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         Leftovers {
             state: state.map(|entry| entry.path()).collect(),
             cgroups: cgroup::directories(&self.cgroup()),
-            processes: self.processes(),
+            processes: Vec::new(),
             mounts: mounts.lines().filter(|line| line.contains(&self.id)).map(str::to_owned).collect(),
             units: if cgroup::by_systemd() { systemd::units(&self.unit()) } else { Vec::new() },
         }

@@ -18,15 +18,25 @@
 //! * [`terminal`]: pseudo terminals and console sockets
 //! * [`cgroup`]: the hierarchies of this machine
 //! * [`mod@systemd`]: the real one, and one that is played
+//! * [`storm`]: commands on the same ids at once
 //! * [`measure`]: cheap process starts and medians, for the programs in `src/bin`
+//! * [`harness`]: what the programs share that kill a runtime or let its calls fail
+//! * [`fingerprint`]: what a container is, to be compared
+//! * [`fault`]: a tracer that lets one system call fail; [`syscalls`]: their names
 
 pub mod cgroup;
 pub mod container;
 pub mod deviations;
+#[cfg(all(target_arch = "x86_64", target_env = "gnu"))]
+pub mod fault;
+pub mod fingerprint;
+pub mod harness;
 pub mod measure;
 pub mod output;
 pub mod runtime;
 pub mod see;
+pub mod storm;
+pub mod syscalls;
 pub mod systemd;
 pub mod terminal;
 

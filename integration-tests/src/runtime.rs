@@ -4,7 +4,7 @@ use nix::sched::{CloneFlags, setns};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 #[derive(Debug, Clone)]
@@ -84,4 +84,23 @@ fn find(name: &str) -> Option<PathBuf> {
             .map(|dir| dir.join(name))
             .find(|path| path.is_file())
     })
+}
+
+/// A `PATH` with a CRIU that works on this kernel: the host's, if it is new enough.
+///
+/// # Panics
+/// If there is none to be had.
+pub fn path_with_criu() -> &'static str {
+    static PATH: LazyLock<String> = LazyLock::new(|| {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let said = Command::new("criu").arg("--version").output().map(|output| output.stdout).unwrap_or_default();
+        if String::from_utf8_lossy(&said).starts_with("Version: 4") {
+            return path;
+        }
+        let made = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/criu")).stderr(Stdio::inherit()).output();
+        let made = made.expect("integration-tests/criu");
+        assert!(made.status.success(), "integration-tests/criu: {made:?}");
+        format!("{}:{path}", String::from_utf8_lossy(&made.stdout).trim())
+    });
+    &PATH
 }

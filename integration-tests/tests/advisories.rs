@@ -2,7 +2,7 @@
 use plimsoll_integration_tests::{Container, known_deviation, runtime};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 
 /// A directory of the host that a container must not reach.
@@ -203,4 +203,100 @@ fn cve_2016_9962_the_process_that_enters_cannot_be_inspected() {
         container.exec(&["true"]).ok();
     }
     assert_eq!(container.exec(&["cat", "/dev/shm/seen"]).ok(), "");
+}
+
+/// A container in which a program looks at, and stops, every process that comes up.
+fn ptracer(filter: &Value) -> Container {
+    let program = env!("CARGO_BIN_EXE_ptracer");
+    let mut container = Container::new()
+        .capabilities(&["CAP_SYS_PTRACE"])
+        .set("/process/noNewPrivileges", json!(false))
+        .set("/linux/seccomp", filter.clone());
+    for path in ["/lib", "/lib64", "/usr/lib", "/usr/lib64"].into_iter().filter(|path| fs::metadata(path).is_ok()) {
+        let bind = json!({"destination": path, "type": "none", "source": path, "options": ["rbind", "ro"]});
+        container = container.mount(bind);
+    }
+    let bind = json!({"destination": "/ptracer", "type": "none", "source": program, "options": ["bind", "ro"]});
+    let container = container.mount(bind).shell("/ptracer /dev/shm/stop >/dev/shm/seen 2>&1; sleep 1000").created();
+    container.start().ok();
+    container
+}
+
+/// What it has seen by now: processes, those that it has stopped, their capabilities, and the rest.
+fn seen_by(ptracer: &Container) -> (u64, u64, u64, String) {
+    ptracer.exec(&["touch", "/dev/shm/stop"]).ok();
+    let seen = plimsoll_integration_tests::wait_until("the ptracer has spoken", || {
+        let seen = ptracer.exec(&["cat", "/dev/shm/seen"]).stdout;
+        seen.contains("roots").then_some(seen)
+    });
+    let number = |name: &str, radix| {
+        let value = seen.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+        u64::from_str_radix(value.trim(), radix).expect("a number")
+    };
+    (number("processes", 10), number("stopped", 10), number("permitted", 16), seen.clone())
+}
+
+/// No capability but those of the container, no root but its own, and of descriptors none that leads out.
+#[track_caller]
+fn assert_nothing_worth_taking(ptracer: &Container, permitted: u64) {
+    let (processes, stopped, found, seen) = seen_by(ptracer);
+    assert!(processes > 20 && stopped > 5, "it was too slow to see anything: {seen}");
+    assert_eq!(found & !permitted, 0, "{seen}");
+    let host = fs::metadata("/").expect("a root");
+    assert!(!seen.contains(&format!("\"{}:{}\"", host.dev(), host.ino())), "{seen}");
+    let open = seen.lines().find(|line| line.starts_with("open")).expect("a line");
+    for path in open.split('"').filter(|path| path.starts_with('/')) {
+        // The caller's standard streams are files without a name. Into `tasks` nobody can be written who is not there already.
+        // A created init waits on two FIFOs in the store, where nobody else gets at them.
+        let is_fifo = path.contains("/state/") && (path.ends_with("/start") || path.ends_with("/said"));
+        let known = path == "/" || path == "/dev/null" || path.ends_with("/tasks") || path.ends_with(" (deleted)");
+        let harmless = known || is_fifo;
+        assert!(harmless, "{path}: {seen}");
+    }
+}
+
+const SYS_PTRACE: u64 = 1 << 19;
+
+#[test]
+fn a_ptracer_in_the_container_finds_nothing_worth_taking_in_who_execs() {
+    if known_deviation() {
+        return;
+    }
+    let container = ptracer(&Value::Null);
+    let process = json!({"args": ["true"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0},
+        "capabilities": {"bounding": [], "effective": [], "permitted": [], "inheritable": [], "ambient": []}});
+    let path = container.dir.join("process.json");
+    fs::write(&path, process.to_string()).expect("our own");
+    for _ in 0..500 {
+        container.call(&["exec", "--process", &path.to_string_lossy(), &container.id]);
+    }
+    assert_nothing_worth_taking(&container, SYS_PTRACE);
+}
+
+#[test]
+fn nor_where_a_filter_takes_cap_sys_admin_to_load() {
+    if known_deviation() {
+        return;
+    }
+    let container = ptracer(
+        &json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}]}),
+    );
+    for _ in 0..200 {
+        container.exec(&["true"]);
+    }
+    assert_nothing_worth_taking(&container, SYS_PTRACE);
+}
+
+#[test]
+fn nor_in_who_joins_its_pid_namespace() {
+    if known_deviation() {
+        return;
+    }
+    let container = ptracer(&Value::Null);
+    let pid = format!("/proc/{}/ns/pid", container.pid());
+    for _ in 0..60 {
+        let neighbour = Container::new().capabilities(&[]).namespace("pid", Some(&pid)).args(&["true"]);
+        neighbour.run();
+    }
+    assert_nothing_worth_taking(&container, SYS_PTRACE);
 }

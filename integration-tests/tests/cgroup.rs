@@ -1,11 +1,14 @@
 //! linux.cgroupsPath, linux.resources: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#control-groups>
 //!
 //! Each test is for cgroup v1 (every controller mounted alone) and for v2; `lab` and `test --vm` have the latter.
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 use plimsoll_integration_tests::cgroup::{self, is_v2};
 use plimsoll_integration_tests::{Container, Runtime, known_deviation, runtime, wait_until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -545,6 +548,47 @@ fn nested_cgroups_made_inside_go_as_well() {
     fs::create_dir_all(container.cgroup_dir("freezer").join("a/b")).expect("a cgroup");
     container.delete_by_force().ok();
     container.assert_nothing_left();
+}
+
+/// Their paths are longer than the kernel takes, and than `/proc/PID/cgroup` shows.
+#[test]
+fn groups_nested_deeper_than_a_path_can_say_are_no_obstacle() {
+    if known_deviation() {
+        return;
+    }
+    for by_force in [false, true] {
+        let container = Container::new().without_namespace("pid").running();
+        let file = container.dir.join("pid");
+        let flags = ["--detach", "--pid-file", file.to_str().expect("text")];
+        container.exec_with(&flags, &["sleep", "1001"]).ok();
+        let pid = fs::read_to_string(file).expect("a pid");
+        let nest = cgroup::Nest::new(&container.cgroup_dir("freezer"), &"deep".repeat(50), 500).expect("groups");
+        let procs = nix::fcntl::openat(&nest.deepest, "cgroup.procs", OFlag::O_WRONLY, Mode::empty()).expect("a group");
+        fs::File::from(procs).write_all(pid.as_bytes()).expect("moved");
+
+        let listed = container.call(&["ps", "--format", "json", &container.id]);
+        let listed: Vec<i32> = serde_json::from_str(listed.ok()).expect("JSON");
+        assert!(listed.iter().any(|listed| listed.to_string() == pid), "{listed:?}");
+        container.call(&["pause", &container.id]).ok();
+        assert_eq!(container.status(), "paused");
+        container.call(&["resume", &container.id]).ok();
+        // crun has no such command.
+        if !runtime().is("crun") {
+            container.call(&["events", "--stats", &container.id]).ok();
+        }
+        container.call(&["update", "--pids-limit", "50", &container.id]).ok();
+        container.exec(&["true"]).ok();
+        if !by_force {
+            container.call(&["kill", "--all", &container.id, "KILL"]).ok();
+            container.wait_for("stopped");
+        }
+        container.delete_by_force().ok();
+        assert!(
+            !Path::new("/proc").join(&pid).exists()
+                || fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process").contains(") Z")
+        );
+        container.assert_nothing_left();
+    }
 }
 
 #[test]

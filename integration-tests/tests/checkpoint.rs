@@ -1,4 +1,5 @@
 //! `checkpoint` and `restore`, with a real CRIU.
+use plimsoll_integration_tests::runtime::path_with_criu;
 use plimsoll_integration_tests::terminal::ConsoleSocket;
 use plimsoll_integration_tests::{Container, Output, cgroup, known_deviation, output, wait_until};
 use serde_json::{Value, json};
@@ -6,24 +7,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write, pipe};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
-
-/// A `PATH` with a CRIU that works on this kernel: the host's, if it is new enough.
-fn path_with_criu() -> &'static str {
-    static PATH: LazyLock<String> = LazyLock::new(|| {
-        let path = std::env::var("PATH").unwrap_or_default();
-        let said = Command::new("criu").arg("--version").output().map(|output| output.stdout).unwrap_or_default();
-        if String::from_utf8_lossy(&said).starts_with("Version: 4") {
-            return path;
-        }
-        let made = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/criu")).stderr(Stdio::inherit()).output();
-        let made = made.expect("integration-tests/criu");
-        assert!(made.status.success(), "integration-tests/criu: {made:?}");
-        format!("{}:{path}", String::from_utf8_lossy(&made.stdout).trim())
-    });
-    &PATH
-}
+use std::process::{Child, Command};
 
 /// What the container's streams lead to.
 struct Streams {
@@ -217,6 +201,20 @@ fn one_with_a_user_namespace_comes_back_and_its_images_stay_closed_to_others() {
 }
 
 #[test]
+fn what_masks_a_file_is_as_sealed_as_before() {
+    if known_deviation() {
+        return;
+    }
+    let (saved, _streams) = Saved::counting();
+    saved.checkpoint(&[]).ok();
+    let _streams = saved.restore();
+    let mounts = saved.container.exec(&["cat", "/proc/1/mountinfo"]);
+    for mask in mounts.ok().lines().filter(|mount| mount.contains(" /null /proc/")) {
+        assert!(mask.contains(" ro,nosuid,noexec"), "{mask}");
+    }
+}
+
+#[test]
 fn into_a_user_namespace_that_is_there_already_it_cannot_come_back() {
     if known_deviation() {
         return;
@@ -371,6 +369,103 @@ fn a_file_or_dev_null_as_a_stream_is_that_of_the_restore() {
     saved.checkpoint(&[]).ok();
     on_file(saved.restore_command(&["--detach"]), "second");
     assert_eq!(lines("second")[0], lines("first").last().expect("lines") + 1);
+}
+
+/// CRIU takes a source for a directory and a name in it.
+#[test]
+fn sources_may_be_written_in_any_way() {
+    if known_deviation() {
+        return;
+    }
+    let mut saved = Saved::counter();
+    let dir = saved.container.dir.clone();
+    fs::create_dir_all(dir.join("x/y")).expect("our own");
+    symlink("x", dir.join("link")).expect("our own");
+    let absolute = |path: &str| dir.join(path).to_str().expect("text").to_owned();
+    let sources = [
+        ".".to_owned(),
+        "./x".to_owned(),
+        "x/y/..".to_owned(),
+        "x/../x/".to_owned(),
+        "./x//y/.".to_owned(),
+        "link/y/".to_owned(),
+        "link".to_owned(),
+        absolute("."),
+        absolute("x/y/.."),
+        absolute("x//"),
+        "/etc/.".to_owned(),
+    ];
+    for (i, source) in sources.iter().enumerate() {
+        let mount = json!({"destination": format!("/tmp/{i}"), "type": "bind", "source": source, "options": ["bind"]});
+        saved.container = saved.container.mount(mount);
+    }
+    // A bundle by another name.
+    let other = dir.with_extension("link");
+    symlink(&dir, &other).expect("our own");
+    let bundle = format!("{}/./", other.display());
+    saved.container.write_config();
+    let streams = Saved::on_pipes(saved.command(&["run", "--detach", "--bundle", &bundle, &saved.container.id]));
+    saved.container.wait_for("running");
+    fs::write(dir.join("x/y/file"), "").expect("our own");
+    let seen = || {
+        saved.container.exec(&["sh", "-c", "cd /tmp; ls */file */y/file */x/y/file; ls 10/hostname"]).ok().to_owned()
+    };
+    let before = seen();
+    saved.checkpoint(&[]).ok();
+    drop(streams);
+    let images = saved.images.to_str().expect("UTF-8");
+    let restore = ["restore", "--detach", "--image-path", images, "--bundle", &bundle, &saved.container.id];
+    let mut streams = Saved::on_pipes(saved.command(&restore));
+    assert_eq!(seen(), before);
+    assert_eq!(count(&mut streams, 1), 1);
+    fs::remove_file(other).expect("our own");
+}
+
+/// Killed while its images are open to the container's group: whoever comes next closes them.
+#[test]
+fn a_restore_that_is_killed_leaves_no_images_open() {
+    if known_deviation() {
+        return;
+    }
+    let mut saved = Saved::counter();
+    for key in ["uidMappings", "gidMappings"] {
+        saved.container = saved
+            .container
+            .set(&format!("/linux/{key}"), json!([{"containerID": 0, "hostID": 200_000, "size": 65536}]));
+    }
+    saved.container = saved.container.namespace("user", None);
+    let mut streams = saved.run();
+    count(&mut streams, 1);
+    saved.checkpoint(&[]).ok();
+    let mode = || fs::metadata(&saved.images).expect("images").permissions().mode() & 0o777;
+    let killed = |id: &str| {
+        saved.container.write_config();
+        let (images, bundle) = (saved.images.to_str().expect("UTF-8"), saved.container.dir.to_str().expect("UTF-8"));
+        // It runs in the middle of the restore.
+        let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "sleep 5"]}]);
+        let config = saved.container.dir.join("config.json");
+        let mut text: Value = serde_json::from_slice(&fs::read(&config).expect("JSON")).expect("JSON");
+        text["hooks"] = json!({"createRuntime": hook});
+        text["linux"]["cgroupsPath"] = json!(saved.container.cgroups_path().replace(&saved.container.id, id));
+        fs::write(&config, text.to_string()).expect("our own");
+        let mut command = saved.command(&["restore", "--detach", "--image-path", images, "--bundle", bundle, id]);
+        let mut child = Holder(command.spawn().expect("the runtime"));
+        wait_until("the images are open", || (mode() == 0o710).then_some(()));
+        child.0.kill().expect("our own");
+        child.0.wait().expect("our own");
+        assert_eq!(mode(), 0o710);
+    };
+    killed(&saved.container.id);
+    saved.container.delete_by_force().ok();
+    assert_eq!(mode(), 0o700);
+    let other = format!("{}-other", saved.container.id);
+    killed(&other);
+    // The next restore, of another one, knows how they were.
+    let mut streams = saved.restore();
+    assert_eq!(count(&mut streams, 1), 2);
+    assert_eq!(mode(), 0o700);
+    saved.container.call(&["delete", "--force", &other]).ok();
+    assert_eq!(mode(), 0o700);
 }
 
 #[test]

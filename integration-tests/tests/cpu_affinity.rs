@@ -42,3 +42,10 @@ fn what_is_no_list_is_an_error() {
     let failed = if created.status == 0 { container.exec(&["true"]) } else { created };
     assert!(failed.status != 0 && failed.stderr.contains("bow-stern"), "{failed:?}");
 }
+
+#[test]
+fn initial_may_be_outside_of_the_containers_cpuset() {
+    let container =
+        with(json!({"initial": "0", "final": "1"})).set("/linux/resources/cpu", json!({"cpus": "1"})).running();
+    assert_eq!(cpus(container.exec(&["cat", "/proc/self/status"]).ok()), "1");
+}

@@ -105,3 +105,178 @@ fn what_is_there_already_has_to_be_the_same_device() {
         }
     }
 }
+
+/// Root inside is 100000 outside.
+fn in_user_namespace(container: Container) -> Container {
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    for dir in ["", "bin", "dev", "etc", "tmp"] {
+        std::os::unix::fs::chown(container.rootfs().join(dir), Some(100_000), Some(100_000)).expect("we are root");
+    }
+    container.namespace("user", None).set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map)
+}
+
+/// As config.json of another engine has it: no tmpfs on `/dev`.
+fn with_dev_of_the_image(container: Container) -> Container {
+    let mut container = container.set("/root/readonly", json!(false));
+    let mounts = container.config["mounts"].as_array_mut().expect("an array");
+    mounts.retain(|mount| !mount["destination"].as_str().unwrap_or_default().starts_with("/dev"));
+    container
+}
+
+fn bind(source: &str, destination: &str) -> Value {
+    json!({"destination": destination, "type": "bind", "source": source, "options": ["bind"]})
+}
+
+/// Something of the host's that is none of its devices.
+fn a_file(container: &Container) -> String {
+    let path = container.dir.join("file");
+    std::fs::write(&path, "ballast").expect("our own");
+    path.to_str().expect("text").to_owned()
+}
+
+#[test]
+fn a_mount_at_the_path_of_a_default_device_stays() {
+    if known_deviation() {
+        return;
+    }
+    let container = || Container::new().mount(bind("/dev/urandom", "/dev/random"));
+    check(container(), "/dev/random", "character special file 1:9 666 0:0");
+    let container = Container::new();
+    let file = a_file(&container);
+    let container = container.mount(bind(&file, "/dev/null")).mount(bind(&file, "/dev/full"));
+    assert_eq!(container.shell("cat /dev/null /dev/full").run().ok(), "ballastballast");
+}
+
+#[test]
+fn so_does_one_in_a_user_namespace() {
+    if known_deviation() {
+        return;
+    }
+    let container = in_user_namespace(Container::new()).mount(bind("/dev/urandom", "/dev/random"));
+    assert_eq!(container.args(&["stat", "-c", "%t:%T", "/dev/random"]).run().ok(), "1:9");
+    let container = in_user_namespace(Container::new());
+    let file = a_file(&container);
+    let container = container.mount(bind(&file, "/dev/full"));
+    assert_eq!(container.shell("cat /dev/full").run().ok(), "ballast");
+}
+
+#[test]
+fn a_mount_at_the_path_of_a_listed_device_wins() {
+    if known_deviation() {
+        return;
+    }
+    let device = json!({"path": "/dev/kettle", "type": "c", "major": 10, "minor": 229});
+    for container in [Container::new(), in_user_namespace(Container::new())] {
+        let file = a_file(&container);
+        let container = container.mount(bind(&file, "/dev/kettle")).set("/linux/devices/-", device.clone());
+        assert_eq!(container.args(&["stat", "-c", "%F", "/dev/kettle"]).run().ok(), "regular file");
+    }
+}
+
+#[test]
+fn what_the_image_has_in_the_place_of_a_default_device_stays() {
+    if known_deviation() {
+        return;
+    }
+    for in_namespace in [false, true] {
+        let container = with_dev_of_the_image(Container::new());
+        let dev = container.rootfs().join("dev");
+        std::fs::write(dev.join("full"), "mine").expect("our own");
+        std::os::unix::fs::symlink("zero", dev.join("random")).expect("our own");
+        for name in ["fd", "stdin", "core", "ptmx"] {
+            std::os::unix::fs::symlink("mine", dev.join(name)).expect("our own");
+        }
+        let container = if in_namespace { in_user_namespace(container) } else { container };
+        let script = "cat /dev/full; for name in random fd stdin core ptmx; do echo $(readlink /dev/$name); done; stat -c %F /dev/zero";
+        let container = container.shell(script);
+        // The second time it finds what the first has made.
+        for _ in 0..2 {
+            assert_eq!(container.run().ok(), "minezero\nmine\nmine\nmine\nmine\ncharacter special file");
+        }
+    }
+}
+
+#[test]
+fn without_the_capability_to_make_nodes_the_hosts_are_bound() {
+    if known_deviation() {
+        return;
+    }
+    let device = json!({"path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11});
+    let container = with_device(device, "rwm").shell("stat -c %t:%T /dev/null /dev/kmsg && echo x >/dev/null");
+    assert_eq!(without_mknod(&container).ok(), "1:3\n1:b");
+    // The host has another device there, or none.
+    for (path, minor) in [("/dev/kmsg", 12), ("/dev/kettle", 11)] {
+        let device = json!({"path": path, "type": "c", "major": 1, "minor": minor});
+        let container = with_device(device, "rwm").args(&["true"]);
+        without_mknod(&container).fails(path);
+        container.assert_nothing_left();
+    }
+}
+
+/// Called by somebody who has given up CAP_MKNOD.
+fn without_mknod(container: &Container) -> plimsoll_integration_tests::Output {
+    use std::os::unix::process::CommandExt;
+    let mut command = container.launcher(&["run"]);
+    let give_up = || {
+        const CAP_MKNOD: libc::c_int = 27;
+        // SAFETY: numbers only.
+        match unsafe { libc::prctl(libc::PR_CAPBSET_DROP, CAP_MKNOD, 0, 0, 0) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    };
+    // SAFETY: only a system call between fork and exec.
+    unsafe { command.pre_exec(give_up) };
+    plimsoll_integration_tests::output::finish(&mut command)
+}
+
+#[test]
+fn a_user_namespace_has_its_devices_as_asked_for() {
+    if known_deviation() {
+        return;
+    }
+    let device =
+        |path: &str| json!({"path": path, "type": "c", "major": 1, "minor": 5, "fileMode": 0o640, "uid": 5, "gid": 6});
+    for path in ["/dev/fuse", "/dev/kettle", "/dev/deep/kettle"] {
+        check(in_user_namespace(with_device(device(path), "rwm")), path, "character special file 1:5 640 5:6");
+    }
+    let own = json!({"path": "/dev/kettle", "type": "c", "major": 1, "minor": 5, "fileMode": 0o600});
+    let seen = in_user_namespace(with_device(own, "rwm"))
+        .shell("head -c 1 /dev/kettle | wc -c; grep ' /dev/kettle ' /proc/self/mountinfo")
+        .run();
+    assert!(seen.ok().starts_with("1\n") && seen.stdout.contains("nosuid,noexec"), "{seen:?}");
+    let block = json!({"path": "/dev/disk", "type": "b", "major": 7, "minor": 0});
+    check(in_user_namespace(with_device(block, "r")), "/dev/disk", "block special file 7:0 666 0:0");
+}
+
+#[test]
+fn a_user_namespace_may_have_many_devices() {
+    if known_deviation() {
+        return;
+    }
+    let many = (0..100).map(|n| json!({"path": format!("/dev/many{n}"), "type": "c", "major": 1, "minor": 5}));
+    let container = in_user_namespace(Container::new()).set("/linux/devices", json!(many.collect::<Vec<_>>()));
+    assert_eq!(container.shell("ls -d /dev/many* | wc -l; stat -c %t:%T /dev/many99").run().ok(), "100\n1:5");
+}
+
+#[test]
+fn below_a_device_group_that_forbids_making_nodes_they_are_bound() {
+    use plimsoll_integration_tests::cgroup;
+    // On cgroup v2 it takes a program to forbid anything.
+    if known_deviation() || cgroup::is_v2() || cgroup::by_systemd() {
+        return;
+    }
+    let container = Container::new().shell("echo x >/dev/null && head -c 1 /dev/zero | wc -c; cat /dev/null");
+    let above = container.cgroup_dir("devices").parent().expect("a group of its own").to_owned();
+    std::fs::create_dir_all(&above).expect("we are root");
+    std::fs::write(above.join("devices.deny"), "a").expect("a device group");
+    for device in ["1:3", "1:5", "1:7", "1:8", "1:9", "5:0", "5:2", "10:200", "136:*"] {
+        std::fs::write(above.join("devices.allow"), format!("c {device} rw")).expect("a device group");
+    }
+    let mut command = container.launcher(&["run"]);
+    let procs = std::fs::OpenOptions::new().write(true).open(above.join("cgroup.procs")).expect("a cgroup");
+    let enter = move || std::io::Write::write_all(&mut &procs, b"0");
+    // SAFETY: only a system call between fork and exec.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, enter) };
+    assert_eq!(plimsoll_integration_tests::output::finish(&mut command).ok(), "1");
+}

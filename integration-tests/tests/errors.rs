@@ -1,7 +1,8 @@
 //! What is wrong with a config is said once, and nothing is left behind.
-use plimsoll_integration_tests::{Container, known_deviation};
+use plimsoll_integration_tests::{Container, known_deviation, output, runtime};
 use serde_json::{Value, json};
 use std::fs;
+use std::process::Command;
 
 /// `create` fails with one error that has `words` in it, and leaves nothing.
 #[track_caller]
@@ -170,18 +171,123 @@ fn an_unknown_command_or_flag() {
     assert_ne!(container.call(&["state", "a", "b"]).status, 0);
 }
 
-#[test]
-fn a_mapping_without_a_user_namespace() {
-    if known_deviation() {
-        return;
-    }
-    refused("/linux/uidMappings", json!([{"containerID": 0, "hostID": 0, "size": 1}]), "");
+fn is_ours() -> bool {
+    runtime().version.starts_with("plimsoll ")
+}
+
+/// What the runtime says if a call fails so, whoever makes it.
+#[track_caller]
+fn said_with_failing(container: &Container, call: &str, error: &str) -> String {
+    let command = container.launcher(&["create"]);
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={call}"), "-e"]);
+    strace.arg(format!("inject={call}:error={error}")).arg(command.get_program()).args(command.get_args());
+    let output = output::finish(strace.stdin(std::process::Stdio::null()));
+    assert_ne!(output.status, 0, "{output:?}");
+    container.assert_nothing_left();
+    output.stderr
 }
 
 #[test]
-fn a_path_that_masks_must_be_absolute() {
+fn a_call_that_a_filter_around_us_forbids_is_named() {
+    if !is_ours() {
+        return;
+    }
+    let said = said_with_failing(&Container::new(), "close_range", "EPERM");
+    assert!(said.contains("close_range: operation not permitted (EPERM)"), "{said}");
+    assert!(said.contains("seccomp filter") && !said.contains("CAP_SYS_ADMIN"), "{said}");
+    let said = said_with_failing(&Container::new(), "clone3", "EPERM");
+    assert!(said.contains("clone3") && said.contains("seccomp filter"), "{said}");
+    let said = said_with_failing(&Container::new(), "clone3", "ENOSPC");
+    assert!(said.contains("not disk space"), "{said}");
+}
+
+#[test]
+fn in_a_chroot_there_are_no_user_namespaces_and_the_error_says_so() {
+    if !is_ours() {
+        return;
+    }
+    let map = json!([{"containerID": 0, "hostID": 0, "size": 1000}]);
+    let container = Container::new().namespace("user", None);
+    let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    let command = container.launcher(&["create"]);
+    // A directory that holds the whole host, in a mount namespace that ends with the command.
+    let place = container.dir.join("host");
+    fs::create_dir(&place).expect("our own");
+    let mut shell = Command::new("unshare");
+    shell.args(["-m", "sh", "-c", "mount --rbind / \"$0\" && exec chroot \"$0\" \"$@\""]).arg(&place);
+    let output = output::finish(shell.arg(command.get_program()).args(command.get_args()));
+    assert!(output.status != 0 && output.stderr.contains("chroot"), "{output:?}");
+    container.assert_nothing_left();
+}
+
+#[test]
+fn half_a_letter_is_named_by_its_place() {
+    if !is_ours() {
+        return;
+    }
+    let container = Container::new();
+    container.write_config();
+    let file = container.dir.join("config.json");
+    let text = fs::read_to_string(&file).expect("our own").replace("\"sh\"", "\"\\ud800\"");
+    fs::write(&file, text).expect("our own");
+    container.call(&["create", "--bundle", &container.dir.to_string_lossy(), &container.id]).fails("/process/args/0");
+}
+
+#[test]
+fn keys_in_another_case_are_the_same_keys() {
     if known_deviation() {
         return;
     }
-    refused("/linux/maskedPaths", json!(["etc/passwd"]), "etc/passwd");
+    let container = Container::new()
+        .remove("/process/noNewPrivileges")
+        .remove("/process/user")
+        .set("/process/NONEWPRIVILEGES", json!(true))
+        .set("/process/User", json!({"UID": 5, "GId": 6}))
+        .shell("id -u; id -g; grep NoNewPrivs /proc/self/status | tr -d '\\t'");
+    let seen = container.run();
+    assert_eq!(seen.ok(), "5\n6\nNoNewPrivs:1");
+    if is_ours() {
+        seen.says(r#"/process/NONEWPRIVILEGES is read as \"noNewPrivileges\""#);
+        assert_eq!(seen.stderr.matches("NONEWPRIVILEGES").count(), 1, "{seen:?}");
+        // What is kept of it says so no more.
+        let container = container.running();
+        let seen = container.exec(&["id", "-u"]);
+        assert!(seen.ok() == "5" && seen.stderr.is_empty(), "{seen:?}");
+        container.call(&["update", "--pids-limit", "50", &container.id]).ok();
+        assert_eq!(container.exec(&["id", "-g"]).ok(), "6");
+    }
+}
+
+#[test]
+fn a_process_file_is_read_the_same_way() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().running();
+    let file = container.dir.join("process.json");
+    let process = json!({"ARGS": ["id", "-u"], "Cwd": "/", "ENV": ["PATH=/bin"], "User": {"UID": 5}});
+    fs::write(&file, process.to_string()).expect("our own");
+    let file = file.to_string_lossy();
+    assert_eq!(container.call(&["exec", "--process", &file, &container.id]).ok(), "5");
+    fs::write(&*file, r#"{"args": ["true"], "cwd": "/", "user": {"uid": 5}, "User": {"uid": 0}}"#).expect("our own");
+    if is_ours() {
+        let seen = container.call(&["exec", "--process", &file, &container.id]);
+        assert!(seen.status != 0 && seen.stderr.contains("are the same entry"), "{seen:?}");
+    }
+}
+
+#[test]
+fn list_shows_no_control_characters() {
+    if !is_ours() {
+        return;
+    }
+    let container = Container::new().args(&["sleep", "1000"]);
+    container.write_config();
+    let bundle = container.dir.join("a\u{1b}[31m\nb");
+    std::os::unix::fs::symlink(&container.dir, &bundle).expect("our own");
+    container.call(&["create", "--bundle", &bundle.to_string_lossy(), &container.id]).ok();
+    let seen = container.call(&["list"]);
+    assert!(!seen.ok().contains('\u{1b}') && seen.stdout.contains("a\\u001b[31m\\nb"), "{seen:?}");
+    assert_eq!(seen.stdout.lines().count(), 2, "{seen:?}");
 }

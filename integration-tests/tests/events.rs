@@ -57,6 +57,17 @@ fn stats_have_runcs_keys() {
     }
 }
 
+/// Who looks for the word in the lines finds events.
+#[test]
+fn nothing_but_an_event_says_oom() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().set("/linux/resources/memory", json!({"limit": 64 << 20})).running();
+    let said = container.call(&["events", "--stats", &container.id]);
+    assert!(!said.ok().contains("oom"), "{}", said.ok());
+}
+
 #[test]
 fn usage_comes_at_every_interval_until_the_container_ends() {
     if known_deviation() {

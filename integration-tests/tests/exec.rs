@@ -1,7 +1,11 @@
 //! exec: another process in a running container.
-use plimsoll_integration_tests::{Container, known_deviation, wait_until};
+use nix::mount::{MsFlags, mount};
+use plimsoll_integration_tests::{Container, cgroup, known_deviation, output, wait_until};
 use serde_json::json;
 use std::fs;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 #[test]
 fn it_sees_what_the_container_sees() {
@@ -159,4 +163,145 @@ fn a_controller_that_does_not_exist_is_refused() {
     }
     let container = Container::new().running();
     container.exec_with(&["--cgroup", "rudder:/"], &["true"]).exits(255).says("unknown controller rudder");
+}
+
+#[test]
+fn a_container_that_may_have_no_more_processes_can_be_entered() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().set("/linux/resources/pids", json!({"limit": 1})).running();
+    for _ in 0..10 {
+        container.exec(&["true"]).ok();
+    }
+    // But not more than entered.
+    container.exec(&["sh", "-c", "sleep 0 & wait"]).exits(2);
+    let joined = Container::new().set("/linux/resources/pids", json!({"limit": 1}));
+    let joined = joined.namespace("pid", Some(&format!("/proc/{}/ns/pid", container.pid()))).running();
+    joined.exec(&["true"]).ok();
+}
+
+#[test]
+fn it_is_in_every_group_of_the_container() {
+    let container = Container::new().set("/linux/resources/pids", json!({"limit": 100})).running();
+    let groups = |pid: &str| container.exec(&["sort", &format!("/proc/{pid}/cgroup")]).ok().to_owned();
+    assert_eq!(groups("self"), groups("1"));
+}
+
+#[test]
+fn it_does_not_count_against_its_users_limit_before_it_is_there() {
+    if known_deviation() {
+        return;
+    }
+    let limit = json!([{"type": "RLIMIT_NPROC", "soft": 2, "hard": 2}]);
+    let container =
+        Container::new().set("/process/user", json!({"uid": 41_414, "gid": 0})).set("/process/rlimits", limit);
+    let container = container.running();
+    for _ in 0..5 {
+        let seen = container.exec(&["grep", "Max processes", "/proc/self/limits"]);
+        let numbers: Vec<_> = seen.ok().split_ascii_whitespace().skip(2).take(2).collect();
+        assert_eq!(numbers, ["2", "2"]);
+    }
+}
+
+#[test]
+fn it_goes_where_init_is_if_the_containers_group_is_no_more() {
+    if known_deviation() || cgroup::by_systemd() {
+        return;
+    }
+    let container = Container::new().running();
+    let pid = container.pid().to_string();
+    let own = cgroup::directories(&container.cgroup());
+    let moved: Vec<_> = own.iter().map(|dir| dir.with_file_name("moved")).collect();
+    for (own, moved) in own.iter().zip(&moved) {
+        fs::create_dir(moved).expect("a group");
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            if let Ok(value) = fs::read_to_string(own.join(file)) {
+                fs::write(moved.join(file), value.trim()).expect("a setting");
+            }
+        }
+        fs::write(moved.join("cgroup.procs"), &pid).expect("a group");
+        fs::remove_dir(own).expect("an empty group");
+    }
+    let seen = container.exec(&["cat", "/proc/self/cgroup"]);
+    let outside = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("procfs");
+    let inside = container.exec(&["cat", "/proc/1/cgroup"]);
+    container.delete_by_force().ok();
+    wait_until("its groups are empty", || {
+        moved.iter().all(|dir| fs::remove_dir(dir).is_ok() || !dir.exists()).then_some(())
+    });
+    assert!(outside.contains("/moved"), "{outside}");
+    assert_eq!(seen.ok(), inside.ok());
+}
+
+/// The runtime as somebody calls it who has changed the root: to a bind mount of the host's, or to an ordinary directory
+/// in which the host's are mounted. In a mount namespace of its own.
+fn in_chroot(mut command: Command, root: &Path, bound: bool) -> Command {
+    let mounts: Vec<(String, PathBuf)> = if bound {
+        vec![("/".to_owned(), root.to_owned())]
+    } else {
+        let names = fs::read_dir("/").expect("a root").flatten().map(|entry| entry.path());
+        names.filter(|path| path.is_dir()).map(|path| (path.display().to_string(), below(root, &path))).collect()
+    };
+    mounts.iter().for_each(|(_, target)| fs::create_dir_all(target).expect("our own"));
+    let root = root.to_owned();
+    let enter = move || {
+        let none = None::<&str>;
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+        for (source, target) in &mounts {
+            mount(Some(&**source), target, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)?;
+        }
+        nix::unistd::chroot(&root)?;
+        nix::unistd::chdir("/")?;
+        Ok(())
+    };
+    // SAFETY: system calls between fork and exec; paths this short are copied to the stack.
+    unsafe { command.pre_exec(enter) };
+    command
+}
+
+fn below(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").expect("absolute"))
+}
+
+#[test]
+fn in_a_chroot_it_ends_up_in_the_containers_root() {
+    if known_deviation() {
+        return;
+    }
+    for (bound, flags) in [(true, &[][..]), (false, &[]), (true, &["--no-pivot"])] {
+        let container = Container::new().args(&["sleep", "1000"]);
+        let root = container.dir.join("chroot");
+        fs::create_dir(&root).expect("our own");
+        fs::write(container.rootfs().join("etc/ship"), "Plimsoll").expect("our own");
+        let create = container.launcher(&[&["create"], flags].concat());
+        output::finish(&mut in_chroot(create, &root, bound)).ok();
+        container.start().ok();
+        let look = ["exec", &container.id, "cat", "/etc/ship"];
+        for command in [container.command(&look), in_chroot(container.command(&look), &root, bound)] {
+            let mut command = command;
+            assert_eq!(output::finish(&mut command).ok(), "Plimsoll", "{bound} {flags:?}");
+        }
+        // Nor is anything of the host's above it, for whoever enters the mount namespace another way.
+        let pid = container.pid().to_string();
+        let seen = Command::new("nsenter").args(["-t", &pid, "-m", "/bin/cat", "/etc/ship"]).output().expect("nsenter");
+        assert_eq!(String::from_utf8_lossy(&seen.stdout), "Plimsoll", "{bound} {flags:?}");
+    }
+}
+
+#[test]
+fn without_a_mount_namespace_too() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().without_namespace("mount").without_namespace("cgroup");
+    let container =
+        container.remove("/linux/maskedPaths").remove("/linux/readonlyPaths").set("/root/readonly", json!(false));
+    let mut container = container.args(&["sleep", "1000"]);
+    container.config["mounts"].as_array_mut().expect("an array").retain(|mount| mount["destination"] == "/proc");
+    fs::write(container.rootfs().join("etc/ship"), "Plimsoll").expect("our own");
+    container.create().ok();
+    container.start().ok();
+    assert_eq!(container.exec(&["cat", "/etc/ship"]).ok(), "Plimsoll");
 }

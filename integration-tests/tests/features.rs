@@ -64,7 +64,8 @@ fn what_is_named_is_taken() {
         return;
     }
     // Those that are about something else than this one mount.
-    let other = ["bind", "rbind", "remount", "idmap", "ridmap", "copy-symlink", "mand"];
+    let other =
+        ["bind", "rbind", "remount", "idmap", "ridmap", "copy-symlink", "dest-nofollow", "src-nofollow", "mand"];
     let options = list(&features(), "/mountOptions");
     for option in options.iter().filter(|option| !other.contains(&option.as_str())) {
         let mount = serde_json::json!({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs", "options": [option, "size=1m"]});

@@ -1,5 +1,5 @@
 //! hooks: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#posix-platform-hooks>
-use plimsoll_integration_tests::{Container, known_deviation};
+use plimsoll_integration_tests::{Container, known_deviation, output};
 use serde_json::{Value, json};
 use std::fs;
 use std::time::{Duration, Instant};
@@ -184,6 +184,94 @@ fn one_that_fails_says_why() {
     nowhere.assert_nothing_left();
 }
 
+/// A shell's `set -x`, say, is long, and the reason comes last.
+#[test]
+fn of_one_that_says_much_the_end_is_told() {
+    if known_deviation() {
+        return;
+    }
+    for kind in ["createRuntime", "createContainer", "startContainer"] {
+        let much =
+            "i=0; while [ $i -lt 9000 ]; do echo line $i of the log >&2; i=$((i+1)); done; echo no wind >&2; exit 3";
+        let container = Container::new().set(&format!("/hooks/{kind}"), script(much)).args(&["true"]);
+        let seen = container.run();
+        assert!(seen.status != 0 && seen.stderr.contains("no wind"), "{kind}: {seen:?}");
+        assert!(seen.stderr.contains("exit status 3"), "{kind}: {seen:?}");
+    }
+}
+
+/// What a hook without `env` sees of the environment of who has called the runtime.
+fn seen_by_hooks_without(env: Option<Value>) -> Vec<(&'static str, String)> {
+    let kinds = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
+    let container = kinds.iter().fold(Container::new(), |container, kind| {
+        let mut hook = script(&format!(
+            "cat >/dev/null; echo {kind} ${{SHIP-unset}} >>{}",
+            container.dir.join("journal").display()
+        ));
+        if let Some(env) = &env {
+            hook[0]["env"] = env.clone();
+        }
+        container.set(&format!("/hooks/{kind}"), hook)
+    });
+    let container = container.args(&["sleep", "1000"]);
+    output::finish(container.launcher(&["create"]).env("SHIP", "create")).ok();
+    output::finish(container.command(&["start", &container.id]).env("SHIP", "start")).ok();
+    output::finish(container.command(&["delete", "--force", &container.id]).env("SHIP", "delete")).ok();
+    let text = fs::read_to_string(container.dir.join("journal")).expect("written");
+    kinds
+        .iter()
+        .map(|kind| {
+            let line = text.lines().find_map(|line| line.strip_prefix(&format!("{kind} "))).unwrap_or("");
+            (*kind, line.to_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn without_env_they_have_the_callers_environment() {
+    if known_deviation() {
+        return;
+    }
+    let expected = [
+        ("prestart", "create"),
+        ("createRuntime", "create"),
+        // With crun this one has the caller's too.
+        ("createContainer", "unset"),
+        ("poststart", "start"),
+        ("poststop", "delete"),
+    ];
+    assert_eq!(seen_by_hooks_without(None), expected.map(|(kind, value)| (kind, value.to_owned())));
+}
+
+#[test]
+fn with_an_empty_env_they_have_an_empty_environment() {
+    let seen = seen_by_hooks_without(Some(json!([])));
+    assert!(seen.iter().all(|(_, value)| value == "unset"), "{seen:?}");
+}
+
+#[test]
+fn a_poststop_hook_runs_though_the_bundle_is_gone() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().args(&["sleep", "1000"]);
+    let bundle = container.dir.join("bundle");
+    let journal = noting(&container, "poststop");
+    let container = container.set("/hooks/poststop", journal).set("/root/path", json!(container_root(&bundle)));
+    container.write_config();
+    fs::create_dir(&bundle).expect("our own");
+    fs::copy(container.dir.join("config.json"), bundle.join("config.json")).expect("our own");
+    container.call(&["create", "--bundle", &bundle.to_string_lossy(), &container.id]).ok();
+    fs::remove_dir_all(&bundle).expect("our own");
+    container.delete_by_force().ok();
+    assert_eq!(self::journal(&container).len(), 1);
+}
+
+/// The root filesystem beside a bundle.
+fn container_root(bundle: &std::path::Path) -> std::path::PathBuf {
+    bundle.with_file_name("rootfs")
+}
+
 #[test]
 fn those_inside_have_a_timeout_as_well() {
     for kind in ["createContainer", "startContainer"] {
@@ -271,4 +359,17 @@ fn start_container_hooks_have_the_home_of_the_process() {
     let container = Container::new().set("/root/readonly", json!(false)).set("/process/env", json!(["SHIP=Plimsoll"]));
     let container = container.set("/hooks/startContainer", script("echo $SHIP $HOME >/etc/journal"));
     assert_eq!(container.args(&["/bin/cat", "/etc/journal"]).run().ok(), "Plimsoll /");
+}
+
+#[test]
+fn those_inside_run_under_a_profile_that_hides_clone3_as_docker_s_does() {
+    let profile = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}],
+    });
+    let container = Container::new()
+        .set("/root/readonly", json!(false))
+        .set("/linux/seccomp", profile)
+        .set("/hooks/startContainer", script("echo ran >/etc/journal"));
+    assert_eq!(container.shell("cat /etc/journal").run().ok(), "ran");
 }

@@ -74,3 +74,81 @@ fn a_joined_user_namespace_is_the_others() {
     let expected = std::fs::read_link(path("user")).expect("procfs");
     assert_eq!(seen.ok(), format!("{}\n 0 100000 65536", expected.display()));
 }
+
+/// The pipe that the container's output goes to, and what comes out of it.
+fn piped(mut command: std::process::Command) -> String {
+    let output = command.stderr(std::process::Stdio::piped()).output().expect("the runtime");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn standard_streams_that_the_hosts_root_has_made_can_be_opened() {
+    if known_deviation() {
+        return;
+    }
+    for user in [0, 5] {
+        let container = mapped().set("/process/user", json!({"uid": user, "gid": user}));
+        let container = container.shell("echo one >/dev/stdout; echo two >/proc/self/fd/1");
+        assert_eq!(piped(container.launcher(&["run"])), "one\ntwo\n");
+        let container = mapped().set("/process/user", json!({"uid": user, "gid": user})).running();
+        let user = format!("{user}:{user}");
+        let args = ["exec", "--user", &user, &container.id, "sh", "-c", "echo three >/dev/stdout"];
+        assert_eq!(piped(container.command(&args)), "three\n");
+    }
+}
+
+#[test]
+fn a_file_as_a_standard_stream_stays_whose_it_is() {
+    if known_deviation() {
+        return;
+    }
+    let container = mapped().shell("echo one");
+    let path = container.dir.join("output");
+    let file = std::fs::File::create_new(&path).expect("our own");
+    let mut command = container.launcher(&["run"]);
+    assert!(command.stdout(file).status().expect("the runtime").success());
+    assert_eq!(std::fs::read_to_string(&path).expect("our own"), "one\n");
+    assert_eq!(path.metadata().expect("our own").uid(), 0);
+}
+
+#[test]
+fn a_user_namespace_that_maps_every_id_to_itself_is_one_all_the_same() {
+    if known_deviation() {
+        return;
+    }
+    let container = Container::new().remove("/linux/resources").remove("/linux/cgroupsPath");
+    let container = container.args(&["sh", "-c", "echo x >/dev/null && stat -c %t:%T /dev/null"]);
+    let command = container.launcher(&["run"]);
+    // As whoever puts it there: it waits until it is mapped.
+    let mut inside = std::process::Command::new("unshare");
+    inside.args(["--user", "--mount", "sh", "-c", "read go; exec \"$@\"", "sh"]).arg(command.get_program());
+    let mut inside = inside
+        .args(command.get_args())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("unshare(1)");
+    let maps = ["uid_map", "gid_map"].map(|map| format!("/proc/{}/{map}", inside.id()));
+    let own = std::fs::read_link("/proc/self/ns/user").expect("procfs");
+    let namespace = format!("/proc/{}/ns/user", inside.id());
+    plimsoll_integration_tests::wait_until("it is in a user namespace", || {
+        (std::fs::read_link(&namespace).ok()? != own).then_some(())
+    });
+    for map in maps {
+        std::fs::write(map, "0 0 4294967295").expect("we are root");
+    }
+    std::io::Write::write_all(&mut inside.stdin.take().expect("a pipe"), b"go\n").expect("a pipe");
+    let output = inside.wait_with_output().expect("its end");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "1:3\n", "{output:?}");
+}
+
+#[test]
+fn without_a_user_namespace_they_are_ignored() {
+    let container = mapped().without_namespace("user").shell("cat /proc/self/uid_map; id -u");
+    let seen = container.run();
+    assert_eq!(seen.ok().split_whitespace().collect::<Vec<_>>(), ["0", "0", "4294967295", "0"]);
+    let container = container.running();
+    assert_eq!(container.exec(&["id", "-u"]).ok(), "0");
+}

@@ -61,6 +61,12 @@ fn where_no_memfd_may_be_executed_init_is_a_file_without_a_name() {
 }
 
 #[test]
+fn a_filter_around_us_that_is_older_than_faccessat2_says_eperm() {
+    runs_without("faccessat2", "EPERM");
+    runs_without("faccessat2", "ENOSYS");
+}
+
+#[test]
 fn before_5_7_nobody_is_born_in_a_group() {
     // Nor is anybody where systemd makes it.
     if !is_ours()
@@ -123,4 +129,19 @@ fn what_there_must_be_is_named_with_the_kernel_that_has_it() {
         assert_eq!(said.stderr.lines().count(), 1, "{}", said.stderr);
         container.assert_nothing_left();
     }
+}
+
+#[test]
+fn before_6_18_a_procfs_is_made_by_who_is_in_its_pid_namespace() {
+    if !is_ours() {
+        return;
+    }
+    let other = Container::new().running();
+    let path = format!("/proc/{}/ns/pid", other.pid());
+    let container = Container::new().namespace("pid", Some(&path)).args(&["cat", "/proc/1/cmdline"]);
+    // Of the runtime alone, which tries it; init is not traced.
+    let strace = ["-qq", "-o", "/dev/null", "-e", "trace=fsconfig", "-e", "inject=fsconfig:error=EINVAL"];
+    let seen = under(&container.launcher(&["run"]), "strace", &strace);
+    assert_eq!(seen.ok().replace('\0', " ").trim(), "sleep 1000");
+    container.assert_nothing_left();
 }

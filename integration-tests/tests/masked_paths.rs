@@ -50,3 +50,13 @@ fn a_path_that_is_named_twice_is_masked_once() {
     let container = Container::new().set("/linux/maskedPaths", json!(["/etc", "/etc/"]));
     assert_eq!(container.shell("grep -c ' /etc ' /proc/self/mountinfo").run().ok(), "1");
 }
+
+#[test]
+fn a_relative_path_is_one_from_the_root() {
+    for path in ["etc/secret", "./etc/../etc/secret"] {
+        let container = masking(path, "cat /etc/secret");
+        fs::write(container.rootfs().join("etc/secret"), "sealed").expect("our own");
+        assert_eq!(container.run().ok(), "");
+    }
+    assert_eq!(masking("", "echo fine").run().ok(), "fine");
+}

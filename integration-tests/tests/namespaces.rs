@@ -63,6 +63,51 @@ fn a_joined_pid_namespace_shows_its_processes() {
 }
 
 #[test]
+fn with_the_user_namespace_that_it_belongs_to_as_well() {
+    if known_deviation() {
+        return;
+    }
+    let ids = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    let mapped =
+        |container: Container| container.set("/linux/uidMappings", ids.clone()).set("/linux/gidMappings", ids.clone());
+    let other = mapped(Container::new().namespace("user", None)).running();
+    let path = |file: &str| format!("/proc/{}/ns/{file}", other.pid());
+    let joined = Container::new().namespace("user", Some(&path("user"))).namespace("pid", Some(&path("pid")));
+    let joined = without_sysfs(joined.namespace("network", Some(&path("net"))));
+    let joined = joined.shell("tr '\\0' ' ' </proc/1/cmdline; readlink /proc/self/ns/pid");
+    let seen = joined.run();
+    assert_eq!(seen.ok(), format!("sleep 1000 {}", outside(&other.pid().to_string(), "pid")));
+}
+
+#[test]
+fn whoever_joins_a_pid_namespace_is_known_by_the_pid_that_stays() {
+    let other = Container::new().running();
+    let path = format!("/proc/{}/ns/pid", other.pid());
+    let container = Container::new().namespace("pid", Some(&path));
+    let told = other.dir.join("told");
+    let script = format!("cat >>{}", told.display());
+    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]);
+    for container in [
+        container.set("/hooks/poststart", hook.clone()),
+        Container::new().namespace("pid", Some(&path)).set("/hooks/createRuntime", hook),
+    ] {
+        let _ = fs::remove_file(&told);
+        let container = container.args(&["sleep", "1000"]);
+        let pid_file = container.dir.join("pid");
+        container.launch(&["create", "--pid-file", &pid_file.to_string_lossy()]).ok();
+        container.start().ok();
+        let state: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(&told).expect("a hook has run")).expect("JSON");
+        assert_eq!(state["pid"], json!(container.pid()));
+        assert_eq!(fs::read_to_string(&pid_file).expect("our own"), container.pid().to_string());
+        assert_eq!(outside(&container.pid().to_string(), "pid"), outside(&other.pid().to_string(), "pid"));
+        assert!(cgroup::pids(&container.cgroup_dir("freezer")).contains(&container.pid()));
+        container.kill("KILL").ok();
+        container.wait_for("stopped");
+    }
+}
+
+#[test]
 fn in_a_new_pid_namespace_the_program_is_pid_1() {
     assert_eq!(Container::new().shell("echo $$").run().ok(), "1");
 }

@@ -52,3 +52,9 @@ fn a_path_inside_a_mount_keeps_the_flags_of_that_mount() {
         assert!(seen.has(option), "{option}: {seen:?}");
     }
 }
+
+#[test]
+fn a_relative_path_is_one_from_the_root() {
+    let seen = protecting("etc", "touch /root/x && ! touch /etc/x").run();
+    assert_eq!(seen.status, 0, "{seen:?}");
+}

@@ -47,6 +47,32 @@ fn the_whole_lifecycle_works() {
 }
 
 #[test]
+fn exec_enters_a_container_that_waits_for_its_start() {
+    if known_deviation() {
+        return;
+    }
+    let filter = json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"],
+        "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}]});
+    let container = Container::rootless(user()).set("/linux/seccomp", filter).args(&["sleep", "1000"]).created();
+    for _ in 0..3 {
+        let seen = container.exec(&[
+            "sh",
+            "-c",
+            "id -u; hostname; for kind in user mnt ipc uts; do readlink /proc/self/ns/$kind; done",
+        ]);
+        let pid = container.pid();
+        let own = ["user", "mnt", "ipc", "uts"]
+            .map(|kind| format!("{}", fs::read_link(format!("/proc/{pid}/ns/{kind}")).expect("root may").display()));
+        assert_eq!(seen.ok(), format!("0\nvessel\n{}", own.join("\n")));
+    }
+    assert_eq!(container.status(), "created");
+    container.start().ok();
+    container.wait_for("running");
+    assert_eq!(container.exec(&["id", "-u"]).ok(), "0");
+    container.end();
+}
+
+#[test]
 fn sub_ids_are_mapped_by_newuidmap() {
     let range = |own: u32, first: u32| json!([{"containerID": 0, "hostID": own, "size": 1}, {"containerID": 1, "hostID": first, "size": 1000}]);
     let container = Container::rootless(user());

@@ -33,6 +33,16 @@ fn what_the_policy_has_no_use_for_is_an_error() {
         (json!({"policy": "SCHED_OTHER", "priority": 3}), "scheduler.priority can only be specified for"),
         (json!({"policy": "SCHED_FIFO", "runtime": 3}), "can only be specified for SchedDeadline policy"),
         (json!({"policy": "SCHED_SAIL"}), "SCHED_SAIL"),
+        (json!({"policy": "SCHED_FIFO"}), "/process/scheduler/priority"),
+        (json!({"policy": "SCHED_RR", "priority": 100}), "/process/scheduler/priority"),
+        (json!({"policy": "SCHED_DEADLINE", "runtime": 10}), "/process/scheduler/runtime"),
+        (json!({"policy": "SCHED_DEADLINE", "runtime": 9000, "deadline": 5000}), "/process/scheduler/deadline"),
+        (
+            json!({"policy": "SCHED_DEADLINE", "runtime": 9000, "deadline": 10000, "period": 9999}),
+            "/process/scheduler/period",
+        ),
+        // Only the kernel's settings say so.
+        (json!({"policy": "SCHED_DEADLINE", "runtime": 2000, "deadline": 3000}), "a period of 3000 ns is not between"),
     ] {
         let container = Container::new().set("/process/scheduler", scheduler);
         container.create().fails(words);
@@ -47,4 +57,20 @@ fn exec_has_it_too() {
     }
     let container = Container::new().set("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 4})).running();
     assert_eq!(container.exec(&["sh", "-c", READ]).ok(), "4 0 3");
+}
+
+#[test]
+fn nor_does_exec_lose_what_no_fork_hands_on() {
+    if known_deviation() {
+        return;
+    }
+    let read = ["cut", "-d", " ", "-f19,40,41", "/proc/self/stat"];
+    let seen = |scheduler: Value| {
+        let container = Container::new().set("/process/scheduler", scheduler).running();
+        container.exec(&read).ok().to_owned()
+    };
+    assert_eq!(seen(json!({"policy": "SCHED_BATCH", "nice": -3, "flags": ["SCHED_FLAG_RESET_ON_FORK"]})), "-3 0 3");
+    let deadline =
+        json!({"policy": "SCHED_DEADLINE", "runtime": 1_000_000, "deadline": 10_000_000, "period": 100_000_000});
+    assert_eq!(seen(deadline), "0 0 6");
 }

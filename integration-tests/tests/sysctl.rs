@@ -45,3 +45,13 @@ fn one_that_does_not_exist_is_an_error() {
     container.create().fails("o such file or directory");
     container.assert_nothing_left();
 }
+
+#[test]
+fn the_domain_name_may_be_said_twice_if_it_is_the_same() {
+    let seen = setting("kernel.domainname", "sea")
+        .set("/domainname", json!("sea"))
+        .args(&["cat", "/proc/sys/kernel/domainname"])
+        .run();
+    assert_eq!(seen.ok(), "sea");
+    setting("kernel.hostname", "ship").create().fails("hostname");
+}

@@ -139,3 +139,17 @@ fn console_size_is_that_of_the_new_terminal_and_nothing_without_one() {
     assert!(terminal.rest().contains("31 97"));
     sized(Container::new()).args(&["true"]).run().ok();
 }
+
+#[test]
+fn without_a_devpts_there_is_an_error_that_says_so() {
+    if known_deviation() {
+        return;
+    }
+    let mut container = on_a_terminal("true");
+    let mounts = container.config["mounts"].as_array_mut().expect("an array");
+    mounts.retain(|mount| mount["destination"] != "/dev/pts");
+    let path = container.dir.join("console");
+    let _socket = ConsoleSocket::bind(&path);
+    container.launch(&["create", "--console-socket", &path.to_string_lossy()]).fails("devpts on /dev/pts");
+    container.assert_nothing_left();
+}

@@ -4,13 +4,11 @@
 //! entry that promises what is then refused is worse than a missing one.
 #![forbid(unsafe_code)]
 
+pub use crate::plan::OCI_VERSION;
 use crate::plan::{MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES, mount_options};
 use crate::sys::knows_seccomp_flags;
 use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// The version of the runtime specification that this library implements.
-pub const OCI_VERSION: &str = "1.3.0";
 
 /// What `plimsoll features` prints (field order and names are the specification's).
 #[derive(Debug, Clone, Serialize)]

@@ -27,6 +27,7 @@ pub fn messages(bytes: &[u8]) {
 
     // One message of init's, as the host hears it.
     let (ours, theirs) = Channel::pair().unwrap();
+    // may fail: what is too long for the socket is no message.
     if rustix::net::send(theirs.as_fd(), bytes, rustix::net::SendFlags::NOSIGNAL).is_err() {
         return;
     }
@@ -62,18 +63,49 @@ pub fn state(bytes: &[u8]) {
     let twice = serde_json::to_vec(&parse(&again).unwrap()).unwrap();
     assert_eq!(String::from_utf8(again), String::from_utf8(twice));
     // Whatever the number, there is such a process or there is none.
-    if let Some(init) = record.init {
-        let _ = init.open();
+    if let Some(init) = &record.init {
+        // may fail: as it may for a number that is anybody's.
+        let _ = init.life();
     }
     let told = crate::container::state_for_hooks(&record, "created", 1);
     let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
     assert_eq!(told["id"], record.id);
 }
 
+/// What comes over the system's bus, from systemd or anybody.
+pub fn bus(bytes: &[u8]) {
+    crate::systemd::message_laws(bytes);
+}
+
+/// An answer of CRIU's, the names in images of anybody's, and the log that CRIU leaves.
+pub fn criu(bytes: &[u8]) {
+    crate::criu::laws::hold(bytes);
+}
+
+/// A datagram of rtnetlink(7).
+pub fn netlink(bytes: &[u8]) {
+    crate::launch::net_devices::laws(bytes);
+}
+
+/// A `/proc/PID/mountinfo`: whoever may mount chooses what stands in it.
+pub fn mountinfo(bytes: &[u8]) {
+    crate::mountinfo::laws(bytes);
+}
+
+/// A `/proc/PID/cgroup`: whoever may make groups chooses what stands in it.
+pub fn places(bytes: &[u8]) {
+    crate::cgroup::place_laws(&String::from_utf8_lossy(bytes));
+}
+
+/// A subuid(5) or subgid(5).
+pub fn subids(bytes: &[u8]) {
+    crate::check::subids_laws(&String::from_utf8_lossy(bytes));
+}
+
 #[cfg(test)]
 mod tests {
     /// What `fuzz/run` starts from.
-    fn each_seed_of(target: &str, run: fn(&[u8])) {
+    fn each_seed_of(target: &str, run: impl Fn(&[u8])) {
         let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
         let mut seen = 0;
         for seed in std::fs::read_dir(directory).unwrap() {
@@ -120,5 +152,31 @@ mod tests {
     #[test]
     fn what_holds_for_any_state_file_holds_for_the_seeds() {
         each_seed_of("state", super::state);
+    }
+
+    /// The seeds, each cut short at every byte, and with every byte changed.
+    fn and_what_is_near(run: fn(&[u8])) -> impl Fn(&[u8]) {
+        move |seed| {
+            run(seed);
+            // A host's mountinfo may be long.
+            for at in 0..seed.len().min(2000) {
+                run(&seed[..at]);
+                for byte in [0, 1, b' ', b'\\', 0x7f, 0xff, seed[at] ^ 1] {
+                    let mut changed = seed[..seed.len().min(2000)].to_vec();
+                    changed[at] = byte;
+                    run(&changed);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_holds_for_all_that_strangers_send_holds_for_the_seeds_and_what_is_near() {
+        each_seed_of("bus", and_what_is_near(super::bus));
+        each_seed_of("criu", and_what_is_near(super::criu));
+        each_seed_of("netlink", and_what_is_near(super::netlink));
+        each_seed_of("mountinfo", and_what_is_near(super::mountinfo));
+        each_seed_of("places", and_what_is_near(super::places));
+        each_seed_of("subids", and_what_is_near(super::subids));
     }
 }

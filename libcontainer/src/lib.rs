@@ -5,6 +5,7 @@ mod container;
 mod criu;
 mod facts;
 mod features;
+mod file;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod launch;
@@ -24,8 +25,11 @@ pub use container::{
 pub use criu::{CriuOptions, ManageCgroups, NetworkLock};
 pub use facts::HostFacts;
 pub use features::{Features, OCI_VERSION};
+pub use file::{read_file, read_limited};
 pub use oci_spec;
 pub use open_bundle::Bundle;
-pub use plimsoll_plan::{Error, ErrorKind, Hierarchy, Line, Plan, PlanOptions, Result, Systemd};
+pub use plimsoll_plan::{
+    Error, ErrorKind, Hierarchy, Line, Plan, PlanOptions, Result, Systemd, describe_errno, describe_io,
+};
 pub use store::Store;
 pub use trace::Trace;

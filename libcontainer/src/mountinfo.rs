@@ -109,19 +109,50 @@ fn path(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let [first, after @ ..] = rest {
-        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
+        match after {
+            [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] if *first == b'\\' => {
+                let byte = (a - b'0') << 6 | (b - b'0') << 3 | (c - b'0');
                 bytes.push(byte);
                 rest = &after[3..];
             }
-            None => {
+            _ => {
                 bytes.push(*first);
                 rest = after;
             }
         }
     }
     PathBuf::from(OsString::from_vec(bytes))
+}
+
+/// What holds for every mountinfo, for tests and the fuzzer: what is written as the kernel writes it is read as it was.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn laws(text: &[u8]) {
+    let mounts = parse(text);
+    assert!(mounts.len() <= text.split(|byte| *byte == b'\n').count());
+    for mount in mounts {
+        let fields = [mount.device.as_bytes(), mount.fstype.as_bytes(), mount.options.as_bytes()];
+        // Blanks cannot be in them, and what is no text has become a longer one.
+        assert!(fields.iter().all(|field| !field.contains(&b' ') && !field.contains(&b'\n')), "{mount:?}");
+        let line = [
+            format!("{} 1 {} ", mount.id, mount.device).into_bytes(),
+            escape(&mount.root),
+            b" ".to_vec(),
+            escape(&mount.point),
+            if mount.read_only { b" ro shared:1 - ".to_vec() } else { b" rw - ".to_vec() },
+            format!("{} source {}", mount.fstype, mount.options).into_bytes(),
+        ];
+        assert_eq!(parse(&line.concat()), [mount]);
+    }
+}
+
+/// As `seq_path(…, " \t\n\\")` of the kernel does it.
+#[cfg(any(test, fuzzing))]
+fn escape(path: &Path) -> Vec<u8> {
+    let escaped = |byte: &u8| match byte {
+        b' ' | b'\t' | b'\n' | b'\\' => format!("\\{byte:03o}").into_bytes(),
+        byte => vec![*byte],
+    };
+    std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).iter().flat_map(escaped).collect()
 }
 
 #[cfg(test)]
@@ -147,5 +178,6 @@ mod tests {
         assert!(mount("36 35 98:0 / /a ro,noatime - ext3 /dev/root rw").read_only);
         assert!(mount("36 35 98:0 / /a rw shared:1 master:2 - ext3 - ro,x").read_only);
         assert_eq!(parse_line(b""), None);
+        assert_eq!(mount(r"1 1 0:1 /\+12\777\8 / rw - t s o").root, std::path::Path::new(r"/\+12\777\8"));
     }
 }

@@ -27,7 +27,7 @@ impl Bundle {
     /// The same with another name (or an absolute path) for the file.
     pub fn open_with(directory: impl AsRef<Path>, config_name: impl AsRef<Path>) -> Result<Bundle> {
         let (path, config) = read(directory.as_ref(), config_name.as_ref())?;
-        Bundle::from_parts(path, config)
+        plan::Bundle::from_config(path, config).map(Bundle)
     }
 
     /// A bundle from the parts that were kept of one: its directory and the bytes of its config.json.
@@ -56,7 +56,8 @@ pub(crate) fn read(directory: &Path, config_name: &Path) -> Result<(PathBuf, Vec
     // Made absolute, but not resolved: engines compare the path with the one that they gave.
     let path = std::path::absolute(directory)
         .map_err(|error| Error::io(format!("bundle {}", directory.display()), "getcwd", &error))?;
-    let config = std::fs::read(path.join(config_name)).map_err(|error| match error.kind() {
+    let config = crate::read_file(path.join(config_name)).map_err(|error| match error.kind() {
+        // may fail: it only chooses the words of an error.
         std::io::ErrorKind::NotFound if !path.is_dir() => {
             Error::io(format!("bundle {}", path.display()), "open", &error)
         }

@@ -4,6 +4,7 @@
 
 use rustix::fd::AsFd;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags};
 use std::ffi::{CStr, CString};
@@ -43,17 +44,38 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 struct Entry {
     program: c_int,
     socket: c_int,
-    stdio: [c_int; 3],
+    stdio: Option<[c_int; 3]>,
     /// First descriptor that must not reach init.
     first: c_int,
     argv: [*const u8; 3],
     envp: [*const u8; 1],
-    /// What failed, for the parent to read.
+    /// What failed, for the parent to read: which of `CALLS`, and how.
+    call: usize,
     errno: i32,
 }
 
 /// The `errno` of a child that has not come to life.
 const UNBORN: i32 = -1;
+
+/// What the child does on its way to init.
+const CALLS: [&str; 5] = ["clone3", "dup3", "close_range", "execveat", "fcntl"];
+const DUP3: usize = 1;
+const CLOSE_RANGE: usize = 2;
+const EXECVEAT: usize = 3;
+const FCNTL: usize = 4;
+
+/// Why there is no init.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unborn {
+    pub(crate) call: &'static str,
+    pub(crate) errno: Errno,
+}
+
+impl From<Errno> for Unborn {
+    fn from(errno: Errno) -> Unborn {
+        Unborn { call: "clone3", errno }
+    }
+}
 
 /// How init is started.
 #[derive(Debug)]
@@ -62,7 +84,7 @@ pub(crate) struct Spawn<'a> {
     pub(crate) program: BorrowedFd<'a>,
     /// The end of the socket that init gets.
     pub(crate) socket: BorrowedFd<'a>,
-    /// What become descriptors 0 to 2; the caller's own if `None`.
+    /// What become descriptors 0 to 2: any open ones, each any number of times. `None`: what is there already.
     pub(crate) stdio: Option<[c_int; 3]>,
     /// So many descriptors from 3 on stay open.
     pub(crate) preserve: u32,
@@ -76,16 +98,18 @@ pub(crate) struct Spawn<'a> {
 ///
 /// The child shares this process's memory until it executes the program (`CLONE_VM | CLONE_VFORK`), so the
 /// size of the caller does not matter; it runs on a stack of its own and calls nothing but a few system calls.
-pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Errno> {
+pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Unborn> {
+    // The child puts others in those places.
+    debug_assert!(spawn.program.as_raw_fd() > 2 && spawn.socket.as_raw_fd() > 2, "see above_streams()");
     let number = CString::new(spawn.socket.as_raw_fd().to_string()).map_err(|_| Errno::INVAL)?;
-    let own = |own| spawn.stdio.map_or([0, 1, 2], |given: [c_int; 3]| given)[own];
     let mut entry = Entry {
         program: spawn.program.as_raw_fd(),
         socket: spawn.socket.as_raw_fd(),
-        stdio: [own(0), own(1), own(2)],
+        stdio: spawn.stdio,
         first: c_int::try_from(3 + spawn.preserve).map_err(|_| Errno::INVAL)?,
         argv: [c"init".as_ptr().cast(), number.as_ptr().cast(), std::ptr::null()],
         envp: [std::ptr::null()],
+        call: 0,
         errno: UNBORN,
     };
     let mut stack = [0u128; 1024];
@@ -117,24 +141,58 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Errno> {
     // SAFETY: `before` was written above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
     if result < 0 {
-        return Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO)));
+        return Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO)).into());
     }
     let pid = i32::try_from(result).unwrap_or(-1);
-    // SAFETY: both were written behind the compiler's back: `pidfd` by the kernel, `errno` by the child.
-    let (pidfd, errno) = unsafe { ((&raw const pidfd).read_volatile(), (&raw const entry.errno).read_volatile()) };
+    // SAFETY: all were written behind the compiler's back: `pidfd` by the kernel, the others by the child, which is gone from here.
+    let (pidfd, errno, call) = unsafe {
+        (
+            (&raw const pidfd).read_volatile(),
+            (&raw const entry.errno).read_volatile(),
+            (&raw const entry.call).read_volatile(),
+        )
+    };
     // SAFETY: clone3 succeeded and made it for us.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     // KERNEL(6.14): who is born into a group of which somebody has once written to `cgroup.kill` is killed at birth, because the kernel
     // compares with what the parent's group has seen of that. It may come in later.
     let killed = errno == UNBORN && spawn.cgroup.is_some();
     if errno > 0 || killed {
+        // may fail: nobody else waits for it; what is reported is why it has ended.
         let _ = rustix::process::waitid(
             rustix::process::WaitId::PidFd(pidfd.as_fd()),
             rustix::process::WaitIdOptions::EXITED,
         );
-        return Err(if killed { Errno::BUSY } else { Errno::from_raw_os_error(errno) });
+        let call = CALLS.get(call).copied().unwrap_or("clone3");
+        return Err(if killed { Errno::BUSY.into() } else { Unborn { call, errno: Errno::from_raw_os_error(errno) } });
     }
     Ok((pid, pidfd))
+}
+
+/// What the container gets as its standard streams: those given, or (`None`) the caller's own as they are. One of those that the
+/// caller has closed is the null device, as every runtime written in Go has it; what has come to its number since is ours, and
+/// close-on-exec.
+pub(crate) fn standard_streams(given: Option<[c_int; 3]>) -> Result<(Option<[c_int; 3]>, Option<OwnedFd>), Errno> {
+    if let Some(streams) = given {
+        for stream in streams {
+            // SAFETY: numbers only; a closed descriptor is EBADF.
+            check(unsafe { libc::syscall(libc::SYS_fcntl, stream, libc::F_GETFD) })?;
+        }
+        return Ok((given, None));
+    }
+    // may fail: with EBADF only, which is the answer.
+    let open = [0, 1, 2].map(|stream| is_inheritable(stream).is_ok());
+    if open == [true; 3] {
+        return Ok((None, None));
+    }
+    let null = above_streams(rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)?;
+    let stream = |number: usize| if open[number] { [0, 1, 2][number] } else { null.as_raw_fd() };
+    Ok((Some([stream(0), stream(1), stream(2)]), Some(null)))
+}
+
+/// The same descriptor, but none of 0 to 2, where a caller may have left room for it.
+pub(crate) fn above_streams(descriptor: OwnedFd) -> Result<OwnedFd, Errno> {
+    if descriptor.as_raw_fd() > 2 { Ok(descriptor) } else { rustix::io::fcntl_dupfd_cloexec(descriptor, 3) }
 }
 
 /// clone3(2) whose child calls `enter(entry)`: the pid, or minus errno.
@@ -169,16 +227,27 @@ unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
     // the descriptor table is the child's own copy.
     unsafe {
         (&raw mut (*entry).errno).write_volatile(0);
-        let fail = |result: i64| -> ! {
+        let fail = |call: usize, result: i64| -> ! {
+            (&raw mut (*entry).call).write_volatile(call);
             (&raw mut (*entry).errno).write_volatile(i32::try_from(-result).unwrap_or(libc::EIO));
             raw(libc::SYS_exit_group, 127, 0, 0, 0, 0);
-            std::hint::unreachable_unchecked()
+            // A filter around us may forbid even that. No handler is left that could run instead.
+            std::arch::asm!("ud2", options(noreturn))
         };
-        for (number, from) in (0..3).zip((*entry).stdio) {
-            if from != number {
-                let result = raw(libc::SYS_dup3, from as usize, number as usize, 0, 0, 0);
+        if let Some(mut sources) = (*entry).stdio {
+            // Out of the way first: a source may stand where another one goes. Even one that stays in place may be close-on-exec.
+            for from in &mut sources {
+                let (command, least) = (libc::F_DUPFD_CLOEXEC as usize, (*entry).first as usize);
+                let result = raw(libc::SYS_fcntl, *from as usize, command, least, 0, 0);
+                match c_int::try_from(result) {
+                    Ok(number) if number >= 0 => *from = number,
+                    _ => fail(FCNTL, result),
+                }
+            }
+            for (number, from) in sources.into_iter().enumerate() {
+                let result = raw(libc::SYS_dup3, from as usize, number, 0, 0, 0);
                 if result < 0 {
-                    fail(result);
+                    fail(DUP3, result);
                 }
             }
         }
@@ -187,13 +256,16 @@ unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
         let result =
             raw(libc::SYS_close_range, (*entry).first as usize, c_int::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0);
         if result < 0 {
-            fail(result);
+            fail(CLOSE_RANGE, result);
         }
-        raw(libc::SYS_fcntl, (*entry).socket as usize, libc::F_SETFD as usize, 0, 0, 0);
+        let result = raw(libc::SYS_fcntl, (*entry).socket as usize, libc::F_SETFD as usize, 0, 0, 0);
+        if result < 0 {
+            fail(FCNTL, result);
+        }
         let (argv, envp) = ((*entry).argv.as_ptr() as usize, (*entry).envp.as_ptr() as usize);
         let flags = libc::AT_EMPTY_PATH as usize;
         let result = raw(libc::SYS_execveat, (*entry).program as usize, c"".as_ptr() as usize, argv, envp, flags);
-        fail(result)
+        fail(EXECVEAT, result)
     }
 }
 
@@ -242,6 +314,26 @@ pub(crate) fn prlimit(pid: i32, resource: u32, soft: u64, hard: u64) -> Result<(
     // SAFETY: the kernel reads one rlimit64 and writes none.
     check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, &raw const limit, std::ptr::null_mut::<u8>()) })
         .map(drop)
+}
+
+/// `struct sched_attr` up to and with `sched_period`.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct SchedAttr {
+    pub(crate) size: u32,
+    pub(crate) policy: u32,
+    pub(crate) flags: u64,
+    pub(crate) nice: i32,
+    pub(crate) priority: u32,
+    pub(crate) runtime: u64,
+    pub(crate) deadline: u64,
+    pub(crate) period: u64,
+}
+
+/// `sched_setattr(2)` of another process, if it has one thread.
+pub(crate) fn sched_setattr(pid: i32, attributes: &SchedAttr) -> Result<(), Errno> {
+    // SAFETY: the struct says its own size.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, pid, std::ptr::from_ref(attributes), 0) }).map(drop)
 }
 
 /// Makes `fd` exist without close-on-exec in no program: a memfd for `name`, executable where the kernel asks.
@@ -365,6 +457,15 @@ pub(crate) fn unshare_fs() -> Result<(), Errno> {
     check(unsafe { libc::unshare(libc::CLONE_FS) }.into()).map(drop)
 }
 
+/// `fstat(2)` of a descriptor that the caller's caller has opened.
+pub(crate) fn fstat(number: i32) -> Result<libc::stat, Errno> {
+    let mut stat = std::mem::MaybeUninit::uninit();
+    // SAFETY: the kernel writes one stat; asking about a closed descriptor is EBADF.
+    check(unsafe { libc::fstat(number, stat.as_mut_ptr()) }.into())?;
+    // SAFETY: written, as the call has succeeded.
+    Ok(unsafe { stat.assume_init() })
+}
+
 /// A second descriptor for one that the caller's caller has opened, close-on-exec.
 pub(crate) fn duplicate(number: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: numbers only; a closed descriptor is EBADF.
@@ -372,3 +473,6 @@ pub(crate) fn duplicate(number: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: just made for us.
     Ok(unsafe { OwnedFd::from_raw_fd(c_int::try_from(copy).unwrap_or(-1)) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,17 +4,23 @@
 #![allow(unsafe_code)]
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
 
 const SIZE: usize = 1 << 20;
+/// That of the arena: whoever asks for more, which nobody here does, is sent to the system's allocator.
+const ALIGN: usize = 4096;
 
-#[repr(align(4096))]
+#[repr(C, align(4096))]
 pub(crate) struct Arena {
     memory: UnsafeCell<[u8; SIZE]>,
     used: AtomicUsize,
 }
 
-// SAFETY: every byte of `memory` belongs to at most one allocation: `used` only moves by compare-and-swap.
+const _: () = assert!(align_of::<Arena>() == ALIGN);
+
+// SAFETY: every byte of `memory` belongs to at most one allocation: `used` only moves by compare-and-swap, which also lets whoever
+// gets a byte see what was done with it by whoever gave it back.
 unsafe impl Sync for Arena {}
 
 impl Arena {
@@ -33,20 +39,25 @@ impl Arena {
 
     /// Moves the end, if it still is at `from`.
     fn move_end(&self, from: usize, to: usize) -> bool {
-        to <= SIZE && self.used.compare_exchange(from, to, Relaxed, Relaxed).is_ok()
+        to <= SIZE && self.used.compare_exchange(from, to, AcqRel, Relaxed).is_ok()
     }
 }
 
-// SAFETY: blocks are aligned, disjoint, and inside the arena or the system allocator's.
+// SAFETY: blocks are aligned, disjoint, and inside the arena or the system allocator's. `memory` comes first in the arena, so that
+// what is aligned in it is aligned.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.align() > ALIGN {
+            // SAFETY: passed on.
+            return unsafe { System.alloc(layout) };
+        }
         let mut used = self.used.load(Relaxed);
         loop {
             let place = used.next_multiple_of(layout.align());
             match place.checked_add(layout.size()).filter(|end| *end <= SIZE) {
                 // SAFETY: passed on.
                 None => return unsafe { System.alloc(layout) },
-                // SAFETY: `place` is inside the arena, which is aligned to more than anybody asks for.
+                // SAFETY: `place` is inside the arena; it and the arena's beginning are multiples of the alignment.
                 Some(end) if self.move_end(used, end) => return unsafe { self.start().add(place) },
                 Some(_) => used = self.used.load(Relaxed),
             }
@@ -77,6 +88,45 @@ unsafe impl GlobalAlloc for Arena {
                 self.dealloc(block, layout);
             }
             new
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_aligned_as_asked_and_apart() {
+        static ARENA: Arena = Arena::new();
+        let mut blocks: Vec<(usize, usize)> = Vec::new();
+        for shift in (0..17).rev().chain(0..17) {
+            let layout = Layout::from_size_align(3, 1 << shift).unwrap();
+            // SAFETY: the layout has a size.
+            let block = unsafe { ARENA.alloc(layout) };
+            assert!(!block.is_null());
+            assert_eq!(block as usize % layout.align(), 0, "{shift}");
+            blocks.push((block as usize, block as usize + 3));
+        }
+        blocks.sort_unstable();
+        assert!(blocks.windows(2).all(|pair| pair[0].1 <= pair[1].0), "{blocks:?}");
+    }
+
+    #[test]
+    fn only_the_last_block_grows_in_its_place() {
+        static ARENA: Arena = Arena::new();
+        let layout = Layout::from_size_align(8, 8).unwrap();
+        // SAFETY: each block is used with the layout that it has.
+        unsafe {
+            let first = ARENA.alloc(layout);
+            first.write_bytes(7, 8);
+            assert_eq!(ARENA.realloc(first, layout, 16), first);
+            let grown = Layout::from_size_align(16, 8).unwrap();
+            let second = ARENA.alloc(layout);
+            let moved = ARENA.realloc(first, grown, 32);
+            assert!(moved != first && moved != second && moved.read() == 7 && moved.add(7).read() == 7);
+            ARENA.dealloc(moved, Layout::from_size_align(32, 8).unwrap());
+            assert_eq!(ARENA.alloc(layout), moved);
         }
     }
 }

@@ -34,10 +34,12 @@ fn table(findings: &[Finding]) -> String {
             Concern::Config => "error",
             Concern::Host => "error here",
             Concern::Ignored => "ignored",
+            Concern::Notice => "notice",
             Concern::Security => "security",
             _ => "note",
         };
         let (pointer, message) = (visible(&finding.pointer), visible(&finding.message));
+        // `width` is small: a width in a format string is at most 65,535.
         let _ = writeln!(text, "{concern:10}  {pointer:width$}  {message}");
     }
     text

@@ -87,7 +87,7 @@ fn cgroups(given: &[&str]) -> Result<Vec<(Vec<String>, String)>, Failure> {
 fn process(invocation: &Invocation, container: &Container) -> Result<Process, Failure> {
     if let Some(path) = invocation.path("process") {
         let attempt = || format!("open {}", path.display());
-        let json = std::fs::read(&path).map_err(|error| Failure::io(&attempt(), &error))?;
+        let json = libcontainer::read_file(&path).map_err(|error| Failure::io(&attempt(), &error))?;
         return Ok(Bundle::process_from_slice(&json)?);
     }
     let bundle = container.bundle()?;

@@ -26,16 +26,7 @@ impl Failure {
 
     /// A failed call of the standard library: `open process.json: no such file or directory (ENOENT)`.
     pub(crate) fn io(attempt: &str, error: &io::Error) -> Failure {
-        let text = error.to_string();
-        let words = text.split(" (os error").next().unwrap_or_default();
-        // Engines look for the kernel's words as Go and C spell them, in lower case.
-        let mut letters = words.chars();
-        let first = letters.next().map(|letter| letter.to_ascii_lowercase());
-        let words = first.into_iter().chain(letters).collect::<String>();
-        let words = match error.raw_os_error() {
-            Some(errno) => format!("{words} ({:?})", nix::errno::Errno::from_raw(errno)),
-            None => words,
-        };
+        let words = libcontainer::describe_io(error);
         Failure { errno: error.raw_os_error(), ..Failure::new(format!("{attempt}: {words}")) }
     }
 

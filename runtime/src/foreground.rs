@@ -32,7 +32,7 @@ impl Foreground {
     pub(crate) fn prepare(has_terminal: bool, subreaper: bool) -> Result<Foreground, Failure> {
         let ours = has_terminal.then(OurTerminal::find).transpose()?;
         if subreaper && let Err(errno) = prctl::set_child_subreaper(true) {
-            log::warn!("prctl(PR_SET_CHILD_SUBREAPER): {errno}");
+            log::warn!("prctl(PR_SET_CHILD_SUBREAPER): {}", libcontainer::describe_errno(errno as i32));
         }
         let mut signals = SigSet::all();
         if has_terminal {
@@ -60,6 +60,7 @@ impl Foreground {
 
     /// Rows and columns of our terminal.
     pub(crate) fn size(&self) -> Option<(u16, u16)> {
+        // may fail: a terminal without a size gets none.
         let size = tcgetwinsize(&self.ours.as_ref()?.terminal).ok()?;
         Some((size.ws_row, size.ws_col))
     }
@@ -140,8 +141,10 @@ impl Foreground {
     /// Gives the container's terminal the size of ours. If ours has gone, there is no size to give.
     fn resize(&self) {
         if let (Some(ours), Some(console)) = (&self.ours, &self.console)
+            // may fail: as above.
             && let Ok(size) = tcgetwinsize(&ours.terminal)
         {
+            // may fail: the container has closed it.
             let _ = tcsetwinsize(&console.master, size);
         }
     }
@@ -162,7 +165,8 @@ pub(crate) fn send(child: &Child, signal: i32) {
     // is borrowed from `child`.
     let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, child.pidfd().as_raw_fd(), signal, nothing, 0) };
     if sent == -1 && Errno::last() != Errno::ESRCH {
-        log::warn!("pidfd_send_signal({}, {signal}): {}", child.pid(), Errno::last());
+        let words = libcontainer::describe_errno(Errno::last_raw());
+        log::warn!("pidfd_send_signal({}, {signal}): {words}", child.pid());
     }
 }
 
@@ -223,6 +227,7 @@ impl Drop for OurTerminal {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
             // If the terminal has gone there is nothing to give back.
+            // may fail: it has hung up.
             let _ = tcsetattr(&self.terminal, SetArg::TCSANOW, before);
         }
     }

@@ -45,9 +45,9 @@ fn table(states: &[State]) -> String {
             state.id.clone(),
             state.pid.to_string(),
             state.status.to_string(),
-            state.bundle.display().to_string(),
-            state.created.clone(),
-            state.owner.clone(),
+            log::visible(&state.bundle.display().to_string()),
+            log::visible(&state.created),
+            log::visible(&state.owner),
         ]
     };
     columns(&std::iter::once(heading).chain(states.iter().map(row)).collect::<Vec<_>>())
@@ -60,7 +60,8 @@ fn columns(rows: &[[String; 6]]) -> String {
     let mut text = String::new();
     for row in rows {
         for (cell, width) in row.iter().zip(widths) {
-            let _ = write!(text, "{cell:width$}");
+            text.push_str(cell);
+            text.extend(std::iter::repeat_n(' ', width - cell.chars().count()));
         }
         let _ = writeln!(text, "{}", row[5]);
     }
@@ -83,6 +84,14 @@ mod tests {
             "ID          PID         STATUS      BUNDLE             CREATED                  OWNER\n\
              web         42          running     /srv/bundles/web   2026-11-21T09:44:21.5Z   root\n"
         );
+    }
+
+    #[test]
+    fn a_cell_may_be_of_any_length() {
+        // A width in a format string is at most 65,535.
+        let long = "b".repeat(100_000);
+        let cells = ["web", "42", "running", &long, "now", "root"].map(str::to_owned);
+        assert_eq!(columns(&[cells]).len(), 12 + 12 + 12 + 100_003 + 12 + 5);
     }
 
     #[test]

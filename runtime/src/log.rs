@@ -99,8 +99,10 @@ fn to_service(service: Service, name: &str, level: Level, message: &str) -> std:
     .map(drop)
 }
 
+/// A FIFO that nobody reads is an error, not a wait.
 fn open(path: &std::path::Path) -> std::io::Result<File> {
-    File::options().append(true).create(true).mode(0o644).open(path)
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    File::options().append(true).create(true).mode(0o644).custom_flags(flags).open(path)
 }
 
 impl Log for Logger {
@@ -130,7 +132,9 @@ impl Logger {
     /// Whether there is a log file, and the line is in it.
     fn to_file(&self, line: &str) -> bool {
         let Some(path) = &self.file else { return false };
+        // may fail: standard error has it then.
         let file = self.opened.get_or_init(|| open(path).ok()).as_ref();
+        // may fail: as above.
         file.is_some_and(|mut file| file.write_all(line.as_bytes()).is_ok())
     }
 }
@@ -166,6 +170,7 @@ pub(crate) fn plainly(message: &str) {
 
 fn to_stderr(line: &str) {
     // Nobody is left to hear that standard error is closed.
+    // may fail: there is nowhere else to say so.
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 

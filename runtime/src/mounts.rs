@@ -14,7 +14,7 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let id = id.to_str().ok_or_else(|| Failure::new("invalid container ID format"))?;
     let container = invocation.store()?.load(id)?;
     let attempt = format!("open {}", file.to_string_lossy());
-    let json = std::fs::read(file).map_err(|error| Failure::io(&attempt, &error))?;
+    let json = libcontainer::read_file(file).map_err(|error| Failure::io(&attempt, &error))?;
     let mounts = Bundle::mounts_from_slice(&json)?;
     if add {
         container.add_mounts(&mounts)?

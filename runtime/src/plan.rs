@@ -2,14 +2,14 @@
 #![forbid(unsafe_code)]
 use crate::cli::Invocation;
 use crate::failure::Failure;
-use crate::{create, print};
+use crate::print;
 use libcontainer::{Bundle, HostFacts, Plan, PlanOptions};
 use std::path::Path;
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let facts = match invocation.path("facts") {
         Some(path) => facts(&path)?,
-        None => HostFacts::probe_for(invocation.cgroup_manager()?)?,
+        None => HostFacts::probe_for(invocation.cgroup_manager()?)?.probe_procfs(),
     };
     if invocation.is_set("show-facts") {
         let facts = serde_json::to_string_pretty(&facts).map_err(|error| Failure::new(error.to_string()))?;
@@ -17,7 +17,7 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
         return Ok(0);
     }
     let json = invocation.choice("format")? == "json";
-    let bundle = create::bundle(invocation)?;
+    let bundle = Bundle::open(invocation.path("bundle").unwrap_or_else(|| ".".into()))?;
     let exec = invocation.path("exec").map(|path| read(&path)).transpose()?;
     let exec = exec.map(|json| Bundle::process_from_slice(&json)).transpose()?;
     let options = PlanOptions {
@@ -45,5 +45,5 @@ pub(crate) fn facts(path: &Path) -> Result<HostFacts, Failure> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path).map_err(|error| Failure::io(&format!("open {}", path.display()), &error))
+    libcontainer::read_file(path).map_err(|error| Failure::io(&format!("open {}", path.display()), &error))
 }

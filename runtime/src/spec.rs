@@ -16,6 +16,7 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
         .is_set("rootless")
         .then(|| (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()));
     // As runc decides it: on cgroup v1 its own cgroup is hidden from a container anyway.
+    // may fail: it is a template.
     let unified = std::path::Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
     let name = invocation.path("file").unwrap_or_else(|| "config.json".into());
     let path = invocation.path("bundle").unwrap_or_default().join(&name);

@@ -25,7 +25,8 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let path = invocation.positionals.first().map(Path::new).unwrap_or(Path::new(""));
-    let json = std::fs::read(path).map_err(|error| Failure::io(&format!("open {}", path.display()), &error))?;
+    let json =
+        libcontainer::read_file(path).map_err(|error| Failure::io(&format!("open {}", path.display()), &error))?;
     let file = serde_json::from_slice::<File>(&json);
     let events = file.map_err(|error| Failure::new(format!("{}: {error}", path.display())))?.stretches();
     match invocation.path("svg") {

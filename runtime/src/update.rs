@@ -5,18 +5,16 @@ use crate::failure::Failure;
 use libcontainer::Bundle;
 use libcontainer::oci_spec::runtime::LinuxResources;
 use serde_json::{Map, Value};
-use std::io::Read;
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let container = invocation.store()?.load(invocation.id()?)?;
     let resources = match invocation.path("resources") {
         Some(path) => {
-            let mut json = Vec::new();
-            let read = match path.as_os_str() == "-" {
-                true => std::io::stdin().lock().read_to_end(&mut json).map(|_| ()),
-                false => std::fs::read(&path).map(|bytes| json = bytes),
+            let json = match path.as_os_str() == "-" {
+                true => libcontainer::read_limited(std::io::stdin().lock()),
+                false => libcontainer::read_file(&path),
             };
-            read.map_err(|error| Failure::io(&format!("open {}", path.display()), &error))?;
+            let json = json.map_err(|error| Failure::io(&format!("open {}", path.display()), &error))?;
             Bundle::resources_from_slice(&json)?
         }
         None => resources(invocation)?,

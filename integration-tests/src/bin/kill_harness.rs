@@ -8,16 +8,17 @@
 //!
 //! With `--init` it is not the runtime that is killed but what it has started: the runtime has to end by itself, in seconds.
 #![allow(clippy::print_stdout, reason = "it prints a table")]
-use nix::errno::Errno;
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SIGKILL, kill};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 use plimsoll_integration_tests::container::Leftovers;
+use plimsoll_integration_tests::harness::{self, delete, is_frozen, reap};
+use plimsoll_integration_tests::runtime::path_with_criu;
 use plimsoll_integration_tests::{Container, cgroup, measure, output, runtime};
 use serde_json::json;
 use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -29,6 +30,8 @@ enum Before {
     Created,
     Running,
     Paused,
+    /// Its images in the bundle, in a user namespace.
+    Saved,
 }
 
 /// Its words, of which `ID` stands for the id and `DIR` for the bundle, and what it finds.
@@ -44,6 +47,8 @@ const COMMANDS: &[(&str, Before)] = &[
     ("kill --all ID KILL", Before::Paused),
     ("delete --force ID", Before::Running),
     ("mounts add ID DIR/mounts.json", Before::Running),
+    ("checkpoint --image-path DIR/images ID", Before::Running),
+    ("restore --detach --image-path DIR/images --bundle DIR ID", Before::Saved),
 ];
 
 #[derive(Debug, Default)]
@@ -61,13 +66,15 @@ struct Count {
     cgroup: usize,
     state: usize,
     mount: usize,
+    /// Images that others than their owner may read.
+    open: usize,
     unusable: usize,
 }
 
 impl Count {
     fn bad(&self) -> usize {
-        let Count { hung, frozen, mute, delete_failed, process, cgroup, state, mount, unusable, .. } = self;
-        hung + frozen + mute + delete_failed + process + cgroup + state + mount + unusable
+        let Count { hung, frozen, mute, delete_failed, process, cgroup, state, mount, open, unusable, .. } = self;
+        hung + frozen + mute + delete_failed + process + cgroup + state + mount + open + unusable
     }
 }
 
@@ -82,7 +89,7 @@ fn main() -> ExitCode {
 
     println!("{}, cgroup {}", runtime().version, if cgroup::is_v2() { "v2" } else { "v1" });
     println!(
-        "{:26} {:>6} {:>6} | {:>4} {:>6} {:>4} {:>13} {:>7} {:>6} {:>5} {:>5} {:>8}",
+        "{:26} {:>6} {:>6} | {:>4} {:>6} {:>4} {:>13} {:>7} {:>6} {:>5} {:>5} {:>4} {:>8}",
         "",
         "rounds",
         "killed",
@@ -94,6 +101,7 @@ fn main() -> ExitCode {
         "cgroup",
         "state",
         "mount",
+        "open",
         "unusable"
     );
     let mut bad = 0;
@@ -107,13 +115,11 @@ fn main() -> ExitCode {
             continue;
         }
         let count = if sweep { attempt.sweep(rounds) } else { attempt.spread(rounds.unwrap_or(60), init) };
-        let Count { rounds, killed, hung, frozen, mute, delete_failed, process, cgroup, state, mount, unusable } =
+        let Count { rounds, killed, hung, frozen, mute, delete_failed, process, cgroup, state, mount, open, unusable } =
             count;
-        let name: Vec<_> =
-            line.split(' ').take_while(|word| !matches!(*word, "ID" | "--bundle" | "--memory")).collect();
         println!(
-            "{:26} {rounds:>6} {killed:>6} | {hung:>4} {frozen:>6} {mute:>4} {delete_failed:>13} {process:>7} {cgroup:>6} {state:>5} {mount:>5} {unusable:>8}",
-            name.join(" ")
+            "{:26} {rounds:>6} {killed:>6} | {hung:>4} {frozen:>6} {mute:>4} {delete_failed:>13} {process:>7} {cgroup:>6} {state:>5} {mount:>5} {open:>4} {unusable:>8}",
+            harness::name(line)
         );
         bad += count.bad();
     }
@@ -143,17 +149,25 @@ impl Attempt {
                 container.call(&["pause", &container.id]).ok();
                 container
             }
+            Before::Saved => {
+                let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+                let container = container.namespace("user", None).set("/linux/uidMappings", map.clone());
+                let container = container.set("/linux/gidMappings", map).running();
+                let images = container.dir.join("images");
+                let mut save =
+                    container.command(&["checkpoint", "--image-path", images.to_str().expect("text"), &container.id]);
+                output::finish(save.env("PATH", path_with_criu())).ok();
+                container
+            }
         }
     }
 
     fn command(&self, container: &Container) -> Command {
-        let dir = container.dir.to_str().expect("text");
-        let words: Vec<_> = self
-            .line
-            .split(' ')
-            .map(|word| if word == "ID" { container.id.clone() } else { word.replace("DIR", dir) })
-            .collect();
-        container.command(&words.iter().map(String::as_str).collect::<Vec<_>>())
+        let mut command = harness::command(self.line, container);
+        if self.line.starts_with("checkpoint") || self.line.starts_with("restore") {
+            command.env("PATH", path_with_criu());
+        }
+        command
     }
 
     /// A runtime without the command has nothing to be killed at.
@@ -240,7 +254,8 @@ impl Attempt {
     fn look(&self, container: Container, killed: bool, instant: &str, count: &mut Count) {
         count.killed += usize::from(killed);
         let before = count.bad();
-        let may_be_frozen = matches!(self.before, Before::Paused) || self.line.starts_with("pause");
+        let freezes = self.line.starts_with("pause") || self.line.starts_with("checkpoint");
+        let may_be_frozen = matches!(self.before, Before::Paused) || freezes;
         count.frozen += usize::from(!may_be_frozen && is_frozen(&container));
         let there = container.dir.join("state").join(&container.id).join("state.json").exists();
         let answers = output::finish(&mut container.command(&["state", &container.id])).status == 0;
@@ -258,6 +273,8 @@ impl Attempt {
         count.cgroup += usize::from(!cgroups.is_empty() || !units.is_empty());
         count.state += usize::from(!state.is_empty());
         count.mount += usize::from(!mounts.is_empty());
+        let mode = fs::metadata(container.dir.join("images")).map_or(0, |images| images.permissions().mode());
+        count.open += usize::from(mode & 0o077 != 0);
         count.unusable += usize::from(container.create().status != 0);
         if count.bad() > before {
             let said = complaint.unwrap_or_default();
@@ -287,41 +304,4 @@ fn under_strace(options: &[&str], command: &Command) -> Command {
     let variables = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
     strace.envs(variables);
     strace
-}
-
-fn is_frozen(container: &Container) -> bool {
-    let read = |controller, file| fs::read_to_string(container.cgroup_dir(controller).join(file)).unwrap_or_default();
-    if cgroup::is_v2() {
-        return read("", "cgroup.freeze").trim() == "1";
-    }
-    !matches!(read("freezer", "freezer.state").trim(), "" | "THAWED")
-}
-
-/// What `delete --force` says if it fails. Meanwhile orphans are waited for, as engines do: the pid namespace of a process that is
-/// dead but not waited for does not end.
-fn delete(container: &Container) -> Option<String> {
-    let errors = container.dir.join("errors");
-    let file = fs::File::create_new(&errors).expect("our own");
-    let mut command = container.command(&["delete", "--force", &container.id]);
-    let mut child = measure::quiet(&mut command).stderr(file).spawn().expect("the runtime starts");
-    let own = i32::try_from(child.id()).expect("a pid");
-    while let Ok(dead) = waitid(Id::All, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) {
-        match dead.pid() {
-            Some(pid) if pid.as_raw() != own => _ = waitpid(pid, None),
-            _ => break,
-        }
-    }
-    let status = child.wait().expect("our own child");
-    (!status.success()).then(|| fs::read_to_string(errors).unwrap_or_default())
-}
-
-/// Waits for the dead among our children: is anyone alive?
-fn reap() -> bool {
-    loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Err(Errno::ECHILD) => return false,
-            Ok(WaitStatus::StillAlive) => return true,
-            _ => (),
-        }
-    }
 }

@@ -57,6 +57,45 @@ impl Detail {
         self
     }
 
+    /// Append, at the price of what was said first.
+    pub fn say_last(&mut self, words: &[u8]) {
+        let words = &words[words.len().saturating_sub(DETAIL)..];
+        let over = (self.len + words.len()).saturating_sub(DETAIL);
+        self.buffer.copy_within(over..self.len, 0);
+        self.len -= over;
+        self.say(words);
+    }
+
+    /// The end of what was said, without blank space behind it, in at most `room` bytes: whole lines if there are any, or else whole
+    /// letters.
+    pub fn ending(&self, room: usize) -> &[u8] {
+        let words = self.as_bytes();
+        let is_whole = self.len < DETAIL && words.trim_ascii_end().len() <= room;
+        let words = words.trim_ascii_end();
+        let words = &words[words.len().saturating_sub(room)..];
+        if is_whole {
+            return words;
+        }
+        match words.iter().position(|byte| *byte == b'\n') {
+            Some(end) => &words[end + 1..],
+            None => &words[words.iter().position(|byte| byte & 0xc0 != 0x80).unwrap_or(0)..],
+        }
+    }
+
+    /// How many bytes there is room for.
+    pub fn room(&self) -> usize {
+        DETAIL - self.len
+    }
+
+    /// The same of what may be long: the kernel's words have to follow it.
+    pub fn say_in_short(&mut self, words: &[u8]) -> &mut Detail {
+        const SHORT: usize = 120;
+        match words.get(..SHORT) {
+            Some(short) => self.say(short).say("…".as_bytes()),
+            None => self.say(words),
+        }
+    }
+
     pub fn as_bytes(&self) -> &[u8] {
         &self.buffer[..self.len]
     }
@@ -66,5 +105,28 @@ impl core::fmt::Write for Detail {
     fn write_str(&mut self, words: &str) -> core::fmt::Result {
         self.say(words.as_bytes());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_last_is_kept() {
+        let mut words = Detail::default();
+        assert_eq!(words.ending(9), b"");
+        words.say_last(b"one\ntwo\n\n");
+        assert_eq!((words.ending(7), words.ending(5), words.ending(2)), (&b"one\ntwo"[..], &b"two"[..], &b"wo"[..]));
+        for _ in 0..100 {
+            words.say_last(b"a line of twenty-one\n");
+        }
+        words.say_last(b"the last line\n");
+        assert_eq!(words.ending(36), b"a line of twenty-one\nthe last line");
+        assert_eq!(words.ending(30), b"the last line");
+        assert!(words.ending(DETAIL).starts_with(b"a line of twenty-one\na line"));
+        words.say_last("ä".repeat(1000).as_bytes());
+        assert_eq!(words.ending(DETAIL), "ä".repeat(DETAIL / 2).as_bytes());
+        assert_eq!(words.ending(5), "ää".as_bytes());
     }
 }

@@ -1,4 +1,4 @@
-//! The conversation with the host: one socket, three messages.
+//! The conversation with the host: one socket, three messages. Once the container is created, two FIFOs.
 use crate::fault::{At, Fault, Result};
 use crate::sys;
 use core::mem::MaybeUninit;
@@ -7,23 +7,27 @@ use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
-use step::{Call, DESCRIPTORS, DETAIL, Failure, FromInit, Slot, ToInit};
+use step::{Call, DESCRIPTORS, DETAIL, Failure, FromInit, HELD, Slot, ToInit};
 
-/// Descriptors that have arrived and are not used up yet, by slot.
+/// How many kinds of namespaces there are, and the most descriptors that are sent at once.
+pub const NAMESPACES: usize = 8;
+
+/// Descriptors that have arrived or were kept and are not used up yet, by slot.
 #[derive(Debug)]
 pub struct Slots {
-    held: [Option<(Slot, OwnedFd)>; DESCRIPTORS],
+    held: [Option<(Slot, OwnedFd)>; HELD],
     next: Slot,
 }
 
 impl Default for Slots {
     fn default() -> Slots {
-        Slots { held: [const { None }; DESCRIPTORS], next: 0 }
+        Slots { held: [const { None }; HELD], next: 0 }
     }
 }
 
 impl Slots {
-    fn put(&mut self, descriptor: OwnedFd) -> Result {
+    /// Into the next slot.
+    pub fn put(&mut self, descriptor: OwnedFd) -> Result {
         let free = self.held.iter_mut().find(|held| held.is_none());
         *free.ok_or(Fault::new(Call::Recvmsg, Errno::MFILE))? = Some((self.next, descriptor));
         self.next += 1;
@@ -50,7 +54,7 @@ impl Slots {
 
 /// Receives one message with its descriptors. An empty one means that the host is gone.
 #[inline(never)]
-fn receive<'a>(socket: BorrowedFd<'_>, slots: &mut Slots, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
+pub(crate) fn receive<'a>(socket: BorrowedFd<'_>, slots: &mut Slots, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let len = loop {
@@ -87,12 +91,30 @@ pub fn receive_plan(socket: BorrowedFd<'_>, slots: &mut Slots) -> Result<(&'stat
     Ok((&plan[..len as usize], trace))
 }
 
-/// Waits for *go*. If the host dies instead, there is nobody to report to: init ends.
-pub fn await_go(socket: BorrowedFd<'_>, slots: &mut Slots) -> Result {
+/// Waits for *go*. If the host dies instead, there is nobody to report to: init ends. With `slots`, descriptors may come along.
+pub fn await_go(socket: BorrowedFd<'_>, slots: Option<&mut Slots>) -> Result {
     let mut message = [0; 16];
-    match decode(receive(socket, slots, &mut message)?)? {
+    let message = match slots {
+        Some(slots) => receive(socket, slots, &mut message)?,
+        None => read(socket, &mut message)?,
+    };
+    match decode(message)? {
         ToInit::Go => Ok(()),
         ToInit::Plan { .. } => Err(Fault::new(Call::Decode, Errno::PROTO)),
+    }
+}
+
+/// One message without descriptors. An empty one means that there is nobody any more.
+pub fn read<'a>(socket: BorrowedFd<'_>, buffer: &'a mut [u8]) -> Result<&'a [u8]> {
+    loop {
+        match rustix::io::read(socket, &mut *buffer) {
+            Err(Errno::INTR) => {}
+            Ok(0) => return Err(Fault::new(Call::Read, Errno::PIPE)),
+            read => {
+                let len = read.at(Call::Read)?;
+                return Ok(&buffer[..len]);
+            }
+        }
     }
 }
 
@@ -105,12 +127,18 @@ fn decode<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
 pub fn send(socket: BorrowedFd<'_>, message: &FromInit<'_>, rider: Option<BorrowedFd<'_>>) -> Result {
     let mut buffer = [0; DETAIL + 32];
     let bytes = postcard::to_slice(message, &mut buffer).map_err(|_| Fault::new(Call::Decode, Errno::PROTO))?;
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let riders = rider.map(|rider| [rider]);
-    if let Some(riders) = &riders {
-        control.push(SendAncillaryMessage::ScmRights(riders));
+    match rider {
+        // As a filter lets it, and to a FIFO as well.
+        None => rustix::io::write(socket, bytes).at(Call::Write).map(drop),
+        Some(rider) => send_descriptors(socket, bytes, &[rider]),
     }
+}
+
+/// Sends `bytes` with `riders`.
+pub fn send_descriptors(socket: BorrowedFd<'_>, bytes: &[u8], riders: &[BorrowedFd<'_>]) -> Result {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(NAMESPACES))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(riders));
     rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).at(Call::Sendmsg).map(drop)
 }
 

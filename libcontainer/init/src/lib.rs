@@ -10,6 +10,7 @@
 mod arch;
 pub mod fault;
 pub mod host;
+pub mod host_dev;
 pub mod root;
 pub mod steps;
 pub mod sys;
@@ -21,6 +22,7 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use step::{Call, FromInit, Step, ZStr};
+use steps::enter;
 
 /// A step as it is read from the host's bytes.
 pub type Line<'a> = Step<ZStr<'a>, &'a [u8]>;
@@ -37,9 +39,13 @@ pub struct Init {
     /// The line being run.
     pub line: u16,
     pub slots: Slots,
+    /// The pid namespace that was joined, until the fork: a procfs can be made for it before anybody is inside.
+    pub pid_namespace: Option<OwnedFd>,
+    /// The caller has changed its root: `/` is not that of the mount namespace.
+    pub in_chroot: bool,
     /// The root filesystem; every path of the container is resolved beneath it.
     pub root: Option<OwnedFd>,
-    /// The host's `/dev/null` as a detached mount, and an empty read-only tmpfs, to mask with.
+    /// The host's null device as a detached mount, and an empty read-only tmpfs, to mask with.
     pub covers: steps::mask_path::Covers,
     /// What the next host line gets along with *reached*.
     pub rider: Option<OwnedFd>,
@@ -49,6 +55,12 @@ pub struct Init {
     pub program: root::Text,
     /// `HOME=…` if `DefaultHome` was asked for.
     pub home: steps::default_home::Home,
+    /// Effective, permitted and inheritable, as `SetCapabilities` has set them.
+    pub capabilities: [u64; 3],
+    /// Its own namespaces, for who may not trace it.
+    pub namespaces: enter::Held,
+    /// Memory for the pointers that execve takes.
+    pub pointers: &'static mut [usize],
     /// The kernel's words.
     pub detail: Detail,
 }
@@ -70,12 +82,17 @@ impl Init {
             host,
             line: 0,
             slots: Slots::default(),
+            pid_namespace: None,
+            in_chroot: false,
             root: None,
             covers: steps::mask_path::Covers::default(),
             rider: None,
             umask: rustix::process::umask(Mode::empty()),
             program: root::Text::empty(),
             home: steps::default_home::Home::default(),
+            capabilities: [0; 3],
+            namespaces: enter::Held::default(),
+            pointers: &mut [],
             detail: Detail::default(),
         }
     }
@@ -101,13 +118,18 @@ impl Init {
         Ok(())
     }
 
-    /// Meets a line of the host's.
-    fn meet_host(&mut self) -> Result {
+    /// Meets lines of the host's, which fill slots or do not.
+    fn meet_host(&mut self, fills: bool) -> Result {
         let rider = self.rider.take();
         let reached = FromInit::Reached { line: self.line };
         host::send(self.host.as_fd(), &reached, rider.as_ref().map(AsFd::as_fd))?;
-        drop(rider);
-        host::await_go(self.host.as_fd(), &mut self.slots)
+        // A seccomp listener stays until `execve`: close(2) would be one call more that its filter has to allow.
+        if fills {
+            drop(rider)
+        } else {
+            core::mem::forget(rider)
+        }
+        host::await_go(self.host.as_fd(), fills.then_some(&mut self.slots))
     }
 
     /// The root filesystem.
@@ -115,10 +137,11 @@ impl Init {
         self.root.as_ref().map(AsFd::as_fd).ok_or(Fault::new(Call::Decode, Errno::BADF))
     }
 
-    /// Talks to `host` from now on.
+    /// Talks to `host` from now on. The other end of the old one is gone, and it is left to `execve`: close(2) is one call more
+    /// that a filter would have to allow.
     fn set_host(&mut self, host: OwnedFd) {
         SOCKET.store(host.as_raw_fd(), Relaxed);
-        self.host = host;
+        core::mem::forget(core::mem::replace(&mut self.host, host));
     }
 }
 
@@ -127,8 +150,8 @@ pub fn report_panic(info: &core::panic::PanicInfo<'_>) -> ! {
     use core::fmt::Write;
     let mut detail = Detail::default();
     let _ = write!(detail, "{info}");
-    let socket = sys::adopt(SOCKET.load(Relaxed));
     let fault = Fault::new(Call::Panic, Errno::NOTRECOVERABLE);
-    host::send_failure(socket.as_fd(), LINE.load(Relaxed), fault, detail.as_bytes());
+    // Whoever holds the socket is not going to run again.
+    host::send_failure(sys::borrow(SOCKET.load(Relaxed)), LINE.load(Relaxed), fault, detail.as_bytes());
     sys::exit(1)
 }

@@ -3,6 +3,7 @@
 //! below a descriptor. This is what keeps an image's symbolic links, however they change meanwhile, inside
 //! (CVE-2021-30465, CVE-2024-45310 and kin).
 use crate::fault::{At, Fault, Result};
+use crate::host_dev;
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
@@ -170,6 +171,7 @@ fn walk(root: BorrowedFd<'_>, path: &mut Text) -> Result<Walk> {
 }
 
 fn make_directory(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    host_dev::spare(parent)?;
     match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
         // Another runtime may make the same mount point in a shared root at the same time.
         Ok(()) | Err(Errno::EXIST) => {}
@@ -179,7 +181,9 @@ fn make_directory(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
     rustix::fs::openat(parent, name, flags, Mode::empty()).at(Call::Open)
 }
 
-fn make_file(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+/// Makes an empty file, unless there is one.
+pub fn make_file(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd> {
+    host_dev::spare(parent)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o644)) {
         Ok(_) | Err(Errno::EXIST) => {}
@@ -230,6 +234,15 @@ impl Text {
         }
         self.0[len] = 0;
         Ok(&self.0[..len])
+    }
+
+    /// At its end.
+    pub fn append(&mut self, bytes: &[u8]) -> Result {
+        let len = self.as_c_str().to_bytes().len();
+        let room = self.0.get_mut(len..len + bytes.len()).filter(|_| len + bytes.len() < PATH_MAX);
+        room.ok_or(Fault::new(Call::Openat2, Errno::NAMETOOLONG))?.copy_from_slice(bytes);
+        self.0[len + bytes.len()] = 0;
+        Ok(())
     }
 
     /// The whole string.

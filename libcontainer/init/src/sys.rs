@@ -42,20 +42,29 @@ pub unsafe fn argument(stack: *const usize, index: usize) -> i32 {
     text.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// The descriptor that the host left open for us, which the container's program must not get.
+/// The descriptor that the host left open for us, which the container's program must not get. To be called once, when init begins.
 pub fn adopt(number: i32) -> OwnedFd {
-    // SAFETY: the host's side cleared close-on-exec on exactly this descriptor; nothing else in this process knows it.
+    // A caller of this program that names none gets none: -1 is the one number that an `OwnedFd` may not have.
+    if number < 0 {
+        exit(1)
+    }
+    // SAFETY: not -1, and at the beginning of the process nothing in it owns any descriptor. The host's side left exactly this one
+    // open for us to own.
     let socket = unsafe { OwnedFd::from_raw_fd(number) };
     let _ = rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC);
     socket
 }
 
-/// `exit_group(2)`.
+/// `exit_group(2)`; where a filter denies it, `exit(2)`, which is the same for a process of one thread; and where that is denied
+/// too, a fault, which no filter sees. Init never goes on, and never spins.
 pub fn exit(status: i32) -> ! {
-    loop {
-        // SAFETY: no pointers; does not return.
-        let _ = unsafe { syscall(nr::__NR_exit_group, [status.unsigned_abs() as usize, 0, 0, 0, 0]) };
+    let status = status.unsigned_abs() as usize;
+    // SAFETY: no pointers; what returns has done nothing.
+    unsafe {
+        let _ = syscall(nr::__NR_exit_group, [status, 0, 0, 0, 0]);
+        let _ = syscall(nr::__NR_exit, [status, 0, 0, 0, 0]);
     }
+    arch::fault()
 }
 
 /// Anonymous memory, zeroed, private, never given back: a plan lives until `execve`.
@@ -84,17 +93,30 @@ pub fn forget_stack() {
     let _ = unsafe { syscall(nr::__NR_madvise, [end - DEPTH, DEPTH, MADV_DONTNEED, 0, 0]) };
 }
 
-/// `execve(2)`: returns only on failure. Both lists are NUL-terminated strings, one after another.
-pub fn execve(path: &CStr, argv: &[u8], env: [&[u8]; 2]) -> Errno {
-    let texts = |block| <[u8]>::split_inclusive(block, |byte| *byte == 0).filter(|text| text.ends_with(&[0]));
-    let count = |block| texts(block).count();
-    let env_at = count(argv) + 1;
-    let size = env_at + env.into_iter().map(count).sum::<usize>() + 1;
-    let pointers = match memory(size * size_of::<usize>()) {
-        // SAFETY: a mapping is page-aligned and holds `size` words.
-        Ok(memory) => unsafe { core::slice::from_raw_parts_mut(memory.as_mut_ptr().cast::<usize>(), size) },
-        Err(errno) => return errno,
-    };
+/// The same, as so many words.
+pub fn words(count: usize) -> Result<&'static mut [usize], Errno> {
+    let memory = memory(count * size_of::<usize>())?;
+    // SAFETY: a mapping is page-aligned and holds `count` words; nobody else has it.
+    Ok(unsafe { core::slice::from_raw_parts_mut(memory.as_mut_ptr().cast::<usize>(), count) })
+}
+
+/// The strings of a block, each with its NUL.
+fn texts(block: &[u8]) -> impl Iterator<Item = &[u8]> {
+    <[u8]>::split_inclusive(block, |byte| *byte == 0).filter(|text| text.ends_with(&[0]))
+}
+
+/// How many pointers `execve` takes for these lists, each of which ends with NULL.
+pub fn pointers(argv: &[u8], env: [&[u8]; 2]) -> usize {
+    texts(argv).count() + 1 + env.into_iter().flat_map(texts).count() + 1
+}
+
+/// `execve(2)`: returns only on failure. Both lists are NUL-terminated strings, one after another; `pointers` is as long as the
+/// function of this name says, or longer, and all zero.
+pub fn execve(path: &CStr, argv: &[u8], env: [&[u8]; 2], pointers: &mut [usize]) -> Errno {
+    let env_at = texts(argv).count() + 1;
+    if pointers.len() < self::pointers(argv, env) {
+        return Errno::TOOBIG;
+    }
     for (pointer, text) in pointers.iter_mut().zip(texts(argv)) {
         *pointer = text.as_ptr() as usize;
     }
@@ -102,48 +124,34 @@ pub fn execve(path: &CStr, argv: &[u8], env: [&[u8]; 2]) -> Errno {
         *pointer = text.as_ptr() as usize;
     }
     let (argv, envp) = (pointers.as_ptr() as usize, pointers[env_at..].as_ptr() as usize);
-    // SAFETY: both arrays end with the zero of fresh memory and point at strings that end with a NUL.
+    // SAFETY: both arrays end with a zero, for which there is room, and point at strings that end with a NUL.
     match unsafe { syscall(nr::__NR_execve, [path.as_ptr() as usize, argv, envp, 0, 0]) } {
         Err(errno) => errno,
         Ok(_) => Errno::IO,
     }
 }
 
-#[repr(C)]
-#[derive(Default)]
-struct CloneArgs {
-    flags: u64,
-    pidfd: u64,
-    child_tid: u64,
-    parent_tid: u64,
-    exit_signal: u64,
-    stack: u64,
-    stack_size: u64,
-    tls: u64,
-}
-
 pub const CLONE_PARENT: u64 = 0x8000;
-const CLONE_PIDFD: u64 = 0x1000;
 const SIGCHLD: u64 = 17;
 
-/// `clone3(2)` as fork(2) does it: both return here, the child with 0. Init has one thread and no locks, so
-/// the child may do anything.
+/// `clone(2)` as fork(2) does it: both return here, the child with 0. Init has one thread and no locks, so
+/// the child may do anything. Not clone3(2), whose flags no filter can see and many therefore refuse: the container's may be loaded.
 pub fn fork(flags: u64) -> Result<i32, Errno> {
-    // With CLONE_PARENT the exit signal is the parent's and must not be given.
+    // With CLONE_PARENT the exit signal is the parent's.
     let exit_signal = if flags & CLONE_PARENT != 0 { 0 } else { SIGCHLD };
-    let args = CloneArgs { flags, exit_signal, ..CloneArgs::default() };
+    let flags = usize::try_from(flags | exit_signal).unwrap_or(0);
     // SAFETY: no CLONE_VM: the child has its own copy of this stack and of all memory.
-    let pid = unsafe { syscall(nr::__NR_clone3, [(&raw const args) as usize, size_of::<CloneArgs>(), 0, 0, 0]) }?;
+    let pid = unsafe { syscall(nr::__NR_clone, [flags, 0, 0, 0, 0]) }?;
     Ok(i32::try_from(pid).unwrap_or(0))
 }
 
-/// The same with pid and pidfd of the child for the parent.
+/// The same with pid and pidfd of the child for the parent. By `clone(2)`: the filter is loaded already, and profiles that cannot look
+/// into the arguments of clone3(2) answer ENOSYS to it, as Docker's does.
 pub fn fork_with_pidfd() -> Result<Option<(Pid, OwnedFd)>, Errno> {
     let mut pidfd: i32 = -1;
-    let args =
-        CloneArgs { flags: CLONE_PIDFD, pidfd: (&raw mut pidfd) as u64, exit_signal: SIGCHLD, ..CloneArgs::default() };
-    // SAFETY: as above; the kernel writes the new descriptor to `pidfd`.
-    let pid = unsafe { syscall(nr::__NR_clone3, [(&raw const args) as usize, size_of::<CloneArgs>(), 0, 0, 0]) }?;
+    const FLAGS: usize = 0x1000 | 17; // CLONE_PIDFD | SIGCHLD
+    // SAFETY: as above; the kernel writes the new descriptor to `pidfd`, in the place of the parent's copy of the thread id.
+    let pid = unsafe { syscall(nr::__NR_clone, [FLAGS, 0, (&raw mut pidfd) as usize, 0, 0]) }?;
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
     // SAFETY: just made for us.
     Ok(Some((pid, unsafe { OwnedFd::from_raw_fd(core::hint::black_box(pidfd)) })))
@@ -221,10 +229,17 @@ pub fn prctl(option: usize, a: usize, b: usize) -> Result<usize, Errno> {
     unsafe { syscall(nr::__NR_prctl, [option, a, b, 0, 0]) }
 }
 
-/// A standard stream, which the program keeps; it may be closed.
-pub fn stdio(number: i32) -> BorrowedFd<'static> {
-    // SAFETY: init never closes 0 to 2, and -1, the one forbidden value, is not among them.
-    unsafe { BorrowedFd::borrow_raw(number) }
+/// A standard stream, which the program keeps; it may be closed, and then a call with it says EBADF.
+pub fn stdio(number: u8) -> BorrowedFd<'static> {
+    borrow(i32::from(number))
+}
+
+/// Whatever is open at `number`, to look at or to speak through.
+pub fn borrow(number: i32) -> BorrowedFd<'static> {
+    // SAFETY: a `BorrowedFd` may not be -1, which `max` sees to. That it is open is not what memory safety depends on: the number
+    // goes to system calls only, and for one that is closed the kernel says EBADF. What it names is either a standard stream,
+    // which init never closes, or the socket to the host, which is left open when another takes its place.
+    unsafe { BorrowedFd::borrow_raw(number.max(0)) }
 }
 
 /// `getcwd(2)` without its NUL; begins with `(unreachable)` if the directory is outside the root.
@@ -353,6 +368,15 @@ pub fn namespace_type(namespace: BorrowedFd<'_>) -> Result<u32, Errno> {
     Ok(u32::try_from(kind).unwrap_or(0))
 }
 
+/// `PIDFD_GET_PID_NAMESPACE` (linux/pidfd.h): the pid namespace of a process.
+pub fn pid_namespace_of(pidfd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    const PIDFD_GET_PID_NAMESPACE: usize = 0xff05;
+    // SAFETY: takes no argument.
+    let namespace = unsafe { syscall(nr::__NR_ioctl, [fd(pidfd), PIDFD_GET_PID_NAMESPACE, 0, 0, 0]) }?;
+    // SAFETY: just made for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(namespace).unwrap_or(-1)) })
+}
+
 /// `TIOCSCTTY`: make `terminal` the controlling terminal.
 pub fn set_controlling_terminal(terminal: BorrowedFd<'_>) -> Result<(), Errno> {
     const TIOCSCTTY: usize = 0x540e;
@@ -377,6 +401,14 @@ pub fn setrlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     let limit = [soft, hard];
     // SAFETY: the kernel reads one struct rlimit64 and writes none.
     unsafe { syscall(nr::__NR_prlimit64, [0, resource as usize, limit.as_ptr() as usize, 0, 0]) }.map(drop)
+}
+
+/// `prlimit(2)` of this process: the soft and the hard limit.
+pub fn getrlimit(resource: u32) -> Result<[u64; 2], Errno> {
+    let mut limit = [0u64; 2];
+    // SAFETY: the kernel reads none and writes one struct rlimit64.
+    unsafe { syscall(nr::__NR_prlimit64, [0, resource as usize, 0, limit.as_mut_ptr() as usize, 0]) }?;
+    Ok(limit)
 }
 
 /// `struct sched_attr` up to and with `sched_period`.

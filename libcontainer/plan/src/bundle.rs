@@ -1,11 +1,10 @@
 //! A bundle: a directory and the bytes of its config.json. Whatever is wrong with the file is named by its JSON pointer.
 #![forbid(unsafe_code)]
 
-use crate::error::escape_key;
-use crate::plan::{MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES};
-use crate::{Error, ErrorKind, Result};
+use crate::Result;
+use crate::json::{self, FOREIGN, Mend, Parsed, Problem, Respelled};
+use crate::plan::{CAPABILITY_NAMES, MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES};
 use oci_spec::runtime::{LinuxResources, Mount, Process, Spec};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -29,42 +28,75 @@ impl Bundle {
         &self.spec
     }
 
-    /// config.json, byte for byte.
+    /// config.json, byte for byte, but for keys in another case than the specification's: those are as it spells them.
     pub fn config_bytes(&self) -> &[u8] {
         &self.config
     }
 
+    /// A bundle from the bytes of a config.json that somebody has written; keys that are spelled otherwise than in the
+    /// specification are warned of.
+    pub fn from_config(path: PathBuf, config: Vec<u8>) -> Result<Bundle> {
+        let (bundle, respelled) = Bundle::parse(path, config)?;
+        warn_of(&respelled, "config.json");
+        Ok(bundle)
+    }
+
     /// A bundle from the parts that were kept of one: its directory and the bytes of its config.json.
     pub fn from_parts(path: PathBuf, config: Vec<u8>) -> Result<Bundle> {
-        let mut spec: Spec = parse(&config, mend).map_err(Problem::in_config)?;
+        Ok(Bundle::parse(path, config)?.0)
+    }
+
+    /// The same with the keys that are spelled otherwise than the specification does.
+    fn parse(path: PathBuf, config: Vec<u8>) -> Result<(Bundle, Vec<Respelled>)> {
+        let parsed: Parsed<Spec> = json::parse(&config, mend).map_err(Problem::in_config)?;
+        // Whoever changes it later, as `update` does, has to find what is there.
+        let (config, respelled) = match parsed.rewritten {
+            Some((tree, respelled)) => (tree.to_string().into_bytes(), respelled),
+            None => (config, Vec::new()),
+        };
+        let mut spec = parsed.value;
         if let Some(resources) = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut()) {
-            drop_unasked_pids(resources, &config, "/linux/resources/pids/limit");
+            drop_unasked_pids::<Spec>(resources, &config, "/linux/resources/pids/limit");
         }
-        Ok(Bundle { path, spec, config })
+        Ok((Bundle { path, spec, config }, respelled))
     }
 
     /// Reads a `process` object (`exec --process FILE`).
     pub fn process_from_slice(json: &[u8]) -> Result<Process> {
-        parse(json, mend_process).map_err(|problem| problem.in_file("process.json"))
+        parse(json, mend_process, "process.json")
     }
 
     /// Reads an array of mounts (`mounts add ID FILE`).
     pub fn mounts_from_slice(json: &[u8]) -> Result<Vec<Mount>> {
-        parse(json, |_| Ok(())).map_err(|problem| problem.in_file("mounts"))
+        parse(json, |_| Ok(()), "mounts")
     }
 
     /// Reads a `linux.resources` object (`update --resources FILE`).
     pub fn resources_from_slice(json: &[u8]) -> Result<LinuxResources> {
-        let mut resources = parse(json, mend_resources).map_err(|problem| problem.in_file("resources"))?;
-        drop_unasked_pids(&mut resources, json, "/pids/limit");
+        let mut resources = parse(json, mend_resources, "resources")?;
+        drop_unasked_pids::<LinuxResources>(&mut resources, json, "/pids/limit");
         Ok(resources)
     }
 }
 
+/// Another file than config.json.
+fn parse<T: DeserializeOwned>(bytes: &[u8], mend: Mend, file: &str) -> Result<T> {
+    let parsed = json::parse(bytes, mend).map_err(|problem| problem.in_file(file))?;
+    if let Some((_, respelled)) = parsed.rewritten {
+        warn_of(&respelled, file);
+    }
+    Ok(parsed.value)
+}
+
+/// runc reads them without a word.
+fn warn_of(respelled: &[Respelled], file: &str) {
+    respelled.iter().for_each(|key| log::warn!("{file}: {key}"));
+}
+
 /// `"pids": {}` asks for nothing (runtime-spec 1.3: `limit` is a pointer), which oci-spec 0.10 takes for a limit of 0.
-fn drop_unasked_pids(resources: &mut LinuxResources, json: &[u8], pointer: &str) {
+fn drop_unasked_pids<T: DeserializeOwned>(resources: &mut LinuxResources, json: &[u8], pointer: &str) {
     if resources.pids().as_ref().is_some_and(|pids| pids.limit() == 0) {
-        let tree: Value = serde_json::from_slice(json).unwrap_or_default();
+        let tree = json::tree::<T>(json).map(|(tree, _)| tree).unwrap_or_default();
         if tree.pointer(pointer).is_none_or(Value::is_null) {
             resources.set_pids(None);
         }
@@ -93,169 +125,10 @@ fn mend_resources(resources: &mut Value) -> std::result::Result<(), Problem> {
     Ok(())
 }
 
-/// What is wrong, and where.
-struct Problem {
-    pointer: Option<String>,
-    message: String,
-}
-
-impl Problem {
-    fn new(pointer: impl Into<String>, message: impl Into<String>) -> Problem {
-        Problem { pointer: Some(pointer.into()), message: message.into() }
-    }
-
-    fn in_config(self) -> Error {
-        match self.pointer {
-            Some(pointer) => Error::config(pointer, self.message),
-            None => self.in_file("config.json"),
-        }
-    }
-
-    /// In another file, of which no plan has lines.
-    fn in_file(self, file: &str) -> Error {
-        let place = self.pointer.map(|pointer| format!("{pointer}: ")).unwrap_or_default();
-        Error::new(ErrorKind::InvalidConfig, format!("{file}: {place}{}", self.message))
-    }
-}
-
-type Mend = fn(&mut Value) -> std::result::Result<(), Problem>;
-
-/// Straight from the bytes; only if that fails as a tree, to mend what oci-spec takes for wrong and to find the place.
-fn parse<T: DeserializeOwned + Serialize>(bytes: &[u8], mend: Mend) -> std::result::Result<T, Problem> {
-    // The kernel's strings end at a NUL, ours would not: `/etc\u0000/x` means two different things.
-    let may_hold_nul = starts_of(bytes, b'\\').any(|rest| rest.starts_with(br"\u0000"));
-    let may_misplace_arrays = may_misplace_arrays(bytes);
-    if !may_hold_nul
-        && !may_misplace_arrays
-        && let Ok(value) = serde_json::from_slice(bytes)
-    {
-        return Ok(value);
-    }
-    let mut tree: Value =
-        serde_json::from_slice(bytes).map_err(|error| Problem { pointer: None, message: error.to_string() })?;
-    if may_hold_nul && let Some(pointer) = find_nul(&tree, &mut String::new()) {
-        return Err(Problem::new(pointer, "a string must not contain a NUL"));
-    }
-    mend(&mut tree)?;
-    let value: T = serde_path_to_error::deserialize(&tree)
-        .map_err(|error| Problem::new(json_pointer(error.path()), error.inner().to_string()))?;
-    let understood = if may_misplace_arrays { serde_json::to_value(&value).unwrap_or_default() } else { Value::Null };
-    match misplaced_array(&tree, &understood, &mut String::new()) {
-        Some(pointer) => Err(Problem::new(pointer, "an array where there must be an object")),
-        None => Ok(value),
-    }
-}
-
-/// serde takes an array for an object whose members are given in order: `"linux": []` would be a container without namespaces.
-/// Whether there may be one; strings are not told apart.
-fn may_misplace_arrays(bytes: &[u8]) -> bool {
-    const OBJECTS: &[&[u8]] = &[
-        b"process",
-        b"root",
-        b"hooks",
-        b"linux",
-        b"user",
-        b"consoleSize",
-        b"capabilities",
-        b"scheduler",
-        b"ioPriority",
-        b"execCPUAffinity",
-        b"resources",
-        b"memory",
-        b"cpu",
-        b"pids",
-        b"blockIO",
-        b"network",
-        b"seccomp",
-        b"intelRdt",
-        b"personality",
-        b"memoryPolicy",
-        b"monotonic",
-        b"boottime",
-    ];
-    // Their objects have names of the user's.
-    const OF_OBJECTS: [&[u8]; 2] = [br#""netDevices""#, br#""rdma""#];
-    if starts_of(bytes, b'"').any(|rest| OF_OBJECTS.iter().any(|key| rest.starts_with(key))) {
-        return true;
-    }
-    let trimmed = |end: usize| bytes[..end].trim_ascii_end();
-    starts_of(bytes, b'[').any(|rest| match trimmed(bytes.len() - rest.len()) {
-        // One in another is nowhere in these files, nor is the whole one (but for `mounts add`).
-        [] | [.., b'[' | b','] => true,
-        [key @ .., b':'] => {
-            let key = key.trim_ascii_end();
-            OBJECTS.iter().any(|name| key.strip_suffix(b"\"").is_some_and(|key| key.ends_with(name)))
-        }
-        _ => false,
-    })
-}
-
-/// Where there is an array in `tree` of what was understood to be an object.
-fn misplaced_array(tree: &Value, understood: &Value, at: &mut String) -> Option<String> {
-    let length = at.len();
-    let mut inside = |key: &str, one: &Value, other: Option<&Value>| {
-        at.truncate(length);
-        at.push_str(&format!("/{}", escape_key(key)));
-        misplaced_array(one, other?, at)
-    };
-    match (tree, understood) {
-        (Value::Array(_), Value::Object(_)) => Some(if at.is_empty() { "/".to_owned() } else { at.clone() }),
-        (Value::Array(ones), Value::Array(others)) => (0..)
-            .zip(ones.iter().zip(others))
-            .find_map(|(index, (one, other))| inside(&index.to_string(), one, Some(other))),
-        (Value::Object(ones), Value::Object(others)) => {
-            ones.iter().find_map(|(key, one)| inside(key, one, others.get(key)))
-        }
-        _ => None,
-    }
-}
-
-/// What begins with each of these bytes.
-fn starts_of(bytes: &[u8], first: u8) -> impl Iterator<Item = &[u8]> {
-    (0..).zip(bytes).filter(move |(_, byte)| **byte == first).map(|(at, _)| &bytes[at..])
-}
-
-fn find_nul(value: &Value, at: &mut String) -> Option<String> {
-    let length = at.len();
-    let found = match value {
-        Value::String(text) => text.contains('\0').then(|| at.clone()),
-        Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
-            at.truncate(length);
-            at.push_str(&format!("/{index}"));
-            find_nul(item, at)
-        }),
-        Value::Object(members) => members.iter().find_map(|(key, item)| {
-            at.truncate(length);
-            at.push('/');
-            at.push_str(&escape_key(&key.replace('\0', "\u{2400}")));
-            if key.contains('\0') { Some(at.clone()) } else { find_nul(item, at) }
-        }),
-        _ => None,
-    };
-    at.truncate(length);
-    found
-}
-
-fn json_pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    let mut pointer = String::new();
-    for segment in path {
-        match segment {
-            Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-            Segment::Map { key } => pointer.push_str(&format!("/{}", escape_key(key))),
-            Segment::Enum { .. } | Segment::Unknown => {}
-        }
-    }
-    if pointer.is_empty() { "/".into() } else { pointer }
-}
-
 /// What config.json may say and oci-spec 0.10 does not take.
 fn mend(tree: &mut Value) -> std::result::Result<(), Problem> {
     let Some(members) = tree.as_object_mut() else { return Ok(()) };
-    // Other platforms' parts are not ours to judge.
-    for platform in ["solaris", "windows", "vm", "zos", "freebsd", "uidMappings", "gidMappings"] {
-        members.remove(platform);
-    }
+    FOREIGN.iter().for_each(|platform| _ = members.remove(*platform));
     if let Some(process) = members.get_mut("process") {
         mend_process(process).map_err(|problem| Problem {
             pointer: problem.pointer.map(|pointer| format!("/process{pointer}")),
@@ -326,11 +199,13 @@ fn drop_unknown_capabilities(sets: &mut serde_json::Map<String, Value>) {
     let mut unknown = std::collections::BTreeSet::new();
     for set in sets.values_mut().filter_map(Value::as_array_mut) {
         set.retain(|name| {
-            let known = serde::Deserialize::deserialize(name).is_ok_and(|_: oci_spec::runtime::Capability| true);
-            if let (false, Some(name)) = (known, name.as_str()) {
+            let Some(name) = name.as_str() else { return true };
+            // As runc knows them: a name without CAP_, or in small letters, is none.
+            let known = CAPABILITY_NAMES.contains(&name);
+            if !known {
                 unknown.insert(name.to_owned());
             }
-            known || !name.is_string()
+            known
         });
     }
     if !unknown.is_empty() {
@@ -342,6 +217,7 @@ fn drop_unknown_capabilities(sets: &mut serde_json::Map<String, Value>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::escape_key;
 
     fn spec(json: &str) -> Result<Spec> {
         Ok(Bundle::from_parts("/bundle".into(), json.into())?.spec)
@@ -420,6 +296,116 @@ mod tests {
         assert!(Bundle::mounts_from_slice(br#"[{"destination": "/a"}]"#).is_ok());
     }
 
+    fn seed(name: &str) -> String {
+        let path = format!("{}/../fuzz/seeds/config/{name}.json", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    /// Whether the keys of the object at a pointer are the user's.
+    fn is_map(pointer: &str) -> bool {
+        let key = pointer.rsplit('/').next().unwrap_or_default();
+        ["annotations", "sysctl", "unified", "rdma", "netDevices", "timeOffsets"].contains(&key)
+    }
+
+    #[test]
+    fn a_key_in_another_case_is_the_same_key() {
+        for name in ["everything", "resources-v1"] {
+            let whole: Value = serde_json::from_str(&seed(name)).unwrap();
+            let expected = spec(&whole.to_string()).unwrap();
+            let mut objects = Vec::new();
+            find_objects(&whole, String::new(), &mut objects);
+            for pointer in objects {
+                let keys: Vec<_> = whole.pointer(&pointer).unwrap().as_object().unwrap().keys().cloned().collect();
+                for key in keys.into_iter().filter(|_| !is_map(&pointer)) {
+                    for spelled in
+                        [key.to_uppercase(), key.to_lowercase(), key.replace('s', "\u{17f}").replace('k', "\u{212a}")]
+                    {
+                        let mut changed = whole.clone();
+                        let object = changed.pointer_mut(&pointer).unwrap().as_object_mut().unwrap();
+                        let value = object.remove(&key).unwrap();
+                        object.insert(spelled.clone(), value);
+                        let (bundle, respelled) =
+                            Bundle::parse("/bundle".into(), changed.to_string().into_bytes()).unwrap();
+                        assert_eq!(bundle.spec, expected, "{name}: {pointer}/{spelled}");
+                        let kept: Value = serde_json::from_slice(bundle.config_bytes()).unwrap();
+                        assert_eq!(kept, whole, "{name}: {pointer}/{spelled}");
+                        let told: Vec<_> = respelled.iter().map(|key| (key.pointer.clone(), key.known)).collect();
+                        let at = format!("{pointer}/{spelled}");
+                        let expected = [(at, key.as_str())];
+                        assert_eq!(told, if spelled == key { &[][..] } else { &expected[..] }.to_vec());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn keys_of_the_users_own_stay_as_they_are() {
+        let config = r#"{"ociVersion": "1.0.0", "ANNOTATIONS": {"Process": "a", "process": "b"},
+            "linux": {"sysctl": {"Net.ipv4.ip_forward": "1"}, "resources": {"unified": {"Memory.max": "1", "LIMIT": "2"}}}}"#;
+        let spec = spec(config).unwrap();
+        assert_eq!(spec.annotations().as_ref().unwrap()["Process"], "a");
+        let linux = spec.linux().as_ref().unwrap();
+        assert!(linux.sysctl().as_ref().unwrap().contains_key("Net.ipv4.ip_forward"));
+        assert_eq!(linux.resources().as_ref().unwrap().unified().as_ref().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn an_entry_is_there_once() {
+        for (config, place) in [
+            (r#"{"ociVersion": "1.0.0", "hostname": "a", "hostname": "b"}"#, r#"/hostname: "hostname" and "hostname""#),
+            (r#"{"ociVersion": "1.0.0", "linux": {"seccomp": null}, "Linux": {}}"#, r#"/Linux: "linux" and "Linux""#),
+            (
+                r#"{"ociVersion": "1.0.0", "process": {"noNewPrivileges": true, "NoNewPrivileges": false}}"#,
+                r#"/process/NoNewPrivileges: "noNewPrivileges" and "NoNewPrivileges""#,
+            ),
+        ] {
+            let message = format!("config.json: {place} are the same entry, which must be there once");
+            assert_eq!(wrong(config), message);
+        }
+        assert_eq!(
+            spec(r#"{"ociVersion": "1.0.0", "annotations": {"a": "1", "a": "2"}}"#)
+                .unwrap()
+                .annotations()
+                .as_ref()
+                .unwrap()["a"],
+            "2"
+        );
+    }
+
+    #[test]
+    fn null_is_an_entry_that_is_not_there() {
+        let spec = spec(
+            r#"{"ociVersion": "1.0.0", "process": {"user": null, "cwd": "/", "args": null, "Capabilities": null, "noNewPrivileges": null},
+                "linux": null, "root": {"path": "/", "readonly": null}}"#,
+        )
+        .unwrap();
+        assert_eq!(spec.process().as_ref().unwrap().user().uid(), 0);
+        assert!(spec.linux().is_none());
+    }
+
+    #[test]
+    fn other_files_are_read_the_same_way() {
+        let process = Bundle::process_from_slice(br#"{"User": {"UID": 5}, "CWD": "/", "ARGS": ["a"]}"#).unwrap();
+        assert_eq!((process.user().uid(), process.user().gid()), (5, 0));
+        let resources = Bundle::resources_from_slice(br#"{"Memory": {"LIMIT": 5}, "PIDS": {"Limit": null}}"#).unwrap();
+        assert_eq!(resources.memory().as_ref().unwrap().limit(), Some(5));
+        assert!(resources.pids().is_none());
+        let resources = Bundle::resources_from_slice(br#"{"PIDS": {"Limit": 0}}"#).unwrap();
+        assert_eq!(resources.pids().as_ref().map(|pids| pids.limit()), Some(0));
+        let mounts = Bundle::mounts_from_slice(br#"[{"Destination": "/a", "TYPE": "tmpfs"}]"#).unwrap();
+        assert_eq!(mounts[0].typ().as_deref(), Some("tmpfs"));
+    }
+
+    #[test]
+    fn what_is_no_text_is_named_by_its_pointer() {
+        let message = wrong(r#"{"ociVersion": "1.0.0", "process": {"args": ["a", "\ud800"]}}"#);
+        assert!(message.starts_with("config.json: /process/args/1: "), "{message}");
+        let deep = format!(r#"{{"ociVersion": "1.0.0", "x": {}1{}}}"#, "[".repeat(200), "]".repeat(200));
+        let message = wrong(&deep);
+        assert!(message.starts_with("config.json: recursion limit exceeded at line 1 column "), "{message}");
+    }
+
     #[test]
     fn broken_json_is_named_by_its_line() {
         assert_eq!(wrong("{"), "config.json: EOF while parsing an object at line 1 column 1");
@@ -438,6 +424,19 @@ mod tests {
         assert_eq!(process.scheduler().as_ref().unwrap().flags().as_ref().unwrap().len(), 2);
         let affinity = process.exec_cpu_affinity().as_ref().unwrap();
         assert_eq!((affinity.initial(), affinity.cpu_affinity_final().as_deref()), (&None, Some("0,2-3")));
+    }
+
+    #[test]
+    fn a_capability_is_spelled_as_the_specification_spells_it() {
+        let set = |names: &str| {
+            let config = format!(
+                r#"{{"ociVersion": "1.0.0", "process": {{"cwd": "/", "capabilities": {{"Bounding": {names}}}}}}}"#
+            );
+            let process = spec(&config).unwrap().process().clone().unwrap();
+            process.capabilities().as_ref().unwrap().bounding().as_ref().unwrap().len()
+        };
+        assert_eq!(set(r#"["CAP_KILL", "SYS_ADMIN", "cap_chown", "CAP_CAP_BPF"]"#), 1);
+        assert_eq!(set(r#"["SYS_ADMIN"]"#), 0);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! One error, reported once: what was asked, where in config.json, which call, errno by name, the kernel's words.
-use crate::errno::describe_number;
+use crate::errno::describe_errno;
 use std::fmt;
 
 /// A failure of the library.
@@ -101,6 +101,13 @@ impl Error {
         self
     }
 
+    /// It was a part of something else, whose entry of config.json is to blame.
+    pub fn within(mut self, what: &str) -> Error {
+        self.0.message = format!("{what}: {}", self.0.message);
+        self.0.origin = None;
+        self
+    }
+
     /// Another kind.
     pub fn kind_of(mut self, kind: ErrorKind) -> Error {
         self.0.kind = kind;
@@ -172,7 +179,7 @@ impl fmt::Display for Inner {
             write!(f, ": {call}")?;
         }
         if let Some(errno) = self.errno {
-            write!(f, ": {}", describe_number(errno))?;
+            write!(f, ": {}", describe_errno(errno))?;
         }
         if let Some(detail) = &self.detail {
             write!(f, ": {detail}")?;

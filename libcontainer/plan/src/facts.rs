@@ -14,7 +14,7 @@ pub struct HostFacts {
     pub privileged: bool,
     /// Capabilities (by their bits) that the caller has not, or this kernel does not know.
     pub missing_capabilities: u64,
-    /// The caller is inside a user namespace (its uid_map is not the identity).
+    /// The caller is inside another user namespace than the first one.
     pub in_user_namespace: bool,
     /// setgroups(2) has been given up in that user namespace, for it and all below it (user_namespaces(7)).
     pub setgroups_denied: bool,
@@ -22,8 +22,19 @@ pub struct HostFacts {
     pub hierarchies: Vec<Hierarchy>,
     /// The systemd that makes the caller's scopes; only looked for where one is to be made.
     pub systemd: Option<Systemd>,
+    /// The kernel shows its memory at `/proc/kcore`.
+    pub kcore: bool,
+    /// A procfs can be made for another pid namespace than that of whoever makes it (`pidns`); only looked for where one is joined.
+    pub procfs_of_another: bool,
     /// Where resctrl is mounted: the classes and monitors of Intel RDT.
     pub resctrl: Option<PathBuf>,
+}
+
+impl HostFacts {
+    /// uid 0 of the first user namespace.
+    pub fn is_root_of_host(&self) -> bool {
+        self.euid == 0 && !self.in_user_namespace
+    }
 }
 
 /// A running systemd.

@@ -12,11 +12,16 @@ pub mod error;
 mod facts;
 #[cfg(any(test, fuzzing, feature = "laws"))]
 pub mod fuzz;
+pub mod json;
 mod plan;
 pub mod seccomp;
 pub mod validate;
 
 pub use bundle::Bundle;
+pub use errno::{describe_errno, describe_io};
 pub use error::{Error, ErrorKind, Result};
 pub use facts::{Hierarchy, HostFacts, Systemd};
 pub use plan::*;
+
+/// The version of the runtime specification that this library implements.
+pub const OCI_VERSION: &str = "1.3.0";

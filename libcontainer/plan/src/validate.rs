@@ -1,12 +1,12 @@
 //! What is wrong with a configuration, whatever the host. Every error names the entry.
 #![forbid(unsafe_code)]
 
+mod scheduler;
+
 use crate::error::escape_key;
 use crate::plan::line::HookKind;
-use crate::{Error, Result};
-use oci_spec::runtime::{
-    Linux, LinuxIdMapping, LinuxIntelRdt, LinuxNamespaceType, LinuxSchedulerPolicy, Mount, Process, Scheduler, Spec,
-};
+use crate::{Error, ErrorKind, Result};
+use oci_spec::runtime::{Linux, LinuxIdMapping, LinuxIntelRdt, LinuxNamespaceType, Mount, Process, Spec};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -33,6 +33,12 @@ pub fn spec(spec: &Spec) -> Result<()> {
     }
     if name(spec.domainname()) && !namespaces.has(LinuxNamespaceType::Uts) {
         return Err(Error::config("/domainname", "unable to set domainname without a private UTS namespace"));
+    }
+    for (key, name) in [("/hostname", spec.hostname()), ("/domainname", spec.domainname())] {
+        // __NEW_UTS_LEN
+        if let Some(length) = name.as_ref().map(String::len).filter(|length| *length > 64) {
+            return Err(Error::config(key, format!("invalid argument: {length} bytes, and the kernel takes 64")));
+        }
     }
     mounts(spec.mounts().as_deref().unwrap_or_default(), "/mounts")?;
     hooks(spec)?;
@@ -94,6 +100,11 @@ pub fn process(process: &Process) -> Result<()> {
             return Err(Error::config(format!("/process/user/{key}"), format!("{id} is no id")));
         }
     }
+    // NGROUPS_MAX
+    if let Some(number) = user.additional_gids().as_ref().map(Vec::len).filter(|number| *number > 65_536) {
+        let message = format!("{number} groups, and the kernel takes 65536");
+        return Err(Error::config("/process/user/additionalGids", message));
+    }
     if let Some(mask) = user.umask().filter(|mask| *mask > 0o777) {
         return Err(Error::config("/process/user/umask", format!("{mask} (0{mask:o}) is no umask")));
     }
@@ -111,7 +122,7 @@ pub fn process(process: &Process) -> Result<()> {
     if let Some(value) = process.oom_score_adj().filter(|value| !(-1000..=1000).contains(value)) {
         return Err(Error::config("/process/oomScoreAdj", format!("{value} is not between -1000 and 1000")));
     }
-    process.scheduler().as_ref().map_or(Ok(()), scheduler)
+    process.scheduler().as_ref().map_or(Ok(()), scheduler::check)
 }
 
 fn environment(env: Option<&[String]>, origin: &str) -> Result<()> {
@@ -122,34 +133,6 @@ fn environment(env: Option<&[String]>, origin: &str) -> Result<()> {
         }
         None => Ok(()),
     }
-}
-
-fn scheduler(scheduler: &Scheduler) -> Result<()> {
-    use LinuxSchedulerPolicy::*;
-    let policy = scheduler.policy();
-    let wrong = |key: &str, message: String| Err(Error::config(format!("/process/scheduler{key}"), message));
-    if let Some(nice) = scheduler.nice() {
-        let range = -20..=19;
-        if matches!(policy, SchedOther | SchedBatch) && !range.contains(nice) {
-            return wrong("/nice", format!("invalid scheduler.nice: {nice} when scheduler.policy is {policy}"));
-        }
-    }
-    match scheduler.priority() {
-        Some(priority) if *priority < 0 => {
-            return wrong("/priority", format!("invalid scheduler.priority: {priority}"));
-        }
-        Some(priority) if *priority != 0 && !matches!(policy, SchedFifo | SchedRr) => {
-            let message = "scheduler.priority can only be specified for SchedFIFO or SchedRR policy";
-            return wrong("/priority", message.to_owned());
-        }
-        _ => {}
-    }
-    let deadline = [scheduler.runtime(), scheduler.deadline(), scheduler.period()];
-    if policy != &SchedDeadline && deadline.into_iter().flatten().any(|value| *value != 0) {
-        let message = "scheduler runtime/deadline/period can only be specified for SchedDeadline policy";
-        return wrong("", message.to_owned());
-    }
-    Ok(())
 }
 
 /// The listed ones: type and whether it is joined by path.
@@ -192,10 +175,6 @@ fn linux(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<()> {
             let message = "unable to restrict sys entries without a private MNT namespace";
             return Err(Error::config(format!("/linux/{key}"), message));
         }
-        if let Some(index) = paths.iter().position(|path| !path.starts_with('/')) {
-            let message = format!("the path {:?} must be absolute", paths[index]);
-            return Err(Error::config(format!("/linux/{key}/{index}"), message));
-        }
     }
     for (index, device) in linux.devices().iter().flatten().enumerate() {
         if !device.path().is_absolute() {
@@ -203,8 +182,8 @@ fn linux(spec: &Spec, linux: &Linux, namespaces: &Namespaces) -> Result<()> {
         }
     }
     net_devices(linux, namespaces)?;
-    for key in linux.sysctl().iter().flatten().map(|(key, _)| key) {
-        sysctl(key, spec, namespaces).map_err(|error| error.at(format!("/linux/sysctl/{}", escape_key(key))))?;
+    for (key, value) in linux.sysctl().iter().flatten() {
+        sysctl(key, value, spec, namespaces).map_err(|error| error.at(format!("/linux/sysctl/{}", escape_key(key))))?;
     }
     linux.intel_rdt().as_ref().map_or(Ok(()), intel_rdt)?;
     if let Some(profile) = linux.seccomp() {
@@ -292,10 +271,8 @@ fn user_namespace(linux: &Linux, namespaces: &Namespaces) -> Result<()> {
     for (origin, maps) in pairs {
         mappings(maps.as_deref(), origin)?;
         match (given(maps), namespaces.has(LinuxNamespaceType::User), namespaces.is_new(LinuxNamespaceType::User)) {
-            (true, false, _) => {
-                let message = "user namespace mappings specified, but user namespace isn't enabled in the config";
-                return Err(Error::config(origin, message));
-            }
+            // Nobody is mapped: ids are the host's, as they would be without.
+            (true, false, _) => log::warn!("{origin}: there is no user namespace to map ids in: ignored"),
             (false, _, true) => {
                 let message = "user namespaces enabled, but no namespace path nor user mappings specified";
                 return Err(Error::config(origin, message));
@@ -318,9 +295,9 @@ fn mappings(maps: Option<&[LinuxIdMapping]>, origin: &str) -> Result<()> {
 }
 
 /// Only what belongs to a namespace of the container: everything else is the host's.
-fn sysctl(key: &str, spec: &Spec, namespaces: &Namespaces) -> Result<()> {
+fn sysctl(key: &str, value: &str, spec: &Spec, namespaces: &Namespaces) -> Result<()> {
     use LinuxNamespaceType::*;
-    let error = |message: String| Err(Error::new(crate::ErrorKind::InvalidConfig, message));
+    let error = |message: String| Err(Error::new(ErrorKind::InvalidConfig, message));
     let path = crate::plan::sysctl_path(key);
     if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
         return error(format!("\"{key}\" is no sysctl"));
@@ -357,8 +334,9 @@ fn sysctl(key: &str, spec: &Spec, namespaces: &Namespaces) -> Result<()> {
     if !namespaces.has(Uts) {
         return elsewhere();
     }
-    // The field is the way to set it; runc takes the domain name here, as it came later.
-    if field.0 == "hostname" || field.1.as_deref().is_some_and(|name| !name.is_empty()) {
+    // The field is the way to set it; the domain name's came later, so that engines write both.
+    let other = field.1.as_deref().is_some_and(|name| !name.is_empty() && name != value);
+    if field.0 == "hostname" || other {
         return error(format!("sysctl \"{key}\" is not allowed as it conflicts with the OCI \"{}\" field", field.0));
     }
     Ok(())
@@ -406,6 +384,10 @@ mod tests {
         refused_process(r#""user": {"uid": 4294967295}"#, "/process/user/uid: 4294967295 is no id");
         refused_process(r#""user": {"umask": 512}"#, "/process/user/umask: 512 (01000) is no umask");
         refused_process(r#""oomScoreAdj": 1001"#, "/process/oomScoreAdj: 1001 is not between -1000 and 1000");
+        let groups = format!(r#""user": {{"additionalGids": [{}0]}}"#, "0,".repeat(65_536));
+        refused_process(&groups, "/process/user/additionalGids: 65537 groups, and the kernel takes 65536");
+        let name = format!(r#"{{"hostname": "{}", "linux": {{"namespaces": [{{"type": "uts"}}]}}}}"#, "h".repeat(65));
+        refused(&name, "config.json: /hostname: invalid argument: 65 bytes, and the kernel takes 64");
         refused(r#"{"root": {"path": ""}}"#, "config.json: /root/path: root.path must not be empty");
     }
 
@@ -445,6 +427,21 @@ mod tests {
             "uts",
             "kernel.hostname",
             r#"sysctl "kernel.hostname" is not allowed as it conflicts with the OCI "hostname" field"#,
+        );
+    }
+
+    #[test]
+    fn the_domain_name_may_be_said_twice_if_it_is_the_same() {
+        let config = |name: &str| {
+            format!(
+                r#"{{"domainname": "{name}", "linux": {{"namespaces": [{{"type": "uts"}}, {{"type": "mount"}}], "sysctl": {{"kernel.domainname": "sea"}}}}}}"#
+            )
+        };
+        check(&config("sea"), "/linux/sysctl", "init write-sysctl kernel/domainname sea");
+        check(&config(""), "/linux/sysctl", "init write-sysctl kernel/domainname sea");
+        refused(
+            &config("lake"),
+            r#"config.json: /linux/sysctl/kernel.domainname: sysctl "kernel.domainname" is not allowed as it conflicts with the OCI "domainname" field"#,
         );
     }
 

@@ -1,6 +1,6 @@
 //! Making the container's groups.
 #![forbid(unsafe_code)]
-use super::directory::{Directory, Version};
+use super::directory::{Directory, Version, gone_is_none};
 use crate::plan::cgroup::Group;
 use crate::plan::line::Tolerate;
 use crate::{Error, ErrorKind, Result};
@@ -19,6 +19,7 @@ impl Created {
     /// Removes them, as far as they are still empty.
     pub(crate) fn undo(self) {
         for directory in self.made.iter().rev() {
+            // may fail: somebody is in it by now: then it is his.
             _ = rustix::fs::rmdir(directory);
         }
     }
@@ -27,13 +28,23 @@ impl Created {
 /// An error if the container's freezer, or what is above it, is frozen: init would never come to say a word.
 pub(crate) fn refuse_frozen(groups: &[Group]) -> Result<()> {
     let Some((group, version)) = super::freezer::freezer(groups) else { return Ok(()) };
-    let existing =
-        group.directory.ancestors().find_map(|directory| Some((directory, Directory::open(directory).ok()?)));
-    match existing {
-        Some((directory, open)) if super::freezer::state(&open, version) != super::freezer::State::Thawed => {
-            Err(frozen(directory))
+    for directory in group.directory.ancestors() {
+        match Directory::open(directory) {
+            Ok(open) => return refuse_frozen_group(&open, version, directory),
+            Err(Errno::NOENT) => {}
+            Err(errno) => {
+                return Err(Error::system("look at the cgroups", format!("openat({})", directory.display()), errno));
+            }
         }
-        _ => Ok(()),
+    }
+    Ok(())
+}
+
+fn refuse_frozen_group(group: &Directory, version: Version, directory: &Path) -> Result<()> {
+    match super::freezer::state(group, version) {
+        Ok(super::freezer::State::Thawed) => Ok(()),
+        Ok(_) => Err(frozen(directory)),
+        Err(errno) => Err(Error::system(format!("look at the cgroup {}", directory.display()), "read", errno)),
     }
 }
 
@@ -45,13 +56,16 @@ fn frozen(directory: &Path) -> Error {
 /// An error if somebody lives in the groups already. They are looked at again when they are made.
 pub(crate) fn refuse_busy(groups: &[Group]) -> Result<()> {
     // A container is in all of its groups: one tells.
-    let Some(Ok(group)) = groups.first().map(|group| Directory::open(&group.directory)) else { return Ok(()) };
-    refuse_processes(&group, &groups[0].directory)
+    let Some(Group { directory, .. }) = groups.first() else { return Ok(()) };
+    match gone_is_none(Directory::open(directory)) {
+        Ok(None) | Err(Errno::NOTDIR) => Ok(()),
+        Ok(Some(group)) => refuse_processes(&group, directory),
+        Err(errno) => Err(Error::system(format!("look at the cgroup {}", directory.display()), "openat", errno)),
+    }
 }
 
 fn refuse_processes(group: &Directory, directory: &Path) -> Result<()> {
-    let failed =
-        |errno| Error::system(format!("look at the cgroup {}", directory.display()), "read(cgroup.procs)", errno);
+    let failed = |(call, errno)| Error::system(format!("look at the cgroup {}", directory.display()), call, errno);
     match group.pids().map_err(failed)?.len() {
         0 => Ok(()),
         found => {
@@ -78,6 +92,7 @@ pub(crate) fn create(groups: &[Group]) -> Result<Created> {
 /// v2 wants controllers enabled above.
 fn make_usual(group: &Group, made: &mut Vec<PathBuf>) -> Result<()> {
     let directory = &group.directory;
+    // may fail: `make` finds out why, and says so.
     if group.unified || rustix::fs::mkdir(directory, Mode::from_raw_mode(0o755)).is_err() {
         return make(directory, made);
     }
@@ -93,11 +108,13 @@ fn make_usual(group: &Group, made: &mut Vec<PathBuf>) -> Result<()> {
 fn inherit_cpuset_at_once(directory: &Path) -> bool {
     ["cpuset.cpus", "cpuset.mems"].into_iter().all(|file| {
         let inherited = directory.parent().and_then(|parent| read(parent, file)).filter(|value| !value.is_empty());
+        // may fail: `make` does it step by step then.
         inherited.is_some_and(|value| super::write(&directory.join(file), &value, &Tolerate::Nothing).is_ok())
     })
 }
 
 fn read(directory: &Path, file: &str) -> Option<String> {
+    // may fail: as above.
     std::fs::read_to_string(directory.join(file)).ok().map(|text| text.trim_end().to_owned())
 }
 
@@ -143,9 +160,11 @@ fn make(directory: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
             Err(errno) => return Err(failed(&format!("mkdirat({})", path.display()), errno)),
         };
         group = group.child(name).map_err(|errno| failed(&format!("openat({})", path.display()), errno))?;
+        // may fail: what it is shows when init joins it.
         if version == Version::V2 && group.read("cgroup.type").is_ok_and(|kind| kind.trim() == "domain invalid") {
             // Below a threaded group there are only threaded ones. If a controller is wanted that cannot be
             // had there, writing its file says so.
+            // may fail: as above.
             _ = group.write("cgroup.type", "threaded");
         }
     }
@@ -155,10 +174,7 @@ fn make(directory: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
     if !is_new {
         refuse_processes(&group, directory)?;
     }
-    if super::freezer::state(&group, version) != super::freezer::State::Thawed {
-        return Err(frozen(directory));
-    }
-    Ok(())
+    refuse_frozen_group(&group, version, directory)
 }
 
 /// Prepares a group, and those above it, for a child.
@@ -173,12 +189,15 @@ fn prepare(group: &Directory, version: Version) {
 fn inherit_cpuset(group: &Directory) {
     for file in ["cpuset.cpus", "cpuset.mems"] {
         // No file: another hierarchy. An error shows when init joins the group.
+        // may fail: as was just said.
         if group.read(file).is_ok_and(|value| value.trim().is_empty())
             && let Ok(parent) = group.child("..")
             && parent.version() == Ok(Some(Version::V1))
         {
             inherit_cpuset(&parent);
+            // may fail: as above.
             if let Ok(value) = parent.read(file) {
+                // may fail: as above.
                 _ = group.write(file, value.trim());
             }
         }
@@ -188,18 +207,22 @@ fn inherit_cpuset(group: &Directory) {
 /// cgroup v2: whatever a group has, its children shall have, from the top down. What cannot be enabled may not be
 /// needed; if it is, writing its file fails and says why.
 fn enable_controllers(group: &Directory) {
+    // may fail: see above.
     if let Ok(parent) = group.child("..")
         && parent.version() == Ok(Some(Version::V2))
     {
         enable_controllers(&parent);
     }
+    // may fail: see above.
     let (Ok(available), Ok(enabled)) = (group.read("cgroup.controllers"), group.read("cgroup.subtree_control")) else {
         return;
     };
     let is_missing = |name: &&str| !enabled.split_whitespace().any(|each| each == *name);
     let missing: Vec<String> = available.split_whitespace().filter(is_missing).map(|name| format!("+{name}")).collect();
+    // may fail: see above: one by one then.
     if !missing.is_empty() && group.write("cgroup.subtree_control", &missing.join(" ")).is_err() {
         for controller in missing {
+            // may fail: see above.
             _ = group.write("cgroup.subtree_control", &controller);
         }
     }

@@ -2,10 +2,9 @@
 #![forbid(unsafe_code)]
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Which kind of hierarchy a group is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +12,9 @@ pub(super) enum Version {
     V1,
     V2,
 }
+
+/// The call that failed, and how.
+pub(super) type Failure = (&'static str, Errno);
 
 /// A group, by a descriptor (`O_PATH`).
 #[derive(Debug)]
@@ -60,7 +62,7 @@ impl Directory {
     }
 
     /// One write(2), as the kernel's parsers want it. Fails with the call's name.
-    pub(super) fn write(&self, name: &str, value: &str) -> Result<(), (&'static str, Errno)> {
+    pub(super) fn write(&self, name: &str, value: &str) -> Result<(), Failure> {
         let file = self.open_file(name, OFlags::WRONLY).map_err(|errno| ("openat", errno))?;
         rustix::io::write(&file, value.as_bytes()).map(drop).map_err(|errno| ("write", errno))
     }
@@ -117,37 +119,58 @@ impl Directory {
         Ok(())
     }
 
-    /// Visits this group and all below it, parents first, one descriptor at a time. One that vanishes meanwhile is
-    /// left out.
-    pub(super) fn walk(&self, mut visit: impl FnMut(&Directory) -> Result<(), Errno>) -> Result<(), Errno> {
-        let mut paths = vec![PathBuf::from(".")];
-        while let Some(path) = paths.pop() {
-            let Some(group) = gone_is_none(self.child(&path))? else {
-                continue;
-            };
-            for name in gone_is_none(group.children())?.unwrap_or_default() {
-                paths.push(path.join(OsStr::from_bytes(name.to_bytes())));
+    /// Visits this group and all below it, parents first, with one descriptor and one name at a time: a path to the deepest can be
+    /// longer than the kernel takes. A group has only one parent, so as many steps up as down lead back. One that vanishes meanwhile
+    /// is left out. What fails in one is told in the end, and keeps nobody from the rest.
+    pub(super) fn walk(&self, mut visit: impl FnMut(&Directory) -> Result<(), Failure>) -> Result<(), Failure> {
+        let mut result = Ok(());
+        let mut look = |group: &Directory, result: &mut Result<(), Failure>| {
+            note(result, visit(group));
+            let children = group.children().map_err(|errno| ("getdents64", errno));
+            children.unwrap_or_else(|failure| {
+                note(result, Err(failure));
+                Vec::new()
+            })
+        };
+        let mut at = self.child(".").map_err(|errno| ("openat(.)", errno))?;
+        // Of each group on the way down those that are still to be seen.
+        let mut below = vec![look(&at, &mut result)];
+        while let Some(names) = below.last_mut() {
+            match names.pop() {
+                Some(name) => match at.child(name) {
+                    Ok(child) => {
+                        at = child;
+                        below.push(look(&at, &mut result));
+                    }
+                    Err(errno) => note(&mut result, Err(("openat", errno))),
+                },
+                None => {
+                    below.pop();
+                    if !below.is_empty() {
+                        at = at.child("..").map_err(|errno| ("openat(..)", errno))?;
+                    }
+                }
             }
-            gone_is_none(visit(&group))?;
         }
-        Ok(())
+        result
     }
 
     /// Every process in this group and below.
-    pub(super) fn pids(&self) -> Result<Vec<i32>, Errno> {
-        let mut pids = self.own_pids()?;
-        for name in self.children()? {
-            if let Some(child) = gone_is_none(self.child(name))? {
-                child.walk(|group| {
-                    pids.extend(group.own_pids()?);
-                    Ok(())
-                })?;
-            }
-        }
+    pub(super) fn pids(&self) -> Result<Vec<i32>, Failure> {
+        let mut pids = Vec::new();
+        self.list(&mut pids).map(|()| pids)
+    }
+
+    /// The same; after a failure those that could be seen.
+    pub(super) fn list(&self, pids: &mut Vec<i32>) -> Result<(), Failure> {
+        let listed = self.walk(|group| {
+            pids.extend(group.own_pids().map_err(|errno| ("read(cgroup.procs)", errno))?);
+            Ok(())
+        });
         // cgroup v1 promises neither order nor uniqueness.
         pids.sort_unstable();
         pids.dedup();
-        Ok(pids)
+        listed
     }
 
     fn own_pids(&self) -> Result<Vec<i32>, Errno> {
@@ -162,6 +185,13 @@ impl Directory {
 
     pub(super) fn rmdir(&self, name: impl rustix::path::Arg) -> Result<(), Errno> {
         rustix::fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)
+    }
+}
+
+/// The first failure stays; that a group is gone is none.
+fn note(result: &mut Result<(), Failure>, done: Result<(), Failure>) {
+    if result.is_ok() && !matches!(done, Err((_, Errno::NOENT | Errno::NODEV))) {
+        *result = done;
     }
 }
 

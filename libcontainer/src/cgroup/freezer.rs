@@ -1,6 +1,6 @@
 //! Stopping every process of a container at once.
 #![forbid(unsafe_code)]
-use super::directory::{Directory, Version, gone_is_none};
+use super::directory::{Directory, Failure, Version, gone_is_none};
 use super::{PATIENCE, holder};
 use crate::plan::cgroup::Group;
 use crate::{Error, ErrorKind, Result};
@@ -18,19 +18,19 @@ pub(super) enum State {
 }
 
 /// A group counts as frozen too if one above it is.
-pub(super) fn state(group: &Directory, version: Version) -> State {
-    match version {
-        Version::V1 => match group.read("freezer.state").as_deref().map(str::trim) {
-            Ok("FROZEN") => State::Frozen,
-            Ok("FREEZING") => State::Freezing,
+pub(super) fn state(group: &Directory, version: Version) -> std::result::Result<State, Errno> {
+    // The topmost group has no such files: nobody freezes it.
+    let read = |file| gone_is_none(group.read(file)).map(Option::unwrap_or_default);
+    Ok(match version {
+        Version::V1 => match read("freezer.state")?.trim() {
+            "FROZEN" => State::Frozen,
+            "FREEZING" => State::Freezing,
             _ => State::Thawed,
         },
-        Version::V2 => match group.read_key("cgroup.events", "frozen") {
-            Ok(Some(1)) => State::Frozen,
-            _ if group.read("cgroup.freeze").is_ok_and(|value| value.trim() == "1") => State::Freezing,
-            _ => State::Thawed,
-        },
-    }
+        Version::V2 if gone_is_none(group.read_key("cgroup.events", "frozen"))?.flatten() == Some(1) => State::Frozen,
+        Version::V2 if read("cgroup.freeze")?.trim() == "1" => State::Freezing,
+        Version::V2 => State::Thawed,
+    })
 }
 
 /// The group whose freezer stops the whole container.
@@ -55,8 +55,14 @@ fn open(groups: &[Group], doing: &str) -> Result<(Directory, Version)> {
 }
 
 /// Whether the container is paused, or about to be. A container without a freezer, or without its group, is not.
-pub(crate) fn is_frozen(groups: &[Group]) -> bool {
-    open(groups, "").is_ok_and(|(group, version)| state(&group, version) != State::Thawed)
+pub(crate) fn is_frozen(groups: &[Group]) -> Result<bool> {
+    let Some((group, version)) = freezer(groups) else { return Ok(false) };
+    let frozen = gone_is_none(Directory::open(&group.directory)).and_then(|opened| {
+        opened.map_or(Ok(false), |group| state(&group, version).map(|state| state != State::Thawed))
+    });
+    frozen.map_err(|errno| {
+        Error::system("find out whether it is paused", format!("read({})", group.directory.display()), errno)
+    })
 }
 
 /// Stops every process of the container. What cannot be stopped is left running: afterwards the container is
@@ -72,12 +78,11 @@ pub(super) fn freeze_group(group: &Directory, version: Version, patience: Durati
         Version::V2 => freeze_v2(group, patience),
     };
     if frozen.is_err() {
+        // may fail: what is reported is that it did not freeze.
         _ = thaw_group(group, version);
     }
     frozen.map_err(|(call, errno)| Error::system("freeze the container", call, errno))
 }
-
-type Failure = (&'static str, Errno);
 
 /// cgroup v1 can stay in FREEZING while processes come and go, and tells nobody when it is done. What helps
 /// (runc has found) is to thaw for a moment and try again.
@@ -85,12 +90,13 @@ fn freeze_v1(group: &Directory, patience: Duration) -> std::result::Result<(), F
     let deadline = Instant::now() + patience;
     for attempt in 0_u32.. {
         if attempt % 25 == 24 {
+            // may fail: it is written to again at once.
             _ = group.write("freezer.state", "THAWED");
             std::thread::sleep(Duration::from_millis(1));
         }
         group.write("freezer.state", "FROZEN")?;
         for _ in 0..5 {
-            if state(group, Version::V1) == State::Frozen {
+            if state(group, Version::V1).map_err(|errno| ("read(freezer.state)", errno))? == State::Frozen {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_micros(if attempt == 0 { 100 } else { 2000 }));
@@ -124,6 +130,7 @@ fn freeze_v2(group: &Directory, patience: Duration) -> std::result::Result<(), F
 /// poll(2) that may also come back early.
 pub(super) fn wait_for(descriptors: &mut [PollFd<'_>], patience: Duration) {
     let timeout = Timespec::try_from(patience).ok();
+    // may fail: as was just said.
     _ = poll(descriptors, timeout.as_ref());
 }
 
@@ -147,15 +154,15 @@ pub(super) fn thaw_group(group: &Directory, version: Version) -> std::result::Re
 }
 
 /// Thaws every group of the container, nested ones too: on cgroup v1 a frozen process does not even die.
-pub(crate) fn thaw_everything(groups: &[Group]) {
-    let v1 = holder(groups, "freezer", "").filter(|group| !group.unified);
-    let Some(group) = v1.and_then(|group| Directory::open(&group.directory).ok()) else {
-        return;
-    };
-    _ = group.walk(|group| {
-        if state(group, Version::V1) != State::Thawed {
-            _ = thaw_group(group, Version::V1);
-        }
-        Ok(())
+pub(crate) fn thaw_everything(groups: &[Group]) -> Result<()> {
+    let failed = |call: &str, errno| Error::system("thaw the container", call, errno);
+    let Some(v1) = holder(groups, "freezer", "").filter(|group| !group.unified) else { return Ok(()) };
+    let opened = gone_is_none(Directory::open(&v1.directory)).map_err(|errno| failed("openat", errno))?;
+    let thawed = opened.map_or(Ok(()), |top| {
+        top.walk(|group| match state(group, Version::V1).map_err(|errno| ("read(freezer.state)", errno))? {
+            State::Thawed => Ok(()),
+            _ => thaw_group(group, Version::V1),
+        })
     });
+    thawed.map_err(|(call, errno)| failed(call, errno))
 }

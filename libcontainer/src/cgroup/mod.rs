@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 #[allow(unsafe_code, reason = "bpf(2), which rustix lacks")]
 mod bpf;
+mod counters;
 mod create;
 mod device_program;
 mod directory;
@@ -23,8 +24,10 @@ pub(crate) use device_program::attach_device_program;
 pub(crate) use freezer::{freeze, freezer_directory, is_frozen, thaw, thaw_everything};
 pub(crate) use kill::kill_all;
 pub(crate) use oom::{OomEvent, OomWatch, oom_report};
+#[cfg(any(test, fuzzing))]
+pub(crate) use place::laws as place_laws;
 pub(crate) use place::{for_another as place_for_another, memberships};
-pub(crate) use remove::{existing, remove, remove_empty};
+pub(crate) use remove::{existing, remove, remove_empty, remove_within};
 pub(crate) use scope::settle_in_scope;
 pub(crate) use stats::{Stats, stats};
 pub(crate) use update::update;
@@ -32,7 +35,7 @@ pub(crate) use update::update;
 use crate::plan::cgroup::Group;
 use crate::plan::line::Tolerate;
 use crate::{Error, Result};
-use directory::Directory;
+use directory::{Directory, gone_is_none};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
@@ -78,21 +81,29 @@ fn settle(
 ) -> Result<()> {
     match (written, tolerate) {
         (Ok(()), _) | (Err((_, Errno::NOENT)), Tolerate::Missing) => Ok(()),
+        (Err((_, Errno::PERM)), Tolerate::Forbidden { value: None }) => Ok(()),
+        (Err((_, Errno::PERM)), Tolerate::Forbidden { value: Some(value) }) => write(file, value, &Tolerate::Nothing),
         (Err((_, Errno::NOENT)), Tolerate::Otherwise { file, value }) => write(file, value, &Tolerate::Nothing),
         (Err((call, errno)), _) => {
             let (parent, name) = split(file);
+            // may fail: a hint only adds to an error.
             let hint = Directory::open(parent).map(|group| hint(&group, name, value, errno)).unwrap_or_default();
-            Err(failure(file, value, call, errno).detail(hint))
+            Err(failure(file, value, call, errno, &hint))
         }
     }
 }
 
-fn failure(file: &Path, value: &str, call: &str, errno: Errno) -> Error {
-    Error::system(format!("write {value:?} to {}", file.display()), call, errno)
+/// The long path comes last: engines cut messages off.
+fn failure(file: &Path, value: &str, call: &str, errno: Errno, hint: &str) -> Error {
+    let (group, name) = split(file);
+    let separator = if hint.is_empty() { "" } else { ": " };
+    let error = Error::system(format!("write {value:?} to {name}"), call, errno);
+    error.detail(format!("{hint}{separator}in {}", group.display()))
 }
 
 /// What the errno does not say.
 fn hint(group: &Directory, name: &str, value: &str, errno: Errno) -> String {
+    // may fail: as above.
     let number = |file: &str| group.read(file).map(|text| text.trim().to_owned()).unwrap_or_default();
     match (errno, name) {
         (Errno::NOENT, _) => {
@@ -122,17 +133,12 @@ pub(crate) fn pids(groups: &[Group]) -> Result<Vec<i32>> {
     let Some(group) = members(groups) else {
         return Ok(Vec::new());
     };
-    let listed = Directory::open(&group.directory).and_then(|group| group.pids());
-    match listed {
-        Err(Errno::NOENT | Errno::NODEV) => Ok(Vec::new()),
-        listed => listed.map_err(|errno| {
-            Error::system(
-                "list the container's processes",
-                format!("read({}/cgroup.procs)", group.directory.display()),
-                errno,
-            )
-        }),
-    }
+    let opened = gone_is_none(Directory::open(&group.directory)).map_err(|errno| ("openat", errno));
+    let listed = opened.and_then(|opened| opened.map_or(Ok(Vec::new()), |group| group.pids()));
+    listed.map_err(|(call, errno)| {
+        let doing = format!("list the container's processes in {}", group.directory.display());
+        Error::system(doing, call, errno)
+    })
 }
 
 /// The group that tells best which processes belong to the container: a container cannot leave its freezer or

@@ -1,6 +1,6 @@
 //! Learning that a container has run out of memory.
 #![forbid(unsafe_code)]
-use super::directory::Directory;
+use super::directory::{Directory, gone_is_none};
 use super::holder;
 use crate::plan::cgroup::Group;
 use crate::{Error, ErrorKind, Result};
@@ -60,7 +60,7 @@ impl OomWatch {
             group.write("cgroup.event_control", &pair).map_err(|(call, errno)| failed(call, errno))?;
             notifier
         };
-        let kills = kills(&group, memory.unified).unwrap_or(0);
+        let kills = kills(&group, memory.unified)?.unwrap_or(0);
         Ok(OomWatch { notifier, group, unified: memory.unified, kills })
     }
 
@@ -74,7 +74,7 @@ impl OomWatch {
         };
         let before = self.kills;
         // An OOM that ends with the container is told before the end.
-        match kills(&self.group, self.unified) {
+        match kills(&self.group, self.unified)? {
             Some(kills) => self.kills = kills,
             None => return Ok(OomEvent::Gone),
         }
@@ -82,16 +82,22 @@ impl OomWatch {
         if self.kills > before || !self.unified && notified {
             return Ok(OomEvent::OutOfMemory);
         }
-        let is_empty = self.unified && self.group.read_key("cgroup.events", "populated") == Ok(Some(0));
+        let populated = || gone_is_none(self.group.read_key("cgroup.events", "populated")).map(Option::flatten);
+        let is_empty = self.unified && populated().map_err(unknown)? == Some(0);
         Ok(if is_empty { OomEvent::Gone } else { OomEvent::Nothing })
     }
 }
 
+fn unknown(errno: Errno) -> Error {
+    Error::system("watch the container's memory", "read", errno)
+}
+
 /// `None` if the group is gone.
-fn kills(group: &Directory, unified: bool) -> Option<u64> {
+fn kills(group: &Directory, unified: bool) -> Result<Option<u64>> {
     let file = if unified { "memory.events" } else { "memory.oom_control" };
     // KERNEL(4.13): v1 counts them too.
-    group.read_key(file, "oom_kill").ok().map(|kills| kills.unwrap_or(0))
+    let kills = gone_is_none(group.read_key(file, "oom_kill")).map_err(unknown)?;
+    Ok(kills.map(|kills| kills.unwrap_or(0)))
 }
 
 /// Memory of a container in which the kernel has killed for want of it.
@@ -103,16 +109,19 @@ pub(crate) struct OomReport {
     pub peak: String,
 }
 
-/// `None` if nothing was killed.
+/// `None` if nothing was killed. May fail: it only adds to an error that is there already.
 pub(crate) fn oom_report(groups: &[Group]) -> Option<OomReport> {
     let memory = holder(groups, "memory", "memory")?;
+    // may fail: see above.
     let group = Directory::open(&memory.directory).ok()?;
-    let kills = kills(&group, memory.unified).filter(|kills| *kills > 0)?;
+    // may fail: see above.
+    let kills = kills(&group, memory.unified).ok().flatten().filter(|kills| *kills > 0)?;
     let (limit, peak) = if memory.unified {
         ("memory.max", "memory.peak")
     } else {
         ("memory.limit_in_bytes", "memory.max_usage_in_bytes")
     };
+    // may fail: see above.
     let read = |file: &str| group.read(file).unwrap_or_default().trim().to_owned();
     Some(OomReport { kills, limit: read(limit), peak: read(peak) })
 }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 use super::directory::Directory;
 use crate::plan::cgroup::Group;
+use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
 /// `(controllers, path)` of each line of `/proc/PID/cgroup`: `4:memory:/user.slice`, `0::/init.scope`.
@@ -34,19 +35,64 @@ fn within(group: &Path, place: &str) -> Option<PathBuf> {
     place.strip_prefix(above).ok().map(|below| group.join(below))
 }
 
-/// Where one more process of the container's can be: its cgroup v2 group; or, if the container has divided that and it takes none
-/// therefore (kernel: `cgroup-v2.rst`, "No Internal Process Constraint"), the group below it where init has gone.
+/// Where one more process of the container's can be: in its group; or, if the container has divided that and it takes none
+/// therefore (kernel: `cgroup-v2.rst`, "No Internal Process Constraint"), in the group below it where init has gone. If it is no more,
+/// because somebody has moved the container, wherever init is.
 pub(crate) fn for_another(group: &Group, init: i32) -> PathBuf {
+    let text = || std::fs::read_to_string(format!("/proc/{init}/cgroup")).ok();
     let divided = || {
         let controllers = Directory::open(&group.directory).and_then(|group| group.read("cgroup.subtree_control"));
         controllers.is_ok_and(|controllers| !controllers.trim().is_empty())
     };
-    let of_init = || {
-        let text = std::fs::read_to_string(format!("/proc/{init}/cgroup")).ok()?;
-        within(&group.directory, in_hierarchy_of(group, &text)?)
+    let place = match Directory::open(&group.directory) {
+        Err(Errno::NOENT) => {
+            text().and_then(|text| anywhere(&group.directory, in_hierarchy_of(group, &text)?, &is_in_hierarchy))
+        }
+        _ if group.unified && divided() => {
+            text().and_then(|text| within(&group.directory, in_hierarchy_of(group, &text)?))
+        }
+        _ => None,
     };
-    let place = if group.unified && divided() { of_init() } else { None };
     place.unwrap_or_else(|| group.directory.clone())
+}
+
+/// The directory of a place in the hierarchy that a group was in: below its mount, which is as far up as there is one.
+fn anywhere(group: &Path, place: &str, is_in_hierarchy: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {
+    let mount = group
+        .ancestors()
+        .skip_while(|above| !is_in_hierarchy(above))
+        .take_while(|above| is_in_hierarchy(above))
+        .last()?;
+    // What the reader's cgroup namespace does not hold begins with `/..`.
+    let below = Path::new(place).strip_prefix("/").ok().filter(|below| !below.starts_with(".."))?;
+    Some(mount.join(below)).filter(|directory| is_in_hierarchy(directory))
+}
+
+fn is_in_hierarchy(directory: &Path) -> bool {
+    Directory::open(directory).and_then(|open| open.version()).is_ok_and(|version| version.is_some())
+}
+
+/// What holds for every `/proc/PID/cgroup`, for tests and the fuzzer: nothing but what it says, and no place above the group's.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn laws(text: &str) {
+    let lines = text.lines().count();
+    assert!(memberships(text).count() <= lines);
+    for (controllers, place) in memberships(text) {
+        assert!(text.lines().any(|line| line.ends_with(&format!(":{controllers}:{place}"))), "{text:?}");
+        assert!(!controllers.contains(':'), "{text:?}");
+        let unified = controllers.is_empty();
+        let group = Group {
+            controllers: controllers.split(',').map(str::to_owned).collect(),
+            directory: Path::new("/sys/fs/cgroup/a/web").into(),
+            unified,
+        };
+        assert!(in_hierarchy_of(&group, text).is_some(), "{text:?}");
+        assert!(!is_at(&group.directory, place) || group.directory.ends_with(place.trim_start_matches('/')));
+        // A directory's name is neither `.` nor `..`.
+        if let Some(within) = within(&group.directory, place).filter(|_| !place.split('/').any(|name| name == "..")) {
+            assert!(within.starts_with(&group.directory), "{place:?}: {within:?}");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -68,6 +114,23 @@ mod tests {
         let directory = Path::new("/sys/fs/cgroup/system.slice/a.scope");
         assert!(is_at(directory, "/system.slice/a.scope"));
         assert!(!is_at(directory, "/system.slice/other-a.scope") && !is_at(directory, "/"));
+    }
+
+    #[test]
+    fn a_place_beside_a_group_that_is_gone_is_found_from_its_mount() {
+        let there = |directory: &Path| {
+            ["/sys/fs/cgroup/pids", "/sys/fs/cgroup/pids/a", "/sys/fs/cgroup/pids/b"]
+                .map(Path::new)
+                .contains(&directory)
+        };
+        let anywhere = |group: &str, place: &str| {
+            super::anywhere(Path::new(group), place, &there).map(|found| found.display().to_string())
+        };
+        assert_eq!(anywhere("/sys/fs/cgroup/pids/a/web", "/b").as_deref(), Some("/sys/fs/cgroup/pids/b"));
+        assert_eq!(anywhere("/sys/fs/cgroup/pids/gone/web", "/").as_deref(), Some("/sys/fs/cgroup/pids/"));
+        assert_eq!(anywhere("/sys/fs/cgroup/pids/a/web", "/../b"), None);
+        assert_eq!(anywhere("/sys/fs/cgroup/pids/a/web", "/c"), None);
+        assert_eq!(anywhere("/gone/web", "/b"), None);
     }
 
     #[test]

@@ -18,8 +18,18 @@ pub(crate) fn remove_empty(groups: &[Group]) -> bool {
 
 /// Those of the groups that are there already: somebody else's, which stay (runtime-spec: what "was not created by this container
 /// MUST NOT be deleted").
-pub(crate) fn existing(groups: &[Group]) -> Vec<PathBuf> {
-    groups.iter().map(|group| &group.directory).filter(|directory| directory.exists()).cloned().collect()
+pub(crate) fn existing(groups: &[Group]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for Group { directory, .. } in groups {
+        match rustix::fs::stat(directory) {
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(errno) => {
+                return Err(Error::system("look at the cgroups", format!("stat({})", directory.display()), errno));
+            }
+            Ok(_) => found.push(directory.clone()),
+        }
+    }
+    Ok(found)
 }
 
 /// Removes the groups with all that the container has made below them; of those to `keep` only the latter. Waits for processes that
@@ -28,7 +38,7 @@ pub(crate) fn remove(groups: &[Group], keep: &[PathBuf]) -> Result<()> {
     remove_within(groups, keep, PATIENCE)
 }
 
-pub(super) fn remove_within(groups: &[Group], keep: &[PathBuf], patience: Duration) -> Result<()> {
+pub(crate) fn remove_within(groups: &[Group], keep: &[PathBuf], patience: Duration) -> Result<()> {
     let deadline = Instant::now() + patience;
     let mut result = Ok(());
     for group in groups {
@@ -48,7 +58,8 @@ fn empty_group(directory: &Path, deadline: Instant) -> Result<()> {
         let opened = gone_is_none(Directory::open(directory)).map_err(|errno| failed("openat", errno))?;
         let Some(top) = opened else { return Ok(()) };
         let emptied = remove_nested(&top);
-        if emptied.is_ok() && gone_is_none(top.pids()).is_ok_and(|pids| pids.unwrap_or_default().is_empty()) {
+        // may fail: then it is looked at again, until time is up.
+        if emptied.is_ok() && top.pids().is_ok_and(|pids| pids.is_empty()) {
             return Ok(());
         }
         let left = deadline.saturating_duration_since(Instant::now());
@@ -118,12 +129,15 @@ fn remove_nested(top: &Directory) -> std::result::Result<(), Errno> {
 
 /// Waits until a process ends; `false` if there is none to wait for.
 fn wait_until_empty(top: &Directory, patience: Duration) -> bool {
+    // may fail: whoever waits in vain waits a moment and looks again.
     if let Ok(Some(Version::V2)) = top.version() {
+        // may fail: as above.
         let Ok(events) = top.open_file("cgroup.events", OFlags::RDONLY) else {
             return false;
         };
         let mut text = [0; 256];
         // Reading arms the notification.
+        // may fail: as above.
         let length = rustix::io::read(&events, &mut text).unwrap_or(0);
         if !text[..length].windows(11).any(|window| window == b"populated 1") {
             return false;
@@ -132,7 +146,10 @@ fn wait_until_empty(top: &Directory, patience: Duration) -> bool {
         return true;
     }
     let started = Instant::now();
-    let pids = top.pids().unwrap_or_default();
+    let mut pids = Vec::new();
+    // may fail: as above.
+    _ = top.list(&mut pids);
+    // may fail: as above.
     let open = |pid: &i32| sys::pidfd_open(*pid).ok();
     // All of them have to go, so it does not matter for which one we wait first.
     for pidfd in pids.iter().take(128).filter_map(open) {
@@ -145,12 +162,17 @@ fn wait_until_empty(top: &Directory, patience: Duration) -> bool {
 /// The processes that keep a group.
 fn who(top: &Directory) -> String {
     let describe = |pid: &i32| {
+        // may fail: it only adds to an error.
         let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        // may fail: as above.
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        // may fail: as above.
         let state = status.lines().find_map(|line| line.strip_prefix("State:")).unwrap_or("state unknown");
         format!("process {pid} ({}, {}) is still in it", name.trim(), state.trim())
     };
-    let pids = top.pids().unwrap_or_default();
+    let mut pids = Vec::new();
+    // may fail: it only adds to an error.
+    _ = top.list(&mut pids);
     let first = pids.first().map(describe);
     match (first, pids.len()) {
         (Some(first), 1) => first,

@@ -1,9 +1,11 @@
 //! What a container uses: the data of `events --stats`, in runc's schema.
 #![forbid(unsafe_code)]
-use super::directory::Directory;
+use super::counters::{Counters, counted};
 use super::holder;
 use crate::plan::cgroup::Group;
+use crate::{Error, Result};
 use serde::Serialize;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 /// Zeros and empty lists are left out where runc leaves them out.
@@ -91,9 +93,6 @@ pub(crate) struct Memory {
     pub raw: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub psi: Option<Psi>,
-    /// `memory.events` of cgroup v2.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub event_count: BTreeMap<String, u64>,
 }
 
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -184,20 +183,24 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 /// What the container uses now. What the host does not count, or a group that is gone, is left at zero.
-pub(crate) fn stats(groups: &[Group]) -> Stats {
+pub(crate) fn stats(groups: &[Group]) -> Result<Stats> {
+    counted(|failed| count(groups, failed))
+}
+
+fn count(groups: &[Group], failed: &Cell<Option<Error>>) -> Stats {
     let group = |v1: &str, v2: &str| {
         let holder = holder(groups, v1, v2)?;
-        Some((Directory::open(&holder.directory).ok()?, holder.unified))
+        Some((Counters::open(&holder.directory, failed)?, holder.unified))
     };
+    let unified = groups.iter().find(|group| group.unified);
+    let unified = || Counters::open(&unified?.directory, failed);
     let mut stats = Stats::default();
     match group("cpu", "cpu") {
         Some((group, true)) => cpu_v2(&group, &mut stats.cpu),
         Some((group, false)) => throttling(&group, &mut stats.cpu.throttling, "throttled_time", 1),
         // cpu.stat of cgroup v2 counts without the controller.
         None => {
-            if let Some(unified) = groups.iter().find(|group| group.unified)
-                && let Ok(group) = Directory::open(&unified.directory)
-            {
+            if let Some(group) = unified() {
                 cpu_v2(&group, &mut stats.cpu);
             }
         }
@@ -212,29 +215,22 @@ pub(crate) fn stats(groups: &[Group]) -> Stats {
         stats.memory = if unified { memory_v2(&group) } else { memory_v1(&group) };
     }
     if let Some((group, _)) = group("pids", "pids") {
-        stats.pids = Pids { current: number(&group, "pids.current"), limit: number(&group, "pids.max") };
+        stats.pids = Pids { current: group.number("pids.current"), limit: group.number("pids.max") };
     }
     if let Some((group, unified)) = group("blkio", "io") {
-        stats.blkio = if unified { io_v2(&group.read("io.stat").unwrap_or_default()) } else { blkio_v1(&group) };
+        stats.blkio = if unified { io_v2(&group.text("io.stat")) } else { blkio_v1(&group) };
     }
     if let Some((group, unified)) = group("hugetlb", "hugetlb") {
         stats.hugetlb = hugetlb(&group, unified);
     }
     // Only cgroup v2 measures pressure; on a hybrid host its side does.
-    if let Some(unified) = groups.iter().find(|group| group.unified)
-        && let Ok(group) = Directory::open(&unified.directory)
-    {
-        let pressure = |file: &str| group.read(file).ok().map(|text| psi(&text));
+    if let Some(group) = unified() {
+        let pressure = |file: &str| group.read(file).map(|text| psi(&text));
         stats.cpu.psi = pressure("cpu.pressure");
         stats.memory.psi = pressure("memory.pressure");
         stats.blkio.psi = pressure("io.pressure");
     }
     stats
-}
-
-/// 0 for `max` and for a file that is not there.
-fn number(group: &Directory, file: &str) -> u64 {
-    group.read(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
 }
 
 /// Lines of `key value`.
@@ -250,8 +246,8 @@ fn numbers(text: &str) -> Vec<u64> {
     text.split_whitespace().filter_map(|number| number.parse().ok()).collect()
 }
 
-fn throttling(group: &Directory, throttling: &mut Throttling, time: &str, unit: u64) {
-    let stat = keyed(&group.read("cpu.stat").unwrap_or_default());
+fn throttling(group: &Counters<'_>, throttling: &mut Throttling, time: &str, unit: u64) {
+    let stat = keyed(&group.text("cpu.stat"));
     let value = |key: &str| stat.get(key).copied().unwrap_or(0);
     *throttling = Throttling {
         periods: value("nr_periods"),
@@ -260,9 +256,9 @@ fn throttling(group: &Directory, throttling: &mut Throttling, time: &str, unit: 
     };
 }
 
-fn cpu_v2(group: &Directory, cpu: &mut Cpu) {
+fn cpu_v2(group: &Counters<'_>, cpu: &mut Cpu) {
     throttling(group, &mut cpu.throttling, "throttled_usec", 1000);
-    let stat = keyed(&group.read("cpu.stat").unwrap_or_default());
+    let stat = keyed(&group.text("cpu.stat"));
     let value = |key: &str| stat.get(key).copied().unwrap_or(0) * 1000;
     cpu.usage = CpuUsage {
         total: value("usage_usec"),
@@ -272,16 +268,16 @@ fn cpu_v2(group: &Directory, cpu: &mut Cpu) {
     };
 }
 
-fn cpuacct(group: &Directory) -> CpuUsage {
-    let stat = keyed(&group.read("cpuacct.stat").unwrap_or_default());
+fn cpuacct(group: &Counters<'_>) -> CpuUsage {
+    let stat = keyed(&group.text("cpuacct.stat"));
     // Ticks of USER_HZ, which is 100 wherever Linux runs containers.
     let ticks = |key: &str| stat.get(key).copied().unwrap_or(0) * 10_000_000;
-    let all = group.read("cpuacct.usage_all").unwrap_or_default();
+    let all = group.text("cpuacct.usage_all");
     // "cpu user system"
     let column = |index: usize| all.lines().skip(1).filter_map(|line| numbers(line).get(index).copied()).collect();
     CpuUsage {
-        total: number(group, "cpuacct.usage"),
-        percpu: numbers(&group.read("cpuacct.usage_percpu").unwrap_or_default()),
+        total: group.number("cpuacct.usage"),
+        percpu: numbers(&group.text("cpuacct.usage_percpu")),
         percpu_kernel: column(2),
         percpu_user: column(1),
         kernel: ticks("system"),
@@ -289,20 +285,20 @@ fn cpuacct(group: &Directory) -> CpuUsage {
     }
 }
 
-fn cpuset(group: &Directory) -> Cpuset {
-    let list = |file: &str| ranges(&group.read(file).unwrap_or_default());
-    let level = group.read("cpuset.sched_relax_domain_level").unwrap_or_default();
+fn cpuset(group: &Counters<'_>) -> Cpuset {
+    let list = |file: &str| ranges(&group.text(file));
+    let level = group.text("cpuset.sched_relax_domain_level");
     Cpuset {
         cpus: list("cpuset.cpus"),
-        cpu_exclusive: number(group, "cpuset.cpu_exclusive"),
+        cpu_exclusive: group.number("cpuset.cpu_exclusive"),
         mems: list("cpuset.mems"),
-        mem_hardwall: number(group, "cpuset.mem_hardwall"),
-        mem_exclusive: number(group, "cpuset.mem_exclusive"),
-        memory_migrate: number(group, "cpuset.memory_migrate"),
-        memory_spread_page: number(group, "cpuset.memory_spread_page"),
-        memory_spread_slab: number(group, "cpuset.memory_spread_slab"),
-        memory_pressure: number(group, "cpuset.memory_pressure"),
-        sched_load_balance: number(group, "cpuset.sched_load_balance"),
+        mem_hardwall: group.number("cpuset.mem_hardwall"),
+        mem_exclusive: group.number("cpuset.mem_exclusive"),
+        memory_migrate: group.number("cpuset.memory_migrate"),
+        memory_spread_page: group.number("cpuset.memory_spread_page"),
+        memory_spread_slab: group.number("cpuset.memory_spread_slab"),
+        memory_pressure: group.number("cpuset.memory_pressure"),
+        sched_load_balance: group.number("cpuset.sched_load_balance"),
         sched_relax_domain_level: level.trim().parse().unwrap_or(0),
     }
 }
@@ -316,9 +312,9 @@ fn ranges(text: &str) -> Vec<u16> {
     text.trim().split(',').filter_map(range).flatten().collect()
 }
 
-fn memory_v1(group: &Directory) -> Memory {
+fn memory_v1(group: &Counters<'_>) -> Memory {
     let entry = |name: &str| {
-        let value = |suffix: &str| number(group, &format!("memory.{name}{suffix}"));
+        let value = |suffix: &str| group.number(&format!("memory.{name}{suffix}"));
         MemoryEntry {
             limit: value("limit_in_bytes"),
             usage: value("usage_in_bytes"),
@@ -326,7 +322,7 @@ fn memory_v1(group: &Directory) -> Memory {
             failcnt: value("failcnt"),
         }
     };
-    let raw = keyed(&group.read("memory.stat").unwrap_or_default());
+    let raw = keyed(&group.text("memory.stat"));
     Memory {
         cache: raw.get("cache").copied().unwrap_or(0),
         usage: entry(""),
@@ -338,40 +334,37 @@ fn memory_v1(group: &Directory) -> Memory {
     }
 }
 
-fn memory_v2(group: &Directory) -> Memory {
-    let limit = |file: &str| match group.read(file).as_deref().map(str::trim) {
-        Ok("max") => u64::MAX,
-        Ok(limit) => limit.parse().unwrap_or(0),
-        Err(_) => 0,
+fn memory_v2(group: &Counters<'_>) -> Memory {
+    let limit = |file: &str| match group.text(file).trim() {
+        "max" => u64::MAX,
+        limit => limit.parse().unwrap_or(0),
     };
-    let events = |file: &str| keyed(&group.read(file).unwrap_or_default());
-    let event_count = events("memory.events");
     let usage = MemoryEntry {
         limit: limit("memory.max"),
-        usage: number(group, "memory.current"),
-        max: number(group, "memory.peak"),
+        usage: group.number("memory.current"),
+        max: group.number("memory.peak"),
         failcnt: 0,
     };
     // As on cgroup v1, memory and swap together.
     let swap = MemoryEntry {
-        limit: limit("memory.swap.max").saturating_add(if group.read("memory.swap.max").is_ok() {
+        limit: limit("memory.swap.max").saturating_add(if group.read("memory.swap.max").is_some() {
             usage.limit
         } else {
             0
         }),
-        usage: number(group, "memory.swap.current") + usage.usage,
+        usage: group.number("memory.swap.current") + usage.usage,
         max: 0,
         failcnt: 0,
     };
-    let raw = keyed(&group.read("memory.stat").unwrap_or_default());
-    Memory { cache: raw.get("file").copied().unwrap_or(0), usage, swap, raw, event_count, ..Memory::default() }
+    let raw = keyed(&group.text("memory.stat"));
+    Memory { cache: raw.get("file").copied().unwrap_or(0), usage, swap, raw, ..Memory::default() }
 }
 
 /// CFQ's files, else BFQ's, else those of the throttling that every kernel has.
-fn blkio_v1(group: &Directory) -> Blkio {
+fn blkio_v1(group: &Counters<'_>) -> Blkio {
     let entries = |name: &str| {
         let text = ["blkio.", "blkio.bfq.", "blkio.throttle."].iter().find_map(|prefix| {
-            let text = group.read(&format!("{prefix}{name}_recursive")).ok()?;
+            let text = group.read(&format!("{prefix}{name}_recursive"))?;
             Some(blkio_entries(&text)).filter(|entries| !entries.is_empty())
         });
         text.unwrap_or_default()
@@ -427,20 +420,20 @@ fn io_v2(text: &str) -> Blkio {
     blkio
 }
 
-fn hugetlb(group: &Directory, unified: bool) -> BTreeMap<String, Hugetlb> {
+fn hugetlb(group: &Counters<'_>, unified: bool) -> BTreeMap<String, Hugetlb> {
     let known = if unified { ".current" } else { ".usage_in_bytes" };
-    let sizes = group.files().unwrap_or_default();
+    let sizes = group.files();
     let sizes = sizes.iter().filter_map(|file| file.strip_prefix("hugetlb.")?.strip_suffix(known));
     let one = |size: &str| {
         // Reservations are what limits apply to where there are any.
         let rsvd = format!("hugetlb.{size}.rsvd");
-        let prefix = if group.read(&format!("{rsvd}{known}")).is_ok() { rsvd } else { format!("hugetlb.{size}") };
+        let prefix = if group.read(&format!("{rsvd}{known}")).is_some() { rsvd } else { format!("hugetlb.{size}") };
         let failcnt = match unified {
-            true => group.read_key(&format!("hugetlb.{size}.events"), "max").ok().flatten().unwrap_or(0),
-            false => number(group, &format!("{prefix}.failcnt")),
+            true => keyed(&group.text(&format!("hugetlb.{size}.events"))).get("max").copied().unwrap_or(0),
+            false => group.number(&format!("{prefix}.failcnt")),
         };
-        let max = if unified { 0 } else { number(group, &format!("{prefix}.max_usage_in_bytes")) };
-        (size.to_owned(), Hugetlb { usage: number(group, &format!("{prefix}{known}")), max, failcnt })
+        let max = if unified { 0 } else { group.number(&format!("{prefix}.max_usage_in_bytes")) };
+        (size.to_owned(), Hugetlb { usage: group.number(&format!("{prefix}{known}")), max, failcnt })
     };
     sizes.filter(|size| !size.contains('.')).map(one).collect()
 }

@@ -2,34 +2,94 @@
 #![forbid(unsafe_code)]
 use super::directory::Directory;
 use super::{failure, hint, holder, split};
-use crate::plan::cgroup::{Group, Write, writes};
+use crate::plan::cgroup::{Group, WEIGHTS, Write, writes};
 use crate::plan::line::Tolerate;
 use crate::{Error, ErrorKind, Result};
 use oci_spec::runtime::LinuxResources;
 use rustix::io::Errno;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// A value that has been replaced.
-struct Replaced {
-    file: PathBuf,
-    value: String,
+/// Where limits are.
+trait Files {
+    /// `None` if there is no such file.
+    fn read(&self, file: &Path) -> Option<String>;
+    fn write(&self, file: &Path, value: &str) -> Result<()>;
 }
 
-/// Writes what `resources` ask for where it differs from what is there; either all of it, or nothing. `agreed` is who else has
+/// The kernel's.
+struct Kernel;
+
+impl Files for Kernel {
+    fn read(&self, file: &Path) -> Option<String> {
+        let (parent, name) = split(file);
+        Directory::open(parent).and_then(|group| group.read(name)).ok()
+    }
+
+    fn write(&self, file: &Path, value: &str) -> Result<()> {
+        let (parent, name) = split(file);
+        let group = Directory::open(parent).map_err(|errno| failure(file, value, "openat", errno, ""))?;
+        let failed = |(call, errno)| failure(file, value, call, errno, &hint(&group, name, value, errno));
+        group.write(name, value).map_err(failed)
+    }
+}
+
+/// Writes what `resources` ask for where it differs from what is there; either all of it, or nothing. `tell` is for who else has
 /// to know, and to agree. Device rules stay as they are.
 pub(crate) fn update(
     groups: &[Group],
     resources: &LinuxResources,
-    agreed: impl FnOnce(&[Write]) -> Result<()>,
+    tell: impl FnMut(&[Write]) -> Result<()>,
 ) -> Result<()> {
     check_usage(groups, resources)?;
-    let mut replaced = Vec::new();
-    let asked = writes(resources, groups)?;
-    let result = write_all(asked.clone(), &mut replaced).and_then(|()| agreed(&asked));
-    if result.is_err() {
-        restore(replaced);
+    change(&Kernel, writes(resources, groups)?, tell)
+}
+
+/// Whoever is told goes first: systemd writes to every file of a controller when it hears of one limit, some of it more coarsely than
+/// asked for, and what it has not heard of as it is by default. So the last word is ours.
+fn change(files: &impl Files, mut asked: Vec<Write>, mut tell: impl FnMut(&[Write]) -> Result<()>) -> Result<()> {
+    asked.iter_mut().for_each(|write| complete(files, write));
+    let before = before(files, &asked);
+    if let Err(error) = tell(&asked) {
+        restore(files, before);
+        return Err(error);
     }
-    result
+    write_all(files, asked).inspect_err(|_| {
+        if let Err(error) = tell(&before) {
+            log::warn!("take back the update: {error}");
+        }
+        restore(files, before);
+    })
+}
+
+/// A quota without a period keeps the one that there is, which systemd does not know of.
+fn complete(files: &impl Files, write: &mut Write) {
+    if write.is("cpu.max")
+        && !write.value.trim().contains(' ')
+        && let Some(period) = files.read(&write.file).as_deref().and_then(|text| text.split_whitespace().nth(1))
+    {
+        write.value = format!("{} {period}", write.value.trim());
+    }
+}
+
+/// The writes that lead back to what is there now.
+fn before(files: &impl Files, asked: &[Write]) -> Vec<Write> {
+    let old = |file: &Path, value: &str| {
+        let (_, name) = split(file);
+        let value = old_value(name, &files.read(file)?, value);
+        Some(Write { origin: String::new(), file: file.to_owned(), value, tolerate: Tolerate::Nothing })
+    };
+    let mut before = Vec::new();
+    for write in asked {
+        before.extend(match (old(&write.file, &write.value), &write.tolerate) {
+            (None, Tolerate::Otherwise { file, value }) => old(file, value),
+            (old, _) => old,
+        });
+        // A group that becomes idle forgets its weight.
+        if write.is("cpu.idle") {
+            before.extend(WEIGHTS[..2].iter().filter_map(|name| old(&write.file.with_file_name(name), "")));
+        }
+    }
+    before
 }
 
 /// `checkBeforeUpdate`: cgroup v2 would kill to get below the new limit, v1 refuses by itself.
@@ -37,9 +97,10 @@ fn check_usage(groups: &[Group], resources: &LinuxResources) -> Result<()> {
     let Some(memory) = resources.memory().as_ref().filter(|memory| memory.check_before_update() == Some(true)) else {
         return Ok(());
     };
-    let group = holder(groups, "memory", "memory").filter(|group| group.unified);
-    let usage = group.and_then(|group| Directory::open(&group.directory).ok()?.read("memory.current").ok());
-    let Some(usage) = usage.and_then(|usage| usage.trim().parse::<i64>().ok()) else { return Ok(()) };
+    let Some(group) = holder(groups, "memory", "memory").filter(|group| group.unified) else { return Ok(()) };
+    let usage = Directory::open(&group.directory).and_then(|group| group.read("memory.current"));
+    let usage = usage.map_err(|errno| Error::system("look at the memory in use", "read(memory.current)", errno))?;
+    let usage = usage.trim().parse::<i64>().unwrap_or(i64::MAX);
     for (what, limit) in [("memory+swap", memory.swap()), ("memory", memory.limit())] {
         if let Some(limit) = limit.filter(|limit| *limit > 0 && *limit <= usage) {
             let message = format!("rejecting {what} limit {limit} <= usage {usage}");
@@ -51,18 +112,15 @@ fn check_usage(groups: &[Group], resources: &LinuxResources) -> Result<()> {
 
 /// Some values are refused because of another that is about to change too: memory above memory+swap, a quota
 /// below the burst, shares of an idle group. So what fails is tried again after the rest, as long as that helps.
-fn write_all(mut pending: Vec<Write>, replaced: &mut Vec<Replaced>) -> Result<()> {
+fn write_all(files: &impl Files, mut pending: Vec<Write>) -> Result<()> {
     while !pending.is_empty() {
         let count = pending.len();
         let mut first = None;
         let mut failed = Vec::new();
         for write in pending {
-            match replace(&write.file, &write.value, &write.tolerate) {
-                Ok(old) => replaced.extend(old),
-                Err(error) => {
-                    first.get_or_insert(error);
-                    failed.push(write);
-                }
+            if let Err(error) = replace(files, &write) {
+                first.get_or_insert(error);
+                failed.push(write);
             }
         }
         match first {
@@ -74,31 +132,35 @@ fn write_all(mut pending: Vec<Write>, replaced: &mut Vec<Replaced>) -> Result<()
 }
 
 /// Back to what was, the last change first; again in as many rounds as it takes.
-fn restore(mut replaced: Vec<Replaced>) {
-    replaced.reverse();
+fn restore(files: &impl Files, mut before: Vec<Write>) {
+    before.reverse();
     loop {
-        let count = replaced.len();
-        replaced.retain(|old| replace(&old.file, &old.value, &Tolerate::Nothing).is_err());
-        if replaced.is_empty() || replaced.len() == count {
+        let count = before.len();
+        before.retain(|write| replace(files, write).is_err());
+        if before.is_empty() || before.len() == count {
             return;
         }
     }
 }
 
-/// Writes `value` unless it is there already, and says how to undo that.
-fn replace(file: &Path, value: &str, tolerate: &Tolerate) -> Result<Option<Replaced>> {
-    let (parent, name) = split(file);
-    let group = Directory::open(parent).map_err(|errno| failure(file, value, "openat", errno))?;
-    let old = group.read(name).ok().map(|text| old_value(name, &text, value));
-    if old.as_deref() == Some(value) {
-        return Ok(None);
+/// Writes a value unless it is there already.
+fn replace(files: &impl Files, write: &Write) -> Result<()> {
+    let put = |file: &Path, value: &str| {
+        let (_, name) = split(file);
+        match files.read(file).is_some_and(|text| old_value(name, &text, value) == value) {
+            true => Ok(()),
+            false => files.write(file, value),
+        }
+    };
+    match (put(&write.file, &write.value), &write.tolerate) {
+        (Err(error), Tolerate::Missing) if is_missing(&error) => Ok(()),
+        (Err(error), Tolerate::Otherwise { file, value }) if is_missing(&error) => put(file, value),
+        (done, _) => done,
     }
-    match (group.write(name, value), tolerate) {
-        (Ok(()), _) => Ok(old.map(|value| Replaced { file: file.to_owned(), value })),
-        (Err((_, Errno::NOENT)), Tolerate::Missing) => Ok(None),
-        (Err((_, Errno::NOENT)), Tolerate::Otherwise { file, value }) => replace(file, value, &Tolerate::Nothing),
-        (Err((call, errno)), _) => Err(failure(file, value, call, errno).detail(hint(&group, name, value, errno))),
-    }
+}
+
+fn is_missing(error: &Error) -> bool {
+    error.errno() == Some(Errno::NOENT.raw_os_error())
 }
 
 /// What has to be written to get back to `text`, the present content of a file to which `value` is to be written.
@@ -122,22 +184,6 @@ fn old_value(name: &str, text: &str, value: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::old_value;
-
-    #[test]
-    fn of_a_line_per_device_only_the_one_counts() {
-        let text = "8:0 rbps=1 wbps=max riops=max wiops=max\n8:16 rbps=2 wbps=max riops=max wiops=max\n";
-        assert_eq!(old_value("io.max", text, "8:16 rbps=5"), "8:16 rbps=2 wbps=max riops=max wiops=max");
-        assert_eq!(old_value("io.max", text, "8:1 rbps=5"), "8:1 rbps=max wbps=max riops=max wiops=max");
-        assert_eq!(old_value("blkio.throttle.read_bps_device", "", "8:0 1"), "8:0 0");
-        assert_eq!(old_value("io.weight", "default 100\n8:0 50\n", "200"), "default 100");
-        assert_eq!(old_value("net_prio.ifpriomap", "lo 5\neth0 0\n", "lo 6"), "lo 5");
-    }
-
-    #[test]
-    fn of_a_single_value_all_of_it() {
-        assert_eq!(old_value("cpu.max", "max 100000\n", "5 10"), "max 100000");
-        assert_eq!(old_value("memory.oom_control", "oom_kill_disable 0\nunder_oom 0\n", "1"), "0");
-    }
-}
+mod model;
+#[cfg(test)]
+mod tests;

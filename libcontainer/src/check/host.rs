@@ -1,9 +1,12 @@
 //! What config.json names on this host and is not there. The plan cannot tell: it does not look.
+//!
+//! may fail: what cannot be looked at is not foreseen; `create` says what is wrong with it.
 #![forbid(unsafe_code)]
 use super::{Concern, Finding};
 use crate::Bundle;
 use crate::plan::line::HookKind;
 use crate::plan::{hooks_of, is_bind};
+use oci_spec::runtime::{PosixRlimit, PosixRlimitType, Spec};
 use rustix::fs::{Access, Mode, OFlags, ResolveFlags};
 use std::path::Path;
 
@@ -11,7 +14,9 @@ pub(super) fn find(bundle: &Bundle) -> Vec<Finding> {
     let spec = bundle.spec();
     let mut findings = Vec::new();
     let mut wrong = |pointer: String, message: String| findings.push(Finding::new(Concern::Host, pointer, message));
-    let missing = |path: &Path| std::fs::metadata(path).err().map(|error| format!("{}: {error}", path.display()));
+    let missing = |path: &Path| {
+        std::fs::metadata(path).err().map(|error| format!("{}: {}", path.display(), crate::describe_io(&error)))
+    };
 
     if let Some(root) = spec.root() {
         let path = bundle.path().join(root.path());
@@ -47,6 +52,12 @@ pub(super) fn find(bundle: &Bundle) -> Vec<Finding> {
             }
         }
     }
+    if let Some((index, limit)) = few_descriptors(spec) {
+        let message =
+            format!("{limit} open files: a program that is linked dynamically, or a hook, may not even begin");
+        findings.push(Finding::new(Concern::Notice, format!("/process/rlimits/{index}/soft"), message));
+    }
+    let mut wrong = |pointer: String, message: String| findings.push(Finding::new(Concern::Host, pointer, message));
     let linux = spec.linux().as_ref();
     for (index, namespace) in linux.and_then(|linux| linux.namespaces().as_ref()).into_iter().flatten().enumerate() {
         if let Some(message) = namespace.path().as_deref().and_then(missing) {
@@ -54,6 +65,15 @@ pub(super) fn find(bundle: &Bundle) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// The standard streams, and what execve(2) and a dynamic linker open besides.
+fn few_descriptors(spec: &Spec) -> Option<(usize, u64)> {
+    const FEW: u64 = 8;
+    let limits = spec.process().as_ref()?.rlimits().as_deref()?;
+    let limit = |limit: &PosixRlimit| limit.typ() == PosixRlimitType::RlimitNofile && limit.soft() < FEW;
+    let index = limits.iter().position(limit)?;
+    Some((index, limits[index].soft()))
 }
 
 /// A program with a slash in its name, looked for inside the root filesystem. One that is mounted there later is not our concern,

@@ -1,6 +1,9 @@
 //! What config.json asks of this kernel and it does not have, as far as it says so without being tried.
+//!
+//! may fail: what cannot be looked at is not foreseen; `create` says what is wrong with it.
 #![forbid(unsafe_code)]
 use super::{Concern, Finding};
+use crate::launch::deadline_range;
 use crate::plan::error::escape_key;
 use crate::plan::{is_bind, namespace_file, sysctl_path};
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, Mount, Process, Spec};
@@ -17,6 +20,7 @@ pub(super) fn find(spec: &Spec) -> Vec<Finding> {
     }
     if let Some(process) = spec.process() {
         about_labels(process, &mut wrong);
+        about_scheduler(process, &mut wrong);
     }
     let Some(linux) = spec.linux() else { return findings };
     for (index, namespace) in linux.namespaces().iter().flatten().enumerate() {
@@ -71,6 +75,18 @@ pub(super) fn find(spec: &Spec) -> Vec<Finding> {
         about_seccomp(seccomp, &mut wrong);
     }
     findings
+}
+
+/// What sched_setattr(2) takes is partly a setting.
+fn about_scheduler(process: &Process, wrong: &mut impl FnMut(String, String)) {
+    let Some(scheduler) = process.scheduler() else { return };
+    let of = |value: &Option<u64>| value.filter(|value| *value != 0);
+    if let Some(period) = of(scheduler.period()).or(of(scheduler.deadline()))
+        && let Some(message) = deadline_range(period)
+    {
+        let key = if of(scheduler.period()).is_some() { "period" } else { "deadline" };
+        wrong(format!("/process/scheduler/{key}"), message);
+    }
 }
 
 /// Labels, of which the modules know nothing before they are asked for.

@@ -1,17 +1,24 @@
 //! Everything that is wrong with a bundle at once, where `create` stops at the first: what the schema and the plan refuse, what
 //! this host lacks, what would be ignored, and what is allowed but unwise.
 #![forbid(unsafe_code)]
+mod devices;
 mod host;
 mod ignored;
 mod kernel;
+mod mounts;
+mod rootfs;
 mod security;
 mod subids;
 
+use crate::plan::json;
 use crate::plan::{self, PlanOptions};
 use crate::{Bundle, ErrorKind, HostFacts, Result, open_bundle};
+use oci_spec::runtime::Spec;
 use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
+#[cfg(any(test, fuzzing))]
+pub(crate) use subids::laws as subids_laws;
 
 /// What a finding is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -24,6 +31,8 @@ pub enum Concern {
     Host,
     /// Nobody reads it.
     Ignored,
+    /// It works, though not quite as it is written.
+    Notice,
     /// It works, but gives more away than it needs to.
     Security,
 }
@@ -58,17 +67,25 @@ impl Bundle {
 }
 
 fn check(directory: &Path, config: &[u8], facts: &plan::HostFacts, options: &PlanOptions) -> Vec<Finding> {
-    let mut tree: Value = match serde_json::from_slice(config) {
-        Err(error) => return vec![Finding::new(Concern::Config, "/", error.to_string())],
-        Ok(tree) => tree,
+    let (mut tree, respelled) = match json::tree::<Spec>(config) {
+        Err(json::Problem { pointer, message }) => {
+            return vec![Finding::new(Concern::Config, pointer.unwrap_or_else(|| "/".into()), message)];
+        }
+        Ok(read) => read,
     };
     let mut findings = Vec::new();
+    for key in respelled {
+        let message = format!("is read as {:?}", key.known);
+        findings.push(Finding::new(Concern::Notice, key.pointer, message));
+    }
     let mut taken = Taken::default();
     if let Some(bundle) = without_errors(directory, &mut tree, facts, options, &mut taken, &mut findings) {
         let spec = bundle.spec();
         let rest = [
             ignored::find(&tree, spec),
             host::find(&bundle),
+            mounts::find(&bundle),
+            devices::find(&bundle, facts),
             kernel::find(spec),
             subids::find(spec, facts),
             security::find(spec),
@@ -219,10 +236,10 @@ mod tests {
         errors(
             r#"{"ociVersion": "1.0.0", "root": {"path": "rootfs"}, "process": {"user": {"uid": "zero", "gid": 0}, "args": ["sh"], "cwd": "etc"},
                 "mounts": [{"destination": 3}, {"destination": "/ok", "type": "tmpfs"}, {"destination": 4}],
-                "linux": {"maskedPaths": ["proc"], "namespaces": [{"type": "mount"}]}, "hostname": 5}"#,
+                "linux": {"devices": [{"path": "null", "type": "c", "major": 1, "minor": 3}], "namespaces": [{"type": "mount"}]}, "hostname": 5}"#,
             &[
                 (Concern::Config, "/hostname"),
-                (Concern::Config, "/linux/maskedPaths/0"),
+                (Concern::Config, "/linux/devices/0/path"),
                 (Concern::Config, "/mounts/0/destination"),
                 (Concern::Config, "/mounts/2/destination"),
                 (Concern::Config, "/process/cwd"),
@@ -259,8 +276,8 @@ mod tests {
                 "process": {"user": {"uid": 0, "gid": 0}, "args": ["sh"], "cwd": "/", "noNewPrivs": true}}"#,
             &[
                 (Concern::Ignored, "/process/noNewPrivs"),
-                (Concern::Ignored, "/root/readOnly"),
                 (Concern::Ignored, "/windows"),
+                (Concern::Notice, "/root/readOnly"),
             ],
         );
     }

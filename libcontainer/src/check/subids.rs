@@ -1,4 +1,6 @@
 //! The ids that an ordinary user's mappings need: newuidmap(1) and newgidmap(1) hand out those of subuid(5) and subgid(5).
+//!
+//! may fail: what cannot be looked at is not foreseen; newuidmap(1) says what is wrong with it.
 #![forbid(unsafe_code)]
 use super::{Concern, Finding};
 use crate::launch::id_map_helper;
@@ -77,11 +79,30 @@ fn covers(ranges: &[(u64, u64)], map: &IdMap) -> bool {
     let mut at = u64::from(map.host_id);
     while at < end {
         match ranges.iter().find(|(first, count)| (*first..first.saturating_add(*count)).contains(&at)) {
-            Some((first, count)) => at = first + count,
+            Some((first, count)) => at = first.saturating_add(*count),
             None => return false,
         }
     }
     true
+}
+
+/// What holds for every subuid(5): said once more, id by id, for tests and the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn laws(text: &str) {
+    let ranges = ranges(text, Some("mariner"), 1000);
+    assert!(ranges.len() <= text.lines().count());
+    let ends = ranges.iter().flat_map(|(first, count)| [*first, first.saturating_add(*count)]);
+    let ids = ends.flat_map(|id| [id.saturating_sub(1), id]).filter_map(|id| u32::try_from(id).ok());
+    for host_id in ids.take(64) {
+        for size in [1, 2, 65_536, u32::MAX] {
+            let all = covers(&ranges, &IdMap { container_id: 0, host_id, size });
+            let has = |id: u64| ranges.iter().any(|(first, count)| id >= *first && id - first < *count);
+            let [first, last] = [0, u64::from(size) - 1].map(|offset| has(u64::from(host_id) + offset));
+            // A law in one direction: between the ends there may be a gap.
+            assert!(!all || first && last, "{host_id} {size} {ranges:?}");
+            assert!(size > 2 || all == (first && last), "{host_id} {size} {ranges:?}");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -98,6 +119,8 @@ mod tests {
         assert!(!covers(&ranges, &map(165_000, 547)) && !covers(&ranges, &map(99_999, 2)));
         assert!(!covers(&ranges, &map(200_000, 1)) && !covers(&[], &map(0, 1)));
         assert!(!covers(&[(u64::from(u32::MAX), u64::MAX)], &map(0, u32::MAX)));
+        // Neither a panic nor a loop without an end.
+        assert!(covers(&[(0, 100), (100, u64::MAX - 50)], &map(50, 100)));
     }
 
     #[test]

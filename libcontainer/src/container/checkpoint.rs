@@ -21,19 +21,23 @@ impl Container {
             return Err(Error::new(ErrorKind::WrongStatus, message));
         }
         // Nobody deletes it meanwhile but by force.
-        self.folder.lock()?;
+        let lock = self.folder.lock()?;
         let bundle = self.bundle()?;
         let dumped = self.dump(bundle.spec(), options);
-        if dumped.is_err() && status == Status::Running && cgroup::is_frozen(&self.record.cgroups) {
+        if let Err(error) = dumped {
             // CRIU has died at it. If this process does, the container is a paused one.
-            let _ = cgroup::thaw(&self.record.cgroups);
+            if status == Status::Running
+                && let Err(frozen) = cgroup::thaw(&self.record.cgroups)
+            {
+                log::warn!("{frozen}");
+            }
+            return Err(error);
         }
-        dumped?;
         if options.leave_running || options.pre_dump {
             return Ok(());
         }
         self.end()?;
-        self.destroy(Some(bundle.spec()))
+        self.destroy(&lock, Some(bundle.spec()))
     }
 
     fn dump(&self, spec: &Spec, options: &CriuOptions) -> Result<()> {

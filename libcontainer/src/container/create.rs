@@ -4,7 +4,7 @@ use crate::criu::streams;
 use crate::launch::{self, Host};
 use crate::plan::line::HookKind;
 use crate::plan::{self, PlanOptions, asked_namespace, hooks_of};
-use crate::store::{CONFIG, Folder, NOTIFY, ProcessId, Record, Store};
+use crate::store::{Folder, Lock, NOTIFY, ProcessId, Record, Store};
 use crate::{Bundle, Error, ErrorKind, HostFacts, OCI_VERSION, Result, Trace, cgroup};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::BorrowedFd;
@@ -19,7 +19,7 @@ impl Store {
         check_console(spec, options)?;
         launch::descriptors::check_preserved(options.preserve_fds.saturating_add(options.listen_fds))?;
         let trace = options.trace.as_ref();
-        let probe = || HostFacts::probe_for(options.cgroup_manager);
+        let probe = || HostFacts::probe_for(options.cgroup_manager).map(|facts| facts.probe_procfs_for(spec));
         let facts = Trace::time(trace, "(probe the host)", probe)?;
         let planned = PlanOptions {
             id: id.to_owned(),
@@ -32,29 +32,15 @@ impl Store {
             rootless: options.rootless,
         };
         let plan = Trace::time(trace, "(plan)", || plan::create(bundle.path(), spec, &facts, &planned))?;
-        let folder = self.make_folder(id)?;
-        // Before the record names it as ours: `delete --force` would end what is in it.
-        if let Err(busy) = refuse_groups(&plan) {
-            folder.remove()?;
-            return Err(busy);
-        }
-        let mut record = intent(id, bundle, options, &facts, planned, &plan);
-        let write = || {
-            folder.write_new(CONFIG, bundle.config_bytes())?;
-            folder.write_record(&record)?;
-            if options.notify { folder.make_notify() } else { Ok(()) }
-        };
-        let made = Trace::time(trace, "(write the record)", write)
-            .and_then(|()| launch(&plan.lines, bundle, options, &folder, &mut record));
+        let intend = || self.intend(id, bundle, options, &facts, planned, &plan);
+        let (folder, lock, mut record) = Trace::time(trace, "(write the record)", intend)?;
+        let made = launch(&plan.lines, bundle, options, &folder, &mut record);
         match made {
-            Ok(child) => {
-                folder.unlock();
-                Ok(Container { folder, record, child: Some(child) })
-            }
+            Ok(child) => Ok(Container { folder, record, child: Some(child) }),
             Err(error) => {
                 let error = blame_memory(error, &record);
                 let container = Container { folder, record, child: None };
-                if let Err(remains) = container.end().and_then(|()| container.destroy(Some(spec))) {
+                if let Err(remains) = container.end().and_then(|()| container.destroy(&lock, Some(spec))) {
                     log::warn!("clean up after a failed create: {remains}");
                 }
                 Err(error)
@@ -63,18 +49,50 @@ impl Store {
     }
 }
 
-/// What is about to be made, for whoever has to clean up.
-pub(super) fn intent(
+impl Store {
+    /// Writes down what is about to be made, for whoever has to clean up. From here on the id is taken.
+    pub(super) fn intend(
+        &self,
+        id: &str,
+        bundle: &Bundle,
+        options: &CreateOptions,
+        facts: &HostFacts,
+        planned: PlanOptions,
+        plan: &plan::Plan,
+    ) -> Result<(Folder, Lock, Record)> {
+        let (folder, lock, mut record) = self.make_folder(id, |draft| {
+            // Before the record names it as ours: `delete --force` would end what is in it.
+            refuse_groups(plan)?;
+            let record = intent(id, bundle, options, facts, planned, plan)?;
+            draft.write(&record, bundle.config_bytes(), options.notify)?;
+            Ok(record)
+        })?;
+        // What was there may have been that of a container of this name, which is gone by now: then it is ours to remove.
+        let settled = match record.kept_cgroups.is_empty() {
+            true => Ok(()),
+            false => cgroup::existing(&plan.cgroups).and_then(|kept| {
+                record.kept_cgroups = kept;
+                folder.write_record(&record)
+            }),
+        };
+        match settled {
+            Ok(()) => Ok((folder, lock, record)),
+            Err(error) => folder.remove(&lock).and(Err(error)),
+        }
+    }
+}
+
+fn intent(
     id: &str,
     bundle: &Bundle,
     options: &CreateOptions,
     facts: &HostFacts,
     planned: PlanOptions,
     plan: &plan::Plan,
-) -> Record {
+) -> Result<Record> {
     let spec = bundle.spec();
     let has_hooks = |kind| !hooks_of(spec, kind).is_empty();
-    Record {
+    Ok(Record {
         id: id.to_owned(),
         oci_version: OCI_VERSION.to_owned(),
         bundle: bundle.path().to_owned(),
@@ -84,7 +102,7 @@ pub(super) fn intent(
         annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
         cgroup_manager: options.cgroup_manager,
         cgroups: plan.cgroups.clone(),
-        kept_cgroups: cgroup::existing(&plan.cgroups),
+        kept_cgroups: cgroup::existing(&plan.cgroups)?,
         unit: plan.unit.clone(),
         intel_rdt: plan.intel_rdt.clone(),
         private_pid_namespace: asked_namespace(spec, LinuxNamespaceType::Pid) == Some(None),
@@ -95,12 +113,13 @@ pub(super) fn intent(
         plan_lines: plan.lines.len(),
         streams: if has_terminal(spec) { Vec::new() } else { streams::names(options.stdio) },
         time_namespace: false,
+        opened_images: Vec::new(),
         init: None,
-    }
+    })
 }
 
 /// An error if the container's groups are somebody's, or no place to start in.
-pub(super) fn refuse_groups(plan: &plan::Plan) -> Result<()> {
+fn refuse_groups(plan: &plan::Plan) -> Result<()> {
     // Those that we make are looked at when they are made.
     if plan.unit.is_some() {
         cgroup::refuse_frozen(&plan.cgroups)?;
@@ -119,7 +138,9 @@ fn launch(
     let describe = |status: &str, pid: i32| super::state::for_hooks(&described, status, pid);
     let preserve = options.preserve_fds + options.listen_fds;
     let mut save = |pid: i32, pidfd: BorrowedFd<'_>| {
-        record.init = ProcessId::of(pid);
+        let init = ProcessId::of(pid, pidfd, folder.fd())?;
+        folder.note_init(&init)?;
+        record.init = Some(init);
         if let Some(path) = &options.pidfd_socket {
             launch::descriptors::send(path, pidfd, b"standard", "send the pidfd")?;
         }
@@ -153,7 +174,7 @@ fn launch(
 }
 
 /// An init that the kernel has killed for want of memory says nothing itself.
-fn blame_memory(error: Error, record: &Record) -> Error {
+pub(super) fn blame_memory(error: Error, record: &Record) -> Error {
     match cgroup::oom_report(&record.cgroups) {
         Some(report) if error.kind() == ErrorKind::Init => {
             error.detail(format!("container init was OOM-killed (limit {}, peak {})", report.limit, report.peak))
@@ -177,8 +198,12 @@ pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
         Error::io("write the pid file", format!("{call}({})", path.display()), error)
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let new = path.with_file_name(format!(".{name}"));
-    let _ = std::fs::remove_file(&new);
+    // Of this thread only: several containers may be told the same place.
+    let new = path.with_file_name(format!(".{name}.{}", rustix::thread::gettid()));
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail("unlink", &error)),
+        _ => {}
+    }
     let mut file =
         std::fs::OpenOptions::new().write(true).create_new(true).open(&new).map_err(|error| fail("open", &error))?;
     std::io::Write::write_all(&mut file, pid.to_string().as_bytes()).map_err(|error| fail("write", &error))?;

@@ -36,13 +36,13 @@ impl Container {
     /// What the container uses now.
     pub fn stats(&self) -> Result<Stats> {
         self.check_events()?;
-        Ok(Stats(cgroup::stats(&self.record.cgroups)))
+        cgroup::stats(&self.record.cgroups).map(Stats)
     }
 
     /// Usage at every `interval`, and every lack of memory as it comes.
     pub fn events(&self, interval: Duration) -> Result<Events<'_>> {
         self.check_events()?;
-        let init = self.record.pidfd().ok_or_else(|| self.no_events())?;
+        let init = self.record.life()?.pidfd().ok_or_else(|| self.no_events())?;
         let memory = match OomWatch::new(&self.record.cgroups) {
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 log::warn!("out-of-memory events: {error}");
@@ -72,7 +72,8 @@ impl Events<'_> {
             if left.is_zero() {
                 // Not a burst of them after a suspended laptop wakes.
                 self.next = Instant::now() + self.interval;
-                return Ok(Some(Event::Stats(Box::new(Stats(cgroup::stats(&self.container.record.cgroups))))));
+                let stats = cgroup::stats(&self.container.record.cgroups)?;
+                return Ok(Some(Event::Stats(Box::new(Stats(stats)))));
             }
             let mut asked = vec![PollFd::new(&self.init, PollFlags::IN)];
             asked.extend(self.memory.iter().map(|memory| PollFd::new(memory, PollFlags::IN)));

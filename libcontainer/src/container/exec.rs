@@ -6,6 +6,7 @@ use crate::plan::{self, ExecPlanOptions};
 use crate::{Error, ErrorKind, HostFacts, Result, cgroup};
 use oci_spec::runtime::Process;
 use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
 
 impl Container {
     /// Starts another process in the container's namespaces and cgroup: a child of the caller.
@@ -29,7 +30,7 @@ impl Container {
             time_namespace: self.record.time_namespace,
             ..ExecPlanOptions::default()
         };
-        (planned.tasks, planned.into_cgroup) = self.exec_cgroup(&options.cgroups)?;
+        self.exec_cgroup(&options.cgroups, &mut planned)?;
         // The groups are in the record; whether systemd has to be asked is a question of the host's.
         let facts = match &self.record.unit {
             Some(unit) if unit.user => HostFacts::probe_for(self.record.cgroup_manager)?,
@@ -45,11 +46,12 @@ impl Container {
         };
         // That of the container, whose pid is init's.
         let describe = |_: &str, _: i32| state::for_hooks(&self.record, "running", self.record.pid());
+        let init = self.way_in()?.ok_or_else(not_running)?;
         let mut host = Host {
             spec: bundle.spec(),
             bundle: bundle.path(),
             state: self.folder.fd(),
-            init: self.record.pidfd(),
+            init: Some(init),
             stdio: options.stdio,
             preserve: options.preserve_fds,
             made_cgroups: false,
@@ -58,17 +60,18 @@ impl Container {
             trace: options.trace.as_ref(),
             save: &mut save,
         };
-        let launched = launch::play(&plan.lines, &mut host).map_err(Error::in_process)?;
+        let mut launched = launch::play(&plan.lines, &mut host);
+        if launched.as_ref().is_err_and(is_full) && planned.join_though_full(bundle.spec()) {
+            let plan = plan::exec(bundle.spec(), process, &facts, &planned).map_err(Error::in_process)?;
+            host.init = self.way_in()?;
+            launched = launch::play(&plan.lines, &mut host);
+        }
+        let launched = launched.map_err(Error::in_process)?;
         Ok(Child { pid: launched.pid, pidfd: launched.pidfd, console: launched.console })
     }
 
     /// Where the process goes: the container's groups, or those below them that were asked for.
-    fn exec_cgroup(
-        &self,
-        below: &[(Vec<String>, String)],
-    ) -> Result<(Vec<std::path::PathBuf>, Option<std::path::PathBuf>)> {
-        let mut tasks = Vec::new();
-        let mut into_cgroup = None;
+    fn exec_cgroup(&self, below: &[(Vec<String>, String)], planned: &mut ExecPlanOptions) -> Result<()> {
         let known = |name: &String| self.record.cgroups.iter().any(|group| group.has(name));
         if let Some(name) = below.iter().flat_map(|(controllers, _)| controllers).find(|name| !known(name)) {
             return Err(Error::new(ErrorKind::InvalidConfig, format!("unknown controller {name} in --cgroup")));
@@ -86,12 +89,13 @@ impl Container {
                     group.directory.join(path.trim_start_matches('/'))
                 }
             };
-            if group.unified {
-                into_cgroup = Some(directory);
-            } else {
-                tasks.push(directory.join("tasks"));
-            }
+            planned.join(group, directory);
         }
-        Ok((tasks, into_cgroup))
+        Ok(())
     }
+}
+
+/// A limit on processes (clone(2), EAGAIN). Nobody has heard of the one that could not be made.
+fn is_full(error: &Error) -> bool {
+    error.errno() == Some(Errno::AGAIN.raw_os_error())
 }

@@ -1,5 +1,6 @@
 //! `kill`: a signal to init, or to every process of the container.
 use super::{Container, not_running};
+use crate::store::Life;
 use crate::{Error, ErrorKind, Result, cgroup, sys};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
@@ -13,7 +14,7 @@ impl Container {
             let hit = cgroup::kill_all(&self.record.cgroups, signal)?;
             return if hit || all { Ok(()) } else { Err(not_running()) };
         }
-        let Some(pidfd) = self.record.pidfd() else {
+        let Life::Alive(pidfd) = self.record.life()? else {
             // What `kill --all` asked for is so already.
             return if all { Ok(()) } else { Err(not_running()) };
         };
@@ -27,8 +28,8 @@ impl Container {
         }
         if signal == libc::SIGKILL {
             // On cgroup v1 even SIGKILL waits for the thaw; also in groups that the container has frozen itself, below its own.
-            cgroup::thaw_everything(&self.record.cgroups);
-            if cgroup::is_frozen(&self.record.cgroups) {
+            cgroup::thaw_everything(&self.record.cgroups)?;
+            if cgroup::is_frozen(&self.record.cgroups)? {
                 cgroup::thaw(&self.record.cgroups)?;
             }
         }

@@ -1,6 +1,7 @@
 //! The lifecycle: a file per operation.
 mod checkpoint;
 mod create;
+mod damaged;
 mod delete;
 mod events;
 mod exec;
@@ -12,6 +13,7 @@ mod restore;
 mod restored;
 mod start;
 mod state;
+mod store;
 mod update;
 
 pub use events::{Event, Events, Stats};
@@ -148,6 +150,14 @@ impl Child {
         self.console.take()
     }
 
+    /// How it has ended, if it has; whoever waits for it finds it still.
+    pub(crate) fn ended(&self) -> Option<rustix::process::WaitIdStatus> {
+        use rustix::process::{WaitId, WaitIdOptions, waitid};
+        // What it had open is closed before it can be waited for.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::PidFd(self.pidfd()), options).ok().flatten()
+    }
+
     /// Waits; the exit status, or 128 + signal.
     pub fn wait(&self) -> Result<i32> {
         use rustix::process::{WaitId, WaitIdOptions};
@@ -186,10 +196,41 @@ impl Container {
 
     /// The bundle's directory with the config.json that `create` read.
     pub fn bundle(&self) -> Result<Bundle> {
-        let config = self.folder.read(CONFIG);
-        let config =
-            config.map_err(|errno| Error::system("read the container's config", "read(config.json)", errno))?;
-        Bundle::from_parts(self.record.bundle.clone(), config)
+        let lost =
+            || Error::new(ErrorKind::System, "read the container's config: there is no config.json in the store");
+        Bundle::from_parts(self.record.bundle.clone(), self.folder.read(CONFIG)?.ok_or_else(lost)?)
+    }
+
+    /// What leads into its namespaces: a pidfd of init, or a socket over which it sends them, if it still waits for `start` and we
+    /// may not trace it (`plan::wait`). None if it has ended.
+    fn way_in(&self) -> Result<Option<OwnedFd>> {
+        match self.knock()? {
+            Some(socket) => Ok(Some(socket)),
+            None => Ok(self.record.life()?.pidfd()),
+        }
+    }
+
+    fn knock(&self) -> Result<Option<OwnedFd>> {
+        use rustix::fs::OFlags;
+        use rustix::io::Errno;
+        use rustix::net::{RecvFlags, SocketType, recv};
+        let fail = |call: &'static str| move |errno| Error::system("join the created container", call, errno);
+        let Some(door) = self.folder.door()? else { return Ok(None) };
+        let socket = match crate::launch::descriptors::connect(&door, SocketType::SEQPACKET) {
+            // Started, or ended, since.
+            Err(Errno::CONNREFUSED | Errno::NOENT) => return Ok(None),
+            connected => connected.map_err(fail("connect(exec.sock)"))?,
+        };
+        let start = match self.folder.open_fifo(crate::plan::START, OFlags::WRONLY) {
+            Err(Errno::NXIO | Errno::NOENT) => return Ok(None),
+            opened => opened.map_err(fail("open(start)"))?,
+        };
+        rustix::io::write(&start, &[step::word::JOIN]).map_err(fail("write(start)"))?;
+        // Somebody may start the container meanwhile: then there is an end instead of an answer.
+        match recv(&socket, &mut [0; 1], RecvFlags::PEEK) {
+            Err(Errno::CONNRESET) | Ok((0, _)) => Ok(None),
+            answered => answered.map_err(fail("recv")).map(|_| Some(socket)),
+        }
     }
 
     /// Changes a container, and nobody else does meanwhile. One that is being made would keep us waiting.
@@ -197,10 +238,8 @@ impl Container {
         if matches!(self.status()?, Status::Stopped | Status::Creating) {
             return Err(not_running());
         }
-        self.folder.lock()?;
-        let worked = work();
-        self.folder.unlock();
-        worked
+        let _lock = self.folder.lock()?;
+        work()
     }
 }
 

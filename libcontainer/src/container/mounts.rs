@@ -1,8 +1,8 @@
 //! `mounts add` and `mounts remove`: mounts of a container that runs.
 use super::Container;
+use crate::launch::folder::MOUNTS;
 use crate::launch::{self, Note};
 use crate::plan::{self, ExternalMount};
-use crate::store::MOUNTS;
 use crate::{Bundle, Error, ErrorKind, HostFacts, Result};
 use oci_spec::runtime::Mount;
 use rustix::io::Errno;
@@ -13,7 +13,7 @@ impl Container {
     /// Mounts all of them, in this order, or none: what has been attached before one fails is taken away again.
     pub fn add_mounts(&self, mounts: &[Mount]) -> Result<()> {
         self.locked_while_running(|| {
-            let (bundle, facts) = (self.bundle()?, HostFacts::probe()?);
+            let (bundle, facts) = (self.bundle()?, HostFacts::probe()?.probe_procfs());
             let plan = plan::add_mounts(bundle.path(), bundle.spec(), mounts.to_vec(), &facts)
                 .map_err(|error| error.in_file(FILE))?;
             let before = self.notes()?;
@@ -60,7 +60,7 @@ impl Container {
     }
 
     fn play(&self, bundle: &Bundle, lines: &[plan::Line]) -> Result<()> {
-        launch::play_to_the_end(lines, bundle, self.folder.fd(), self.record.pidfd())
+        launch::play_to_the_end(lines, bundle, self.folder.fd(), self.way_in()?)
     }
 
     /// Whoever did the work may have been killed in the middle of it: what was noted was about to be attached, or is.
@@ -81,12 +81,8 @@ impl Container {
     }
 
     fn notes(&self) -> Result<Vec<Note>> {
-        match self.folder.read(MOUNTS) {
-            Err(Errno::NOENT) => Ok(Vec::new()),
-            read => read
-                .map(|file| launch::notes(&file))
-                .map_err(|errno| Error::system("read the mounts that were added", "read(mounts)", errno)),
-        }
+        let file = self.folder.read(MOUNTS)?;
+        Ok(file.map(|file| launch::notes(&file)).unwrap_or_default())
     }
 
     fn write_notes(&self, notes: &[Note]) -> Result<()> {

@@ -53,7 +53,7 @@ impl Container {
         };
         let address = address.map_err(fail("connect($NOTIFY_SOCKET)"))?;
         rustix::net::connect(&theirs, &address).map_err(fail("connect($NOTIFY_SOCKET)"))?;
-        let init = self.record.pidfd().ok_or_else(not_running)?;
+        let init = self.record.life()?.pidfd().ok_or_else(not_running)?;
         let pid = tell_pid.then(|| self.record.pid());
         Ok(Some(Notifications { socket: ours, manager: theirs, init, pid }))
     }

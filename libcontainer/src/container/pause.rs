@@ -5,18 +5,21 @@ use crate::{Error, ErrorKind, Result, cgroup};
 impl Container {
     /// Freezes every process of the container.
     pub fn pause(&self) -> Result<()> {
-        match self.status()? {
+        // Who ends it meanwhile would wait for what we have frozen after he has thawed it.
+        self.locked_while_running(|| match self.status()? {
             Status::Running | Status::Created => cgroup::freeze(&self.record.cgroups),
             // runc's words for a paused one too.
             _ => Err(not_running()),
-        }
+        })
     }
 
     /// Lets them go on.
     pub fn resume(&self) -> Result<()> {
-        match self.status()? {
-            Status::Paused => cgroup::thaw(&self.record.cgroups),
+        let check = || match self.status()? {
+            Status::Paused => Ok(()),
             _ => Err(Error::new(ErrorKind::WrongStatus, "container not paused")),
-        }
+        };
+        check()?;
+        self.locked_while_running(|| check().and_then(|()| cgroup::thaw(&self.record.cgroups)))
     }
 }

@@ -1,18 +1,19 @@
 //! `restore`: a container from a checkpoint's images and a bundle. What the images cannot know, or should not decide, comes from
 //! config.json: the cgroup and its limits, what the mounts are of, which namespaces are joined.
-use super::create::{check_console, has_terminal, intent, refuse_groups, write_pid_file};
+use super::create::{check_console, has_terminal, write_pid_file};
 use super::restored::Restored;
 use super::{Child, Container, CreateOptions, state};
 use crate::criu::images::Directory;
-use crate::criu::search::Searchable;
+use crate::criu::search::{Opened, Searchable};
 use crate::criu::{Criu, Event, Kind, Message, Start, external, namespaces, option, streams};
+use crate::launch::folder::note_scope;
 use crate::launch::{self, Hooks, intel_rdt, net_devices};
 use crate::plan::line::{Action, HostStep};
 use crate::plan::{self, ExternalMount, Line, Plan, PlanOptions, asked_namespace};
-use crate::store::{CONFIG, Folder, ProcessId, Record, Store, note_scope};
+use crate::store::{Folder, ProcessId, Record, Store};
 use crate::sys::Helper;
 use crate::{Bundle, CriuOptions, Error, ErrorKind, HostFacts, ManageCgroups, Result, cgroup, sys, systemd};
-use oci_spec::runtime::LinuxNamespaceType;
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use std::os::unix::ffi::OsStrExt;
@@ -27,7 +28,7 @@ impl Store {
         let spec = bundle.spec();
         check_console(spec, options)?;
         namespaces::check(spec)?;
-        let facts = HostFacts::probe_for(options.cgroup_manager)?;
+        let facts = HostFacts::probe_for(options.cgroup_manager)?.probe_procfs_for(spec);
         let planned = PlanOptions {
             id: id.to_owned(),
             no_pivot: options.no_pivot,
@@ -38,13 +39,11 @@ impl Store {
         let plan = plan::create(bundle.path(), spec, &facts, &planned)?;
         let targets = plan::mount_targets(bundle.path(), spec, &facts, &planned)?;
         let images = Images::open(criu)?;
-        let folder = self.make_folder(id)?;
-        if let Err(busy) = refuse_groups(&plan) {
-            folder.remove()?;
-            return Err(busy);
+        if let Some(searching) = Searchable::for_restore(spec, &images.images)? {
+            self.close_left_open(&searching.before())?;
         }
-        let mut record = intent(id, bundle, options, &facts, planned, &plan);
-        let written = folder.write_new(CONFIG, bundle.config_bytes()).and_then(|()| folder.write_record(&record));
+        let without_socket = CreateOptions { notify: false, ..options.clone() };
+        let (folder, lock, mut record) = self.intend(id, bundle, &without_socket, &facts, planned, &plan)?;
         let mut restore = Restore {
             bundle,
             options,
@@ -56,7 +55,7 @@ impl Store {
             console: None,
             made_cgroups: false,
         };
-        let made = written.and_then(|()| restore.play(&plan, &targets));
+        let made = restore.play(&plan, &targets);
         let child = restore.init.take();
         if !restore.made_cgroups {
             // Somebody else's.
@@ -64,23 +63,41 @@ impl Store {
             record.unit = None;
         }
         match made {
-            Ok(child) => {
-                folder.unlock();
-                Ok(Container { folder, record, child: Some(child) })
-            }
+            Ok(child) => Ok(Container { folder, record, child: Some(child) }),
             Err(error) => {
                 let container = Container { folder, record, child: None };
                 let ended = container.end();
                 if let Some(Child { pidfd, .. }) = &child {
+                    // may fail: it has ended.
                     let _ = sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
                     launch::reap(pidfd.as_fd());
                 }
-                if let Err(remains) = ended.and_then(|()| container.destroy(Some(spec))) {
+                if let Err(remains) = ended.and_then(|()| container.destroy(&lock, Some(spec))) {
                     log::warn!("clean up after a failed restore: {remains}");
                 }
                 Err(error)
             }
         }
+    }
+}
+
+impl Store {
+    /// Closes those of the directories that a restore which was killed has left open: what it found is what the next one has to
+    /// leave.
+    fn close_left_open(&self, directories: &[Opened]) -> Result<()> {
+        for (id, _) in self.list()? {
+            // may fail: what cannot be read says nothing of directories.
+            let Ok(Container { folder, record, .. }) = self.load(&id) else { continue };
+            let left = record.opened_images.iter().filter(|opened| directories.iter().any(|each| each.is_same(opened)));
+            let left: Vec<_> = left.collect();
+            // Whoever is still at it closes them itself.
+            if !left.is_empty()
+                && let Some(_lock) = folder.try_lock()?
+            {
+                left.into_iter().try_for_each(Opened::close)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -147,16 +164,20 @@ impl Restore<'_> {
         let message = self.message(&criu, &mounts, &joined)?;
         criu.check_version()?;
         let criu_pid = criu.pid();
-        // Until this function ends.
-        let _searchable = Searchable::for_restore(spec, &self.images.images)?;
+        let searchable = self.open_images(spec)?;
         criu.finish(Kind::RESTORE, &message, &mut |event| {
             // From here on processes go on, whatever we say (they have had other capabilities until now).
             if event.script == "pre-resume" {
                 let restored = self.restored(plan, &mounts, criu_pid);
-                return restored.protect_root().and_then(|()| restored.check()).inspect_err(|_| self.kill());
+                return restored.protect().and_then(|()| restored.check()).inspect_err(|_| self.kill());
             }
             self.act(plan, event)
         })?;
+        if let Some(searchable) = searchable {
+            drop(searchable);
+            self.record.opened_images.clear();
+            self.folder.write_record(self.record)?;
+        }
         play_lines(late)?;
         if let Some((unit, limit)) = late_limit {
             systemd::Manager::of(unit.user).set_properties(unit, &[limit])?;
@@ -170,6 +191,14 @@ impl Restore<'_> {
             return Err(error);
         }
         Ok(child)
+    }
+
+    /// Until it is dropped. Written down before, for who finds us killed.
+    fn open_images(&mut self, spec: &Spec) -> Result<Option<Searchable>> {
+        let Some(searching) = Searchable::for_restore(spec, &self.images.images)? else { return Ok(None) };
+        self.record.opened_images = searching.before();
+        self.folder.write_record(self.record)?;
+        searching.open().map(Some)
     }
 
     /// What CRIU is asked for. It is in its groups by now.
@@ -221,18 +250,17 @@ impl Restore<'_> {
     /// Every process, and with them CRIU.
     fn kill(&self) {
         if let Some(init) = &self.init {
+            // may fail: what is reported is why; the cleaning up does it again.
             let _ = sys::pidfd_send_signal(init.pidfd.as_fd(), libc::SIGKILL);
         }
+        // may fail: as above.
         let _ = cgroup::kill_all(&self.record.cgroups, libc::SIGKILL);
     }
 
     fn streams(&self) -> Result<[OwnedFd; 3]> {
-        let duplicate = |number| {
-            let call = format!("fcntl({number})");
-            sys::duplicate(number).map_err(|errno| Error::system("hand on the standard streams", call, errno))
-        };
         let [stdin, stdout, stderr] = self.options.stdio.unwrap_or([0, 1, 2]);
-        Ok([duplicate(stdin)?, duplicate(stdout)?, duplicate(stderr)?])
+        let sealed = launch::streams::seal_for_restore;
+        Ok([sealed(stdin)?, sealed(stdout)?, sealed(stderr)?])
     }
 
     /// CRIU stands at a point where it is our turn.
@@ -244,10 +272,14 @@ impl Restore<'_> {
             }
             ("post-restore", Some(pid)) => {
                 self.adopt(pid)?;
-                self.record.init = ProcessId::of(pid);
-                let time = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/time")).ok();
+                let init =
+                    self.init.as_ref().ok_or_else(|| Error::new(ErrorKind::System, "criu has restored nobody"))?;
+                let id = ProcessId::of(pid, init.pidfd.as_fd(), self.folder.fd())?;
+                self.folder.note_init(&id)?;
+                self.record.init = Some(id);
                 let asked = asked_namespace(self.bundle.spec(), LinuxNamespaceType::Time);
-                self.record.time_namespace = asked.is_none() && time(&pid.to_string()) != time("self");
+                self.record.time_namespace =
+                    asked.is_none() && time_namespace(&pid.to_string())? != time_namespace("self")?;
                 self.folder.write_record(self.record)
             }
             ("orphan-pts-master", _) => {
@@ -299,11 +331,23 @@ impl Restore<'_> {
             intel_rdt::play(step, pid, &mut made).map_err(|error| error.at(line.origin()))
         });
         if joined.is_err() {
+            // may fail: what is reported is why.
             let _ = intel_rdt::remove(&made);
             // What was there before is somebody else's.
             self.record.intel_rdt.clear();
         }
         joined
+    }
+}
+
+/// `None` on a kernel without them.
+fn time_namespace(pid: &str) -> Result<Option<std::path::PathBuf>> {
+    let path = format!("/proc/{pid}/ns/time");
+    match std::fs::read_link(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        read => {
+            read.map(Some).map_err(|error| Error::io("look at the time namespace", format!("readlink({path})"), &error))
+        }
     }
 }
 

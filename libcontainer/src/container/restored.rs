@@ -9,7 +9,7 @@ use crate::sys::{self, MountAttr};
 use crate::{Error, ErrorKind, Result, cgroup};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 use rustix::thread::{CapabilitySet, LinkNameSpaceType, move_into_link_name_space};
@@ -55,14 +55,24 @@ impl Restored<'_> {
         self.check_mounts()
     }
 
-    /// CRIU (until 4.2) restores every mount's flags but the root's.
-    pub(super) fn protect_root(&self) -> Result<()> {
-        if !self.steps().any(|step| matches!(step, InitStep::SetRootReadonly)) {
+    /// CRIU (until 4.2) restores every mount's flags but the root's, and those of a device that is bound more often than once.
+    pub(super) fn protect(&self) -> Result<()> {
+        let read_only = MountAttrFlags::MOUNT_ATTR_RDONLY;
+        let sealed = read_only | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let places = self.plan.lines.iter().filter_map(|line| match &line.action {
+            Action::Init(InitStep::SetRootReadonly) => Some((line, c"/", read_only)),
+            Action::Init(InitStep::MaskPath { path } | InitStep::BindDevice { path, .. }) => {
+                Some((line, &*path.0, sealed))
+            }
+            _ => None,
+        });
+        let places: Vec<_> = places.collect();
+        if places.is_empty() {
             return Ok(());
         }
         let fail = |call: &str| {
             let call = call.to_owned();
-            move |errno| Error::system("make the root filesystem read-only", call, errno).at("/root/readonly")
+            move |errno| Error::system("protect the restored container's mounts", call, errno)
         };
         let open = |name: &str, flags| {
             let path = format!("/proc/{}/{name}", self.init);
@@ -74,8 +84,22 @@ impl Restored<'_> {
         let protect = || {
             sys::unshare_fs().map_err(fail("unshare(CLONE_FS)"))?;
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount)).map_err(fail("setns"))?;
-            let read_only = MountAttr { set: MountAttrFlags::MOUNT_ATTR_RDONLY.bits().into(), ..MountAttr::default() };
-            sys::mount_setattr(root.as_fd(), false, &read_only).map_err(fail("mount_setattr"))
+            for (line, path, attributes) in &places {
+                let flags = OFlags::PATH | OFlags::CLOEXEC;
+                let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+                let place = match rustix::fs::openat2(&root, *path, flags, Mode::empty(), resolve) {
+                    // What is not there is not covered either.
+                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+                    place => place.map_err(fail("openat2")),
+                };
+                let attributes = MountAttr { set: attributes.bits().into(), ..MountAttr::default() };
+                match sys::mount_setattr(place?.as_fd(), false, &attributes) {
+                    // No mount: `check` says so where there has to be one.
+                    Err(Errno::INVAL) => Ok(()),
+                    set => set.map_err(|errno| fail("mount_setattr")(errno).at(line.origin())),
+                }?;
+            }
+            Ok(())
         };
         let protected = std::thread::scope(|scope| scope.spawn(protect).join());
         protected.unwrap_or_else(|_| Err(Error::new(ErrorKind::System, "the thread has panicked")))
@@ -117,6 +141,7 @@ impl Restored<'_> {
     }
 
     fn id_map(&self, file: &str) -> Vec<IdMap> {
+        // may fail: no mapping is none that was asked for: it is refused.
         let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.init)).unwrap_or_default();
         let number = |word: Option<&str>| word.and_then(|word| word.parse().ok());
         let map = |line: &str| {
@@ -131,6 +156,7 @@ impl Restored<'_> {
         let directory = if lsm == Lsm::Apparmor { "attr/apparmor" } else { "attr" };
         let read = |directory: &str| std::fs::read_to_string(format!("/proc/{}/{directory}/current", self.init));
         // KERNEL(5.8): attr/apparmor.
+        // may fail: no label is none that was asked for: it is refused.
         let current = read(directory).or_else(|_| read("attr")).unwrap_or_default();
         let current = current.trim_end_matches(['\n', '\0']);
         // AppArmor adds the mode, and what a process has changed to below its profile.
@@ -169,10 +195,7 @@ impl Restored<'_> {
         let no_new_privileges = self.steps().any(|step| matches!(step, InitStep::SetNoNewPrivs));
         let filter = self.steps().any(|step| matches!(step, InitStep::LoadSeccomp { .. }));
         for pid in self.processes()? {
-            let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-            for task in tasks {
-                // Gone meanwhile: CRIU's helpers end.
-                let Ok(status) = std::fs::read_to_string(task.path().join("status")) else { continue };
+            for status in statuses(pid)? {
                 let has = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(":\t"));
                 let more = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].into_iter().find(|set| {
                     let has = has(set).and_then(|mask| u64::from_str_radix(mask, 16).ok());
@@ -197,11 +220,20 @@ impl Restored<'_> {
     }
 
     fn processes(&self) -> Result<Vec<i32>> {
-        let mounts = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-        let criu = mounts(self.criu);
-        let mut pids = cgroup::pids(self.groups)?;
-        pids.retain(|pid| *pid != self.init && mounts(*pid).is_some_and(|mounts| Some(mounts) != criu));
-        pids.push(self.init);
+        let mounts = |pid: i32| {
+            let path = format!("/proc/{pid}/ns/mnt");
+            unless_gone(std::fs::read_link(&path)).map_err(|error| unknown("readlink", &path, &error))
+        };
+        let criu = mounts(self.criu)?;
+        let mut pids = vec![self.init];
+        for pid in cgroup::pids(self.groups)? {
+            if pid != self.init
+                && let Some(mounts) = mounts(pid)?
+                && Some(mounts) != criu
+            {
+                pids.push(pid);
+            }
+        }
         Ok(pids)
     }
 
@@ -241,7 +273,7 @@ impl Restored<'_> {
         let covered = match found.kind {
             // The cover of a directory is an empty filesystem, that of a file the null device.
             FileType::Directory if hides => read_only && found.mount.is_some_and(|mount| mount.fstype == "tmpfs"),
-            _ if hides => found.is_null,
+            _ if hides => read_only && found.is_null,
             _ => read_only,
         };
         if found.is_mount && covered { Ok(()) } else { Err(refused(format!("{path:?} is not protected"))) }
@@ -268,11 +300,37 @@ impl Restored<'_> {
     }
 }
 
+/// `/proc/PID/task/TID/status` of each thread that there is. CRIU's helpers end meanwhile.
+fn statuses(pid: i32) -> Result<Vec<String>> {
+    let path = format!("/proc/{pid}/task");
+    let mut statuses = Vec::new();
+    let tasks = unless_gone(std::fs::read_dir(&path)).map_err(|error| unknown("open", &path, &error))?;
+    for task in tasks.into_iter().flatten() {
+        let task = task.map_err(|error| unknown("getdents", &path, &error))?;
+        let read = unless_gone(std::fs::read_to_string(task.path().join("status")));
+        statuses.extend(read.map_err(|error| unknown("read", &path, &error))?);
+    }
+    Ok(statuses)
+}
+
+/// `None` of a process that has ended.
+fn unless_gone<T>(asked: std::io::Result<T>) -> std::io::Result<Option<T>> {
+    match asked {
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::NOENT | Errno::SRCH)) => Ok(None),
+        asked => asked.map(Some),
+    }
+}
+
+fn unknown(call: &str, path: &str, error: &std::io::Error) -> Error {
+    Error::io("look at a restored process", format!("{call}({path})"), error)
+}
+
 fn refused(what: impl std::fmt::Display) -> Error {
     Error::new(ErrorKind::InvalidConfig, format!("refusing a checkpoint that does not fit the configuration: {what}"))
 }
 
 fn inode(path: &Path) -> Option<(u64, u64)> {
+    // may fail: what is not to be found is not the same.
     let stat = rustix::fs::stat(path).ok()?;
     Some((stat.st_dev, stat.st_ino))
 }

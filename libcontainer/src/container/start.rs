@@ -1,11 +1,16 @@
 //! `start`: let init execute the user's program.
 use super::{Container, Status, state};
-use crate::launch::{Channel, Heard, Hooks, explain};
-use crate::plan;
+use crate::launch::{Heard, Hooks, explain};
 use crate::plan::line::HookKind;
+use crate::plan::{self, SAID, START};
+use crate::store::Lock;
 use crate::{Bundle, Error, ErrorKind, HostFacts, Result, Trace, launch};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
-use rustix::net::SocketType;
+use step::word;
+
+const RUNNING: &str = "cannot start an already running container";
 
 impl Container {
     /// Runs the user's program, and then the poststart hooks. Fails with runc's wording if it cannot be executed.
@@ -22,43 +27,64 @@ impl Container {
         if !self.record.has_process {
             return Err(Error::config("/process", "process property must not be empty"));
         }
-        let path = self.folder.start_socket();
-        let connect = || launch::descriptors::connect(&path, SocketType::SEQPACKET);
-        let socket = match Trace::time(trace, "(connect to init)", connect) {
-            // Somebody else was faster, or init is no more.
-            Err(Errno::CONNREFUSED | Errno::NOENT | Errno::AGAIN) => {
-                self.folder.remove_start_socket();
-                return self.check_created().and(Err(wrong("cannot start an already running container")));
-            }
-            connected => {
-                connected.map_err(|errno| Error::system("start the container", "connect(start.sock)", errno))?
-            }
-        };
-        // Before the program runs, which may look.
-        self.folder.remove_start_socket();
-        let channel = Channel::new(socket);
-        match Trace::time(trace, "(lines from start to execve)", || channel.receive())? {
-            Heard::Failed(mut words) => {
-                // Only now is the plan needed: to say which line it was, counted from the end, which is the same
-                // whatever has changed on the host since.
-                let bundle = self.bundle()?;
-                let facts = HostFacts::probe_for(self.record.cgroup_manager)?;
-                let plan = plan::create(bundle.path(), bundle.spec(), &facts, &self.record.planned)?;
-                let line = (usize::from(words.line) + plan.lines.len()).saturating_sub(self.record.plan_lines);
-                words.line = u16::try_from(line).unwrap_or(u16::MAX);
-                let error = explain(&plan.lines, &words);
-                if error.kind() == ErrorKind::Hook {
-                    self.abandon(&bundle);
-                }
-                Err(error)
-            }
-            _ if self.record.has_poststart => {
+        let said = Trace::time(trace, "(connect to init)", || self.tell_init())?;
+        match Trace::time(trace, "(lines from start to execve)", || launch::last_words(said.as_fd()))? {
+            Heard::Executing if self.record.has_poststart => {
                 let bundle = self.bundle()?;
                 let run = || self.run_poststart(&bundle);
                 Trace::time(trace, "(poststart hooks)", run).inspect_err(|_| self.abandon(&bundle))
             }
-            _ => Ok(()),
+            Heard::Executing => Ok(()),
+            heard => Err(self.explain(heard)?),
         }
+    }
+
+    /// Gives init the word, and becomes the one that it speaks to.
+    fn tell_init(&self) -> Result<OwnedFd> {
+        let fail = |call: &'static str| move |errno| Error::system("start the container", call, errno);
+        // Who deletes only what does not run has to see either that init waits, or that it runs.
+        let _lock = self.folder.lock()?;
+        let open = |name, end| match self.folder.open_fifo(name, end) {
+            // Somebody else was faster, or init is no more.
+            Err(Errno::NXIO | Errno::NOENT) => {
+                self.folder.remove_fifos()?;
+                self.check_created().and(Err(wrong(RUNNING)))
+            }
+            opened => opened.map_err(fail("open(FIFO)")),
+        };
+        let said = open(SAID, OFlags::RDONLY)?;
+        // One reader only: what it says is for whoever has started it.
+        match rustix::fs::flock(&said, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Err(wrong(RUNNING)),
+            locked => locked.map_err(fail("flock(FIFO)"))?,
+        }
+        // Only now is it sure that nobody else has.
+        let start = open(START, OFlags::WRONLY)?;
+        rustix::io::write(&start, &[word::START]).map_err(fail("write(FIFO)"))?;
+        self.folder.remove_fifos()?;
+        rustix::io::ioctl_fionbio(&said, false).map_err(fail("ioctl(FIONBIO)"))?;
+        Ok(said)
+    }
+
+    /// Why init has not executed the program.
+    fn explain(&self, heard: Heard) -> Result<Error> {
+        // Only now is the plan needed: to say which line it was, counted from the end, which is the same
+        // whatever has changed on the host since.
+        let bundle = self.bundle()?;
+        let facts = HostFacts::probe_for(self.record.cgroup_manager)?;
+        let plan = plan::create(bundle.path(), bundle.spec(), &facts, &self.record.planned)?;
+        let Heard::Failed(mut words) = heard else {
+            let status = self.child.as_ref().and_then(|child| child.ended());
+            let error = launch::silent_death(&plan.lines, status.and_then(|status| status.terminating_signal()));
+            return Ok(super::create::blame_memory(error, &self.record));
+        };
+        let line = (usize::from(words.line) + plan.lines.len()).saturating_sub(self.record.plan_lines);
+        words.line = u16::try_from(line).unwrap_or(u16::MAX);
+        let error = explain(&plan.lines, &words);
+        if error.kind() == ErrorKind::Hook {
+            self.abandon(&bundle);
+        }
+        Ok(error)
     }
 
     /// Only what is created can be started.
@@ -66,7 +92,7 @@ impl Container {
         match self.status()? {
             Status::Created => Ok(()),
             Status::Stopped => Err(wrong("cannot start a container that has stopped")),
-            Status::Running => Err(wrong("cannot start an already running container")),
+            Status::Running => Err(wrong(RUNNING)),
             Status::Paused => Err(wrong("cannot start a container in the paused state")),
             Status::Creating => Err(wrong("cannot start a container in the creating state")),
         }
@@ -75,7 +101,8 @@ impl Container {
     /// A hook that fails ends the container: "stop the container, and continue the lifecycle at step 12" (runtime.md),
     /// which is what `delete` does.
     fn abandon(&self, bundle: &Bundle) {
-        let gone = self.end().and_then(|()| self.folder.lock()).and_then(|()| self.destroy(Some(bundle.spec())));
+        let unmake = |lock: Lock| self.destroy(&lock, Some(bundle.spec()));
+        let gone = self.end().and_then(|()| self.folder.lock()).and_then(unmake);
         if let Err(remains) = gone {
             log::warn!("clean up after a failed hook: {remains}");
         }

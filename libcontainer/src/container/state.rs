@@ -1,6 +1,6 @@
 //! `state` and `ps`: what a container is doing, asked of the kernel each time.
 use super::{Container, State, Status};
-use crate::store::Record;
+use crate::store::{Life, Lock, Record};
 use crate::{Result, cgroup};
 
 impl Container {
@@ -25,23 +25,32 @@ impl Container {
     /// Every process of the container, by its pid in the caller's pid namespace, in ascending order.
     pub fn processes(&self) -> Result<Vec<i32>> {
         if self.record.cgroups.is_empty() {
-            return Ok(self.record.init.filter(|init| init.is_alive()).map(|init| init.pid).into_iter().collect());
+            let alive = matches!(self.record.life()?, Life::Alive(_));
+            return Ok(alive.then(|| self.record.pid()).into_iter().collect());
         }
         cgroup::pids(&self.record.cgroups)
     }
 
     pub(super) fn status(&self) -> Result<Status> {
-        let Some(init) = self.record.init else {
-            // Somebody is at it, or died at it.
-            return Ok(if self.folder.is_locked() { Status::Creating } else { Status::Stopped });
-        };
-        if !init.is_alive() {
-            return Ok(Status::Stopped);
+        // Somebody is at it, or died at it.
+        if self.record.init.is_none() && self.folder.is_locked()? {
+            return Ok(Status::Creating);
         }
-        if cgroup::is_frozen(&self.record.cgroups) {
-            return Ok(Status::Paused);
-        }
-        Ok(if self.folder.awaits_start() { Status::Created } else { Status::Running })
+        self.status_of_its_init()
+    }
+
+    /// The same for who holds the lock: nobody else is at it.
+    pub(super) fn status_under(&self, _lock: &Lock) -> Result<Status> {
+        self.status_of_its_init()
+    }
+
+    fn status_of_its_init(&self) -> Result<Status> {
+        Ok(match self.record.life()? {
+            Life::Ended => Status::Stopped,
+            Life::Alive(_) if cgroup::is_frozen(&self.record.cgroups)? => Status::Paused,
+            Life::Alive(_) if self.folder.awaits_start()? => Status::Created,
+            Life::Alive(_) => Status::Running,
+        })
     }
 }
 

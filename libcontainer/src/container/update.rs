@@ -24,11 +24,11 @@ impl Container {
         })?;
         let merged = bundle.spec().linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
         let groups = &self.record.cgroups;
-        let told = |writes: &[Write]| match &self.record.unit {
+        let tell = |writes: &[Write]| match &self.record.unit {
             Some(unit) => systemd::Manager::of(unit.user).set_properties(unit, &limits(writes, groups)),
             None => Ok(()),
         };
-        cgroup::update(groups, &merged, told)?;
+        cgroup::update(groups, &merged, tell)?;
         self.folder.write(CONFIG, bundle.config_bytes())
     }
 
@@ -44,12 +44,14 @@ impl Container {
         if asked.is_empty() {
             return self.update(change);
         }
-        let (class, before) = self.locked_while_running(|| self.replace_schemata(&asked))?;
-        self.update(change).inspect_err(|_| {
-            // Either all of it, or nothing.
-            if let Err(error) = intel_rdt::write_schemata(&class, &before) {
-                log::warn!("take back the schemata: {error}");
-            }
+        self.locked_while_running(|| {
+            let (class, before) = self.replace_schemata(&asked)?;
+            self.update_locked(change).inspect_err(|_| {
+                // Either all of it, or nothing.
+                if let Err(error) = intel_rdt::write_schemata(&class, &before) {
+                    log::warn!("take back the schemata: {error}");
+                }
+            })
         })
     }
 

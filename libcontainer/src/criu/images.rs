@@ -58,7 +58,11 @@ impl Directory {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::openat(&self.fd, parent, flags, Mode::empty()).map(drop).map_err(|errno| {
             let path = self.path.join(parent);
-            invalid(format!("invalid --parent-path: stat {}: {}", path.display(), crate::plan::errno::describe(errno)))
+            invalid(format!(
+                "invalid --parent-path: stat {}: {}",
+                path.display(),
+                crate::describe_errno(errno.raw_os_error())
+            ))
         })
     }
 
@@ -100,21 +104,23 @@ impl Directory {
                 break;
             }
         }
-        let wrong = |what: &str| {
+        let streams = if bytes.len() > MOST { Err("too long".to_owned()) } else { parse_descriptors(&bytes) };
+        streams.map_err(|what| {
             let file = self.path.join("descriptors.json");
             Error::new(ErrorKind::InvalidConfig, format!("{}: {what}", file.display()))
-        };
-        if bytes.len() > MOST {
-            return Err(wrong("too long"));
-        }
-        let streams: Vec<String> = serde_json::from_slice(&bytes).map_err(|error| wrong(&error.to_string()))?;
-        if streams.len() > 3 { Err(wrong("more than three standard streams")) } else { Ok(streams) }
+        })
     }
 
     fn fail(&self, call: &str, errno: Errno) -> Error {
         let file = self.path.join("descriptors.json");
         Error::system(format!("{call} the names of the standard streams"), format!("{call}({})", file.display()), errno)
     }
+}
+
+/// The names in a descriptors.json, or what is wrong with it.
+pub(super) fn parse_descriptors(bytes: &[u8]) -> std::result::Result<Vec<String>, String> {
+    let streams: Vec<String> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if streams.len() > 3 { Err("more than three standard streams".to_owned()) } else { Ok(streams) }
 }
 
 fn check(directory: BorrowedFd<'_>, path: &Path, lazy_pages: bool, generations: usize) -> Result<()> {

@@ -15,9 +15,11 @@ impl Log {
     pub(super) fn tail(&self) -> String {
         const MOST: usize = 64 * 1024;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        // may fail: the end of the log only adds to an error.
         let Ok(file) = rustix::fs::openat(&self.directory.fd, self.name, flags, Mode::empty()) else {
             return String::new();
         };
+        // may fail: as above.
         let size = rustix::fs::fstat(&file).map_or(0, |stat| stat.st_size.cast_unsigned());
         let mut bytes = vec![0; MOST];
         let read = rustix::fs::seek(&file, SeekFrom::Start(size.saturating_sub(MOST as u64)))
@@ -30,7 +32,7 @@ impl Log {
     }
 }
 
-fn excerpt(log: &str) -> String {
+pub(super) fn excerpt(log: &str) -> String {
     const ERRORS: usize = 6;
     const LINES: usize = 3;
     let last = |lines: Vec<&str>, most: usize| lines[lines.len().saturating_sub(most)..].join("; ");

@@ -3,6 +3,8 @@
 #![deny(unsafe_code)]
 pub(crate) mod external;
 pub(crate) mod images;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod laws;
 mod log_file;
 mod message;
 pub(crate) mod namespaces;
@@ -217,6 +219,7 @@ impl Criu {
         act: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<()> {
         self.ask(kind, Some(options), act)?;
+        // may fail: CRIU has ended, then.
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
         let ended = self.process.wait().map_err(|error| Error::io("wait for criu", "waitpid", &error))?;
         if !ended.success() {
@@ -252,6 +255,7 @@ impl Criu {
                 log::debug!("criu: {}", event.script);
                 acted = acted.and_then(|()| act(Event { rider, ..event }));
                 // CRIU undoes what it has done, and then says that it has failed.
+                // may fail: CRIU is told, and the error is kept.
                 self.send(&self::request(Kind::NOTIFY).number(3, acted.is_ok()))?;
                 continue;
             }
@@ -288,6 +292,7 @@ impl Criu {
             _ => None,
         });
         let Some(received) = received.filter(|received| received.bytes > 0) else {
+            // may fail: how it has ended only adds to an error.
             let ended = self.process.wait().map(|status| status.to_string()).unwrap_or_default();
             let message = format!("criu failed: type {kind:?}: criu ended: {ended}");
             return Err(Error::new(ErrorKind::System, message).detail(self.log.tail()));
@@ -302,7 +307,9 @@ impl Criu {
 impl Drop for Criu {
     fn drop(&mut self) {
         // Gone already, if all went well.
+        // may fail: it has been waited for.
         let _ = self.process.kill();
+        // may fail: as above.
         let _ = self.process.wait();
     }
 }
@@ -364,6 +371,7 @@ impl Answer {
 /// A relative entry of `PATH` would be looked up wherever the caller happens to be.
 fn find(path: &OsString) -> Result<PathBuf> {
     let executable = |program: &PathBuf| {
+        // may fail: as execvp(3), which takes the next in PATH.
         std::fs::metadata(program).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
     };
     let mut programs =

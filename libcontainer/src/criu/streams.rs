@@ -13,6 +13,7 @@ pub(crate) fn names(stdio: Option<[i32; 3]>) -> Vec<String> {
 
 fn name(number: i32) -> String {
     let path = format!("/proc/self/fd/{number}");
+    // may fail: a stream without a name is not saved by one.
     let Ok(link) = std::fs::read_link(&path) else { return String::new() };
     let wanted = StatxFlags::INO | StatxFlags::MNT_ID;
     match rustix::fs::statx(CWD, &path, AtFlags::empty(), wanted) {

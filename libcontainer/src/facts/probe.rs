@@ -3,25 +3,28 @@
 
 use super::HostFacts;
 use crate::cgroup::memberships;
-use crate::container::CgroupManager;
-use crate::mountinfo::{self, Mount};
-use crate::plan::{Hierarchy, HostFacts as Facts, Systemd};
+use crate::mountinfo;
+use crate::plan::{CgroupManager, Hierarchy, HostFacts as Facts, Systemd, asked_namespace};
 use crate::{Error, Result};
-use rustix::fs::{CWD, Mode, OFlags};
-use std::path::{Path, PathBuf};
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use rustix::fs::{Access, CWD, Mode, OFlags};
+use rustix::io::Errno;
+use std::path::Path;
 
 /// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of linux/magic.h.
 const CGROUP: i64 = 0x0027_e0eb;
 const CGROUP2: i64 = 0x6367_7270;
 /// `RDTGROUP_SUPER_MAGIC`
 const RESCTRL: i64 = 0x0765_5821;
+const RESCTRL_MOUNT: &str = "/sys/fs/resctrl";
 
 impl HostFacts {
     /// The facts of this process on this host.
     pub fn probe() -> Result<HostFacts> {
         Ok(HostFacts(Facts {
             hierarchies: hierarchies(&read("/proc/self/cgroup")?)?,
-            resctrl: Some(PathBuf::from("/sys/fs/resctrl")).filter(|path| is(path, RESCTRL)),
+            kcore: is_there(Path::new("/proc/kcore"))?,
+            resctrl: if is(Path::new(RESCTRL_MOUNT), RESCTRL)? { Some(RESCTRL_MOUNT.into()) } else { None },
             ..HostFacts::probe_caller()?.0
         }))
     }
@@ -47,44 +50,71 @@ impl HostFacts {
     /// The same as `probe`, with what only this way of making cgroups has to know.
     pub fn probe_for(manager: CgroupManager) -> Result<HostFacts> {
         let mut facts = HostFacts::probe()?;
-        facts.systemd = if manager == CgroupManager::Systemd { facts.find_systemd() } else { None };
+        facts.systemd = if manager == CgroupManager::Systemd { facts.find_systemd()? } else { None };
         Ok(facts)
     }
 
+    /// With what matters only to who joins a pid namespace.
+    pub fn probe_procfs(self) -> HostFacts {
+        HostFacts(Facts { procfs_of_another: takes_pidns(), ..self.0 })
+    }
+
+    /// The same if a container like this one does.
+    pub(crate) fn probe_procfs_for(self, spec: &Spec) -> HostFacts {
+        let joins = asked_namespace(spec, LinuxNamespaceType::Pid).is_some_and(|path| path.is_some());
+        if joins { self.probe_procfs() } else { self }
+    }
+
     /// The system's for root; for everybody else their own.
-    fn find_systemd(&self) -> Option<Systemd> {
+    fn find_systemd(&self) -> Result<Option<Systemd>> {
         // Root of a user namespace is a user of the host's, or else root of a whole system with a systemd in it.
         let user = self.euid != 0 || self.in_user_namespace && !is_own(self.euid, "/run/systemd/private");
         if !crate::systemd::Manager::of(user).is_there() {
-            return None;
+            return Ok(None);
         }
         let unified = self.hierarchies.iter().find(|hierarchy| hierarchy.unified);
         let tracked = |hierarchy: &&Hierarchy| hierarchy.controllers.iter().any(|name| name == "name=systemd");
-        let place = self.hierarchies.iter().find(tracked).or(unified)?;
+        let Some(place) = self.hierarchies.iter().find(tracked).or(unified) else { return Ok(None) };
         let root = match user {
             true => user_root(&place.own).unwrap_or_else(|| {
                 let uid = self.euid;
                 format!("/user.slice/user-{uid}.slice/user@{uid}.service")
             }),
             false => {
-                let own = read("/proc/1/cgroup").ok()?;
+                let own = read("/proc/1/cgroup")?;
                 let kept =
                     |(names, _): &(&str, &str)| if place.unified { names.is_empty() } else { *names == "name=systemd" };
-                let (_, path) = memberships(&own).find(kept)?;
+                let Some((_, path)) = memberships(&own).find(kept) else { return Ok(None) };
                 path.strip_suffix("/init.scope").unwrap_or(path).to_owned()
             }
         };
-        let delegated = unified.filter(|_| user).and_then(|hierarchy| {
-            let file = hierarchy.mount.join(root.trim_start_matches('/')).join("cgroup.controllers");
-            let controllers = read(file).ok()?;
-            Some(controllers.split_ascii_whitespace().map(str::to_owned).collect())
-        });
-        Some(Systemd { user, root, delegated })
+        let delegated = match unified.filter(|_| user) {
+            Some(hierarchy) => controllers(&hierarchy.mount.join(root.trim_start_matches('/')))?,
+            None => None,
+        };
+        Ok(Some(Systemd { user, root, delegated }))
     }
+}
+
+/// What a group of cgroup v2 may hand on; `None` if there is no such group.
+fn controllers(group: &Path) -> Result<Option<Vec<String>>> {
+    match read(group.join("cgroup.controllers")) {
+        Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => Ok(None),
+        read => read.map(|text| Some(text.split_ascii_whitespace().map(str::to_owned).collect())),
+    }
+}
+
+/// KERNEL(6.18): the option `pidns` of procfs.
+fn takes_pidns() -> bool {
+    use rustix::mount::{FsOpenFlags, fsconfig_set_fd, fsopen};
+    let own = rustix::fs::openat(CWD, "/proc/self/ns/pid", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let context = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC);
+    own.and_then(|own| fsconfig_set_fd(&context?, "pidns", &own)).is_ok()
 }
 
 /// Somebody in a user namespace sees what belongs to the host as nobody's.
 fn is_own(euid: u32, path: &str) -> bool {
+    // may fail: who is not let look has no system of his own there.
     rustix::fs::stat(path).is_ok_and(|stat| stat.st_uid == euid)
 }
 
@@ -113,27 +143,35 @@ pub(crate) fn read(path: impl AsRef<Path>) -> Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Whether this process's user namespace is another than the first.
+/// Whether this process's user namespace is another than the first. A map tells nothing: one below may have the whole of it.
 pub(crate) fn in_user_namespace() -> Result<bool> {
-    Ok(!is_identity(&read("/proc/self/uid_map")?))
-}
-
-/// One line that maps all 2³²−1 ids onto themselves.
-fn is_identity(uid_map: &str) -> bool {
-    uid_map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+    /// `PROC_USER_INIT_INO` of linux/proc_ns.h, which is ABI since namespaces have been compared by their inodes.
+    const FIRST: u64 = 0xEFFF_FFFD;
+    match rustix::fs::stat("/proc/self/ns/user") {
+        // A kernel without user namespaces (CONFIG_USER_NS).
+        Err(Errno::NOENT) if rustix::fs::access("/proc/self/ns", Access::EXISTS).is_ok() => Ok(false),
+        Err(errno) => Err(Error::system("find out our user namespace", "stat(/proc/self/ns/user)", errno)),
+        Ok(namespace) => Ok(namespace.st_ino != FIRST),
+    }
 }
 
 /// The hierarchies that are mounted, in the order of `/proc/self/cgroup`.
 fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
     let mut found = Vec::new();
-    let mut mounts: Option<Vec<Mount>> = None;
+    let mut mounts: Option<Vec<mountinfo::Mount>> = None;
     for (controllers, own) in memberships(own) {
         let unified = controllers.is_empty();
         let magic = if unified { CGROUP2 } else { CGROUP };
         // Where every distribution has them; mountinfo grows with the host's mounts, so it is the second choice.
         let names: &[&str] =
             if unified { &["", "unified"] } else { &[controllers, controllers.trim_start_matches("name=")] };
-        let usual = names.iter().map(|name| Path::new("/sys/fs/cgroup").join(name)).find(|path| is(path, magic));
+        let mut usual = None;
+        for path in names.iter().map(|name| Path::new("/sys/fs/cgroup").join(name)) {
+            if is(&path, magic)? {
+                usual = Some(path);
+                break;
+            }
+        }
         let mount = match usual {
             Some(path) => path,
             // Beside others it is there or nowhere (for systemd and runc too).
@@ -143,21 +181,21 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
                     Some(mounts) => mounts,
                     None => mounts.insert(mountinfo::of(None)?),
                 };
-                match mount_of(mounts, controllers).filter(|path| is(path, magic)) {
-                    Some(path) => path.to_owned(),
+                match mount_of(mounts, controllers) {
+                    Some(path) if is(path, magic)? => path.to_owned(),
                     // A hierarchy that is not mounted, or is mounted over, is none that we can use.
-                    None => continue,
+                    _ => continue,
                 }
             }
         };
         let controllers = if unified {
-            let available = read(mount.join("cgroup.controllers")).unwrap_or_default();
+            let available = read(mount.join("cgroup.controllers"))?;
             available.split_ascii_whitespace().map(str::to_owned).collect()
         } else {
             controllers.split(',').map(str::to_owned).collect()
         };
         let group = mount.join(own.trim_start_matches('/'));
-        let writable = rustix::fs::access(&group, rustix::fs::Access::WRITE_OK).is_ok();
+        let writable = is_writable(&group)?;
         found.push(Hierarchy { controllers, mount, own: own.to_owned(), unified, writable });
     }
     if found.iter().all(|hierarchy| hierarchy.unified) {
@@ -165,19 +203,44 @@ fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
         for hierarchy in &mut found {
             let parent = Path::new(&hierarchy.own).parent().unwrap_or(Path::new("/"));
             let parent = hierarchy.mount.join(parent.strip_prefix("/").unwrap_or(parent));
-            hierarchy.writable = rustix::fs::access(&parent, rustix::fs::Access::WRITE_OK).is_ok();
+            hierarchy.writable = is_writable(&parent)?;
         }
     }
     Ok(found)
 }
 
-fn is(path: &Path, magic: i64) -> bool {
-    rustix::fs::statfs(path).is_ok_and(|filesystem| i128::from(filesystem.f_type) == i128::from(magic))
+/// Whether a filesystem of this kind is there. Only what is not there is none: a hierarchy that is left out for any other reason would
+/// leave a container without its limits.
+fn is(path: &Path, magic: i64) -> Result<bool> {
+    match rustix::fs::statfs(path) {
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+        found => found
+            .map(|filesystem| i128::from(filesystem.f_type) == i128::from(magic))
+            .map_err(|errno| Error::system("find out what is mounted", format!("statfs({})", path.display()), errno)),
+    }
+}
+
+/// Whether we may make something there. A group that we do not see (of another cgroup namespace) is not for us.
+fn is_writable(directory: &Path) -> Result<bool> {
+    may(directory, Access::WRITE_OK)
+}
+
+fn is_there(path: &Path) -> Result<bool> {
+    may(path, Access::EXISTS)
+}
+
+fn may(path: &Path, access: Access) -> Result<bool> {
+    match rustix::fs::access(path, access) {
+        Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NOENT) => Ok(false),
+        asked => asked
+            .map(|()| true)
+            .map_err(|errno| Error::system("find out what we may do", format!("access({})", path.display()), errno)),
+    }
 }
 
 /// The mount point of the hierarchy with these controllers ("" for cgroup v2).
-fn mount_of<'a>(mounts: &'a [Mount], controllers: &str) -> Option<&'a Path> {
-    let matches = |mount: &&Mount| match controllers {
+fn mount_of<'a>(mounts: &'a [mountinfo::Mount], controllers: &str) -> Option<&'a Path> {
+    let matches = |mount: &&mountinfo::Mount| match controllers {
         "" => mount.fstype == "cgroup2",
         names => {
             let has = |name: &str| mount.options.split(',').any(|option| option == name);
@@ -202,9 +265,8 @@ mod tests {
 
     #[test]
     fn of_the_caller_as_much_is_known_without_the_groups() {
-        let mut caller = HostFacts::probe().unwrap();
-        caller.hierarchies.clear();
-        caller.resctrl = None;
+        let facts = HostFacts::probe().unwrap().0;
+        let caller = HostFacts(Facts { hierarchies: Vec::new(), kcore: false, resctrl: None, ..facts });
         assert_eq!(HostFacts::probe_caller().unwrap(), caller);
     }
 
@@ -230,8 +292,9 @@ mod tests {
     }
 
     #[test]
-    fn only_the_whole_map_is_no_user_namespace() {
-        assert!(is_identity("         0          0 4294967295\n"));
-        assert!(!is_identity("         0       1000          1\n"));
+    fn a_user_namespace_is_one_whatever_it_maps() {
+        // Of the tests nobody knows where they run; lsns(8) does.
+        let own = std::fs::read_link("/proc/self/ns/user").unwrap();
+        assert_eq!(in_user_namespace().unwrap(), own != Path::new("user:[4026531837]"));
     }
 }

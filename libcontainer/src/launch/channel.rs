@@ -22,9 +22,13 @@ pub(crate) enum Heard {
     },
     Forked {
         pid: i32,
+        /// Who says so, says the kernel.
+        by: i32,
     },
+    /// Nothing but execve comes now.
+    Executing,
     Failed(Words),
-    /// The other end is closed: init has executed the program, or is no more.
+    /// The other end is closed: init has executed the program, if it has said that it would, or is no more.
     Closed,
 }
 
@@ -37,7 +41,7 @@ pub(crate) struct Words {
     pub(crate) detail: String,
 }
 
-/// A socket that init, or in a created container whoever starts it, speaks through.
+/// A socket that init speaks through, until the container is created.
 #[derive(Debug)]
 pub(crate) struct Channel(OwnedFd);
 
@@ -53,12 +57,9 @@ impl Channel {
         let flags = SocketFlags::CLOEXEC;
         let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
             .map_err(|errno| Error::system("start init", "socketpair", errno))?;
+        rustix::net::sockopt::set_socket_passcred(&ours, true)
+            .map_err(|errno| Error::system("start init", "setsockopt(SO_PASSCRED)", errno))?;
         Ok((Channel(ours), theirs))
-    }
-
-    /// A socket that is connected already.
-    pub(crate) fn new(socket: OwnedFd) -> Channel {
-        Channel(socket)
     }
 
     /// The plan's bytes, and the descriptors of the first slots.
@@ -101,35 +102,71 @@ impl Channel {
     /// Waits for the next message.
     pub(crate) fn receive(&self) -> Result<Heard> {
         let mut buffer = [0; DETAIL + 32];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1), ScmCredentials(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
+        let mut reset = false;
         let len = loop {
             let mut parts = [IoSliceMut::new(&mut buffer)];
             match rustix::net::recvmsg(&self.0, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
                 Err(Errno::INTR) => {}
+                // It has ended without reading all that it was sent. The kernel says so once, and ahead of its last words.
+                Err(Errno::CONNRESET) if !reset => reset = true,
                 Err(Errno::CONNRESET) => return Ok(Heard::Closed),
                 Err(errno) => return Err(Error::system("listen to init", "recvmsg", errno)),
                 Ok(received) => break received.bytes,
             }
         };
-        let mut rider = None;
+        let (mut rider, mut by) = (None, 0);
         for message in control.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                rider = descriptors.last();
+            match message {
+                RecvAncillaryMessage::ScmRights(descriptors) => rider = descriptors.last(),
+                RecvAncillaryMessage::ScmCredentials(sender) => by = sender.pid.as_raw_nonzero().get(),
+                _ => {}
             }
         }
         if len == 0 {
             return Ok(Heard::Closed);
         }
-        let message: FromInit<'_> = postcard::from_bytes(&buffer[..len])
-            .map_err(|error| Error::new(ErrorKind::System, format!("understand init: {error}")))?;
-        Ok(match message {
-            FromInit::Reached { line } => Heard::Reached { line, rider },
-            FromInit::Passed { line, nanoseconds } => Heard::Passed { line, nanoseconds },
-            FromInit::Forked { pid } => Heard::Forked { pid },
-            FromInit::Failed(failure) => Heard::Failed(Words::from(&failure)),
+        let heard = understand(&buffer[..len], rider)?.0;
+        Ok(match heard {
+            Heard::Forked { pid, .. } => Heard::Forked { pid, by },
+            heard => heard,
         })
     }
+}
+
+/// The first message in `bytes`, and what comes after it.
+fn understand(bytes: &[u8], rider: Option<OwnedFd>) -> Result<(Heard, &[u8])> {
+    let (message, rest) = postcard::take_from_bytes(bytes)
+        .map_err(|error| Error::new(ErrorKind::System, format!("understand init: {error}")))?;
+    let heard = match message {
+        FromInit::Reached { line } => Heard::Reached { line, rider },
+        FromInit::Passed { line, nanoseconds } => Heard::Passed { line, nanoseconds },
+        // Who says so is known to who has received it.
+        FromInit::Forked { pid } => Heard::Forked { pid, by: 0 },
+        FromInit::Executing => Heard::Executing,
+        FromInit::Failed(failure) => Heard::Failed(Words::from(&failure)),
+    };
+    Ok((heard, rest))
+}
+
+/// What a created init has had to say by the end of it, in a FIFO that only it writes to.
+pub(crate) fn last_words(said: BorrowedFd<'_>) -> Result<Heard> {
+    let mut words = Vec::new();
+    let mut buffer = [0; DETAIL + 32];
+    loop {
+        match rustix::io::read(said, &mut buffer) {
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(Error::system("listen to init", "read", errno)),
+            Ok(0) => break,
+            Ok(len) => words.extend_from_slice(&buffer[..len]),
+        }
+    }
+    let (mut last, mut rest) = (Heard::Closed, &words[..]);
+    while !rest.is_empty() {
+        (last, rest) = understand(rest, None)?;
+    }
+    Ok(last)
 }
 
 impl From<&Failure<'_>> for Words {
@@ -157,5 +194,17 @@ mod tests {
             let failure = Failure { line: 0, call: Call::Open, errno, detail: b"" };
             assert_eq!(Words::from(&failure).errno, Errno::PROTO);
         }
+    }
+
+    #[test]
+    fn the_last_words_of_one_who_has_not_read_everything_are_heard() {
+        let (ours, theirs) = Channel::pair().unwrap();
+        ours.send_go(&[]).unwrap();
+        let failure = Failure { line: 7, call: Call::Open, errno: 5, detail: b"" };
+        let words = postcard::to_stdvec(&FromInit::Failed(failure)).unwrap();
+        rustix::net::send(&theirs, &words, SendFlags::NOSIGNAL).unwrap();
+        drop(theirs);
+        assert!(matches!(ours.receive(), Ok(Heard::Failed(words)) if words.errno == Errno::IO));
+        assert!(matches!(ours.receive(), Ok(Heard::Closed)));
     }
 }

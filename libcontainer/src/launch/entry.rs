@@ -1,6 +1,7 @@
 //! Starting init: the embedded program, sealed, in its first namespaces and its cgroup.
+use super::hints::new_namespaces;
 use crate::plan::line::HostStep;
-use crate::sys::{self, Spawn, fd_path, write_all};
+use crate::sys::{self, Spawn, Unborn, fd_path, write_all};
 use crate::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, SealFlags};
@@ -49,50 +50,62 @@ pub(crate) struct Entry<'a> {
 }
 
 /// Plays the `clone` line: init's pid and pidfd, and the descriptors of the first slots.
-pub(crate) fn start(entry: &Entry<'_>, line: &HostStep) -> Result<(i32, OwnedFd, Vec<OwnedFd>)> {
+pub(crate) fn start(entry: Entry<'_>, line: &HostStep) -> Result<(i32, OwnedFd, Vec<OwnedFd>)> {
     let HostStep::Clone { namespaces, into_cgroup, tasks, .. } = line else {
         return Err(Error::new(crate::ErrorKind::System, "no clone line"));
     };
     let program = sealed_program(entry.state)?;
-    let open = |path: &Path, flags: OFlags| {
-        rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|errno| Error::system("adding pid to the cgroup", format!("open({})", path.display()), errno))
-    };
+    let fail = |call: &'static str| move |errno| Error::system("hand on the standard streams", call, errno);
+    let above = |descriptor| sys::above_streams(descriptor).map_err(fail("fcntl(F_DUPFD)"));
+    let (program, socket) = (above(program)?, above(entry.socket)?);
+    let (stdio, _null) = sys::standard_streams(entry.stdio).map_err(fail("fcntl(F_GETFD)"))?;
     let slots = tasks.iter().map(|path| open(path, OFlags::WRONLY)).collect::<Result<Vec<_>>>()?;
     let cgroup = into_cgroup.as_deref().map(|path| open(path, OFlags::PATH | OFlags::DIRECTORY)).transpose()?;
     let mut spawn = Spawn {
         program: program.as_fd(),
-        socket: entry.socket.as_fd(),
-        stdio: entry.stdio,
+        socket: socket.as_fd(),
+        stdio,
         preserve: entry.preserve,
         namespaces: *namespaces,
         cgroup: cgroup.as_ref().map(AsFd::as_fd),
     };
     let (pid, pidfd) = match sys::spawn(&spawn) {
         // A threaded or non-leaf group, one that kills at birth, or a kernel before 5.7: enter it the old way, at the price of a wait.
-        Err(Errno::BUSY | Errno::OPNOTSUPP | Errno::INVAL | Errno::TOOBIG) if cgroup.is_some() => {
+        Err(Unborn { errno: Errno::BUSY | Errno::OPNOTSUPP | Errno::INVAL | Errno::TOOBIG, .. })
+            if cgroup.is_some() =>
+        {
             spawn.cgroup = None;
-            let started = sys::spawn(&spawn).map_err(|errno| explain(*namespaces, errno))?;
+            let started = sys::spawn(&spawn).map_err(|unborn| explain(*namespaces, unborn))?;
             if let Some(directory) = into_cgroup {
-                let procs = open(&directory.join("cgroup.procs"), OFlags::WRONLY)?;
-                write_all(&procs, started.0.to_string().as_bytes()).map_err(|errno| {
-                    Error::system("join the cgroup", format!("write({}/cgroup.procs)", directory.display()), errno)
-                })?;
+                join(started.0, directory)?;
             }
             started
         }
-        started => started.map_err(|errno| explain(*namespaces, errno))?,
+        started => started.map_err(|unborn| explain(*namespaces, unborn))?,
     };
     Ok((pid, pidfd, slots))
 }
 
-/// clone3's errnos mislead: what to look at instead (clone(2)).
-fn explain(namespaces: u32, errno: Errno) -> Error {
-    let error = Error::system("start init", format!("clone3({namespaces:#x})"), errno);
-    match errno {
-        Errno::NOSPC | Errno::USERS => error.detail("hint: not disk space; see /proc/sys/user/max_*_namespaces"),
-        Errno::PERM => error.detail("hint: new namespaces need CAP_SYS_ADMIN, or a user namespace in config.json"),
-        Errno::AGAIN => error.detail("hint: a limit on processes: RLIMIT_NPROC, pids.max, kernel.pid_max"),
-        _ => error,
+fn open(path: &Path, flags: OFlags) -> Result<OwnedFd> {
+    rustix::fs::openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::system("adding pid to the cgroup", format!("open({})", path.display()), errno))
+}
+
+/// Moves a process into a group of cgroup v2, at the price of a wait.
+pub(super) fn join(pid: i32, directory: &Path) -> Result<()> {
+    let procs = open(&directory.join("cgroup.procs"), OFlags::WRONLY)?;
+    write_all(&procs, pid.to_string().as_bytes()).map_err(|errno| {
+        Error::system("join the cgroup", format!("write({}/cgroup.procs)", directory.display()), errno)
+    })
+}
+
+/// clone3's errnos mislead: what to look at instead (clone(2)). What the child has failed in is named by itself.
+fn explain(namespaces: u32, unborn: Unborn) -> Error {
+    let Unborn { call, errno } = unborn;
+    if call != "clone3" {
+        let filtered = matches!(errno, Errno::PERM | Errno::NOSYS);
+        let hint = if filtered { "hint: a seccomp filter around the runtime forbids it" } else { "" };
+        return Error::system("start init", call, errno).detail(hint);
     }
+    Error::system("start init", format!("clone3({namespaces:#x})"), errno).detail(new_namespaces(namespaces, errno))
 }

@@ -1,7 +1,7 @@
 //! Init's last words become a sentence.
 use super::channel::Words;
-use crate::plan::errno::describe;
-use crate::plan::line::{Action, Line};
+use crate::describe_errno;
+use crate::plan::line::{Action, InitStep, Line};
 use crate::{Error, ErrorKind};
 use rustix::io::Errno;
 use step::{Call, Lsm, Step, Target};
@@ -14,8 +14,13 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
     let error = match (&line.action, words.call) {
         (Action::Init(Step::ResolveProgram { name, .. }), _) => missing_program(&name.to_string(), words.errno),
         // Engines look for these words of runc's.
-        (Action::Init(Step::Exec { .. }), Call::Execve) => {
-            Error::new(ErrorKind::Init, format!("exec {}: {}", words.detail, describe(words.errno)))
+        (Action::Init(Step::Exec { argv, env }), Call::Execve) => {
+            let message = format!("exec {}: {}", words.detail, describe_errno(words.errno.raw_os_error()));
+            let error = Error::new(ErrorKind::Init, message);
+            match words.errno {
+                Errno::TOOBIG => too_big(error, argv, env),
+                _ => error,
+            }
         }
         (Action::Init(Step::RunHook { .. }), _) => {
             let (kind, index) = hook(line.origin());
@@ -41,14 +46,26 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
             if words.errno == Errno::PERM && lines.iter().any(|line| line.origin() == "/linux/resources/cpu/cpus") =>
         {
             let message = "process scheduler can't be used together with AllowedCPUs";
-            Error::system(format!("{line}: {message}"), words.call.name(), words.errno)
+            Error::system(format!("{}: {message}", brief(line)), words.call.name(), words.errno)
+        }
+        (Action::Init(Step::Unshare { namespaces }), Call::Unshare) => {
+            let hint = super::hints::new_namespaces(*namespaces, words.errno);
+            Error::system(brief(line), words.call.name(), words.errno).detail(hint)
+        }
+        (Action::Init(Step::SetScheduler { period, deadline, .. }), _) if words.errno == Errno::INVAL => {
+            let hint = deadline_range(if *period == 0 { *deadline } else { *period });
+            Error::system(brief(line), words.call.name(), words.errno).detail(hint.unwrap_or_default())
+        }
+        (Action::Init(Step::OpenConsole { .. }), call) if is_no_devpts(call, words) => {
+            let hint = "hint: a terminal needs a mount of type devpts on /dev/pts";
+            Error::system(brief(line), format!("{}(/dev/pts/ptmx)", call.name()), words.errno).detail(hint)
         }
         // runc's words. A symbolic link there would choose where procfs lands (CVE-2019-19921).
         (Action::Init(Step::Mount { fstype, kind: Target::OrdinaryDirectory, .. }), Call::Openat2)
             if matches!(words.errno, Errno::LOOP | Errno::NOTDIR) =>
         {
             let message = format!("filesystem \"{fstype}\" must be mounted on ordinary directory");
-            Error::system(format!("{line}: {message}"), words.call.name(), words.errno)
+            Error::system(format!("{}: {message}", brief(line)), words.call.name(), words.errno)
         }
         // security_fs_context_parse_param(): who knows `context` and its like is SELinux, and it is not here.
         (Action::Init(Step::Mount { .. }), _)
@@ -59,10 +76,80 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
             let message = "mount label is specified in config, but selinux is disabled or not supported";
             Error::config("/linux/mountLabel", message).kind_of(ErrorKind::Unsupported)
         }
-        _ => Error::system(line.to_string(), words.call.name(), words.errno).detail(words.detail.clone()),
+        (
+            Action::Init(Step::Mount { fstype, .. } | Step::MakeMount { fstype, .. }),
+            call @ (Call::Fsopen | Call::Fsconfig | Call::Fsmount),
+        ) if words.errno == Errno::PERM && owned_by(&fstype.to_string()).is_some() => {
+            let namespace = owned_by(&fstype.to_string()).unwrap_or_default();
+            let hint = format!("hint: the container's user namespace has to own its {namespace} namespace");
+            Error::system(brief(line), call.name(), words.errno).detail(hint)
+        }
+        _ => Error::system(brief(line), words.call.name(), words.errno).detail(words.detail.clone()),
     };
     let kind = if error.kind() == ErrorKind::System { ErrorKind::Init } else { error.kind() };
     error.kind_of(kind).at(line.origin())
+}
+
+/// sched(7): what else than `validate` looks at the kernel looks at.
+pub(crate) fn deadline_range(period: u64) -> Option<String> {
+    let limit = |name: &str| {
+        let text = std::fs::read_to_string(format!("/proc/sys/kernel/sched_deadline_period_{name}_us")).ok()?;
+        text.trim().parse::<u64>().ok()?.checked_mul(1000)
+    };
+    let (least, most) = (limit("min")?, limit("max")?);
+    let outside = period != 0 && !(least..=most).contains(&period);
+    outside.then(|| {
+        format!("a period of {period} ns is not between {least} and {most} (kernel.sched_deadline_period_*_us)")
+    })
+}
+
+/// Init has ended, by this signal if it is known, and has not been able to say why.
+pub(crate) fn silent_death(lines: &[Line], signal: Option<i32>) -> Error {
+    let has = |step: fn(&InitStep) -> bool| {
+        lines.iter().any(|line| matches!(&line.action, Action::Init(found) if step(found)))
+    };
+    let filtered = has(|step| matches!(step, Step::LoadSeccomp { .. }));
+    let denied = has(|step| matches!(step, Step::Exec { .. })) && !has(|step| matches!(step, Step::AnnounceExec));
+    let message = match signal {
+        Some(libc::SIGKILL) => "container init was killed (memory limit too low?)".to_owned(),
+        // An init that its filter does not let exit ends so, too.
+        Some(libc::SIGSYS | libc::SIGILL) if filtered => "container init was ended by its seccomp filter".to_owned(),
+        Some(signal) => format!("container init was ended by signal {signal}"),
+        None => "container init ended, or was killed, before it executed the program".to_owned(),
+    };
+    let error = Error::new(ErrorKind::Init, message);
+    if !denied {
+        return error;
+    }
+    let name = lines.iter().find_map(|line| match &line.action {
+        Action::Init(Step::ResolveProgram { name, .. }) => Some(name.to_string()),
+        _ => None,
+    });
+    // Giving up what the filter took to load is under it, too.
+    let gives_up = has(|step| matches!(step, Step::KeepCapabilities { .. }));
+    let calls = if gives_up { "capset or execve" } else { "execve" };
+    let detail = format!("exec {}: {calls} denied by the profile", name.unwrap_or_default());
+    error.at("/linux/seccomp").detail(detail)
+}
+
+/// What is to be `/dev/pts/ptmx` is missing, or of another filesystem.
+fn is_no_devpts(call: Call, words: &Words) -> bool {
+    match call {
+        Call::Openat2 => words.detail == "/dev/pts/ptmx" && words.errno != Errno::ACCESS,
+        Call::Statfs => words.errno == Errno::NODEV,
+        _ => false,
+    }
+}
+
+/// What is seen in a filesystem of this type: who does not own that may not mount it.
+fn owned_by(fstype: &str) -> Option<&'static str> {
+    match fstype {
+        "proc" => Some("pid"),
+        "sysfs" => Some("network"),
+        "mqueue" => Some("ipc"),
+        "cgroup" | "cgroup2" => Some("cgroup"),
+        _ => None,
+    }
 }
 
 /// This kernel runs without the module that was to be given a label.
@@ -73,6 +160,38 @@ fn is_missing(call: Call, errno: Errno) -> bool {
         Call::Openat2 => errno == Errno::NOENT,
         _ => false,
     }
+}
+
+/// A line without the end of a list that nobody reads: what comes after it is what matters.
+fn brief(line: &Line) -> String {
+    const MOST: usize = 400;
+    let mut words = line.to_string();
+    if let Some((end, _)) = words.char_indices().nth(MOST) {
+        words.truncate(end);
+        words.push('…');
+    }
+    words
+}
+
+/// execve(2), "Limits on size of arguments and environment": which string it was, by its place. Its value may be a secret.
+fn too_big(error: Error, argv: &[u8], env: &[u8]) -> Error {
+    /// MAX_ARG_STRLEN, with the NUL.
+    const MOST: usize = 128 << 10;
+    let longest = |block: &[u8]| {
+        let strings = block.split(|byte| *byte == 0).enumerate();
+        strings.map(|(index, text)| (text.len(), index)).max().filter(|(length, _)| *length >= MOST)
+    };
+    let (origin, found) = match (longest(argv), longest(env)) {
+        (Some(found), _) => ("/process/args", found),
+        (None, Some(found)) => ("/process/env", found),
+        (None, None) => {
+            let all = argv.len() + env.len();
+            return error
+                .detail(format!("hint: {all} bytes with the environment; a quarter of RLIMIT_STACK is the limit"));
+        }
+    };
+    let (length, index) = found;
+    error.at(origin).detail(format!("hint: number {index} has {length} bytes; the kernel takes {}", MOST - 1))
 }
 
 /// In the words of Go's exec.LookPath, which engines turn into exit statuses 126 and 127.

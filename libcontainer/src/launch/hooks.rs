@@ -38,8 +38,8 @@ impl Hooks<'_> {
     }
 }
 
-/// Runs one hook in the bundle's directory, the state on its standard input. Its environment is what config.json
-/// gives it and nothing of the container's or the caller's.
+/// Runs one hook in the bundle's directory (or in `/`, if that is gone), the state on its standard input. Its environment is what config.json gives it, be that
+/// nothing at all; where `env` is missing, it is that of who has called `create`, `start` or `delete`, as with runc and crun.
 fn run(hook: &Hook, kind: HookKind, index: usize, with: &Hooks<'_>) -> Result<()> {
     let fail = |what: String| {
         let message = format!("error running {} hook #{index}: {what}", kind.key());
@@ -49,23 +49,26 @@ fn run(hook: &Hook, kind: HookKind, index: usize, with: &Hooks<'_>) -> Result<()
     if let Some([name, rest @ ..]) = hook.args().as_deref() {
         command.arg0(name).args(rest);
     }
-    command.env_clear().envs(hook.env().iter().flatten().filter_map(|entry| entry.split_once('=')));
-    command.current_dir(with.bundle).process_group(0);
+    if let Some(env) = hook.env() {
+        command.env_clear().envs(env.iter().filter_map(|entry| entry.split_once('=')));
+    }
+    // Who deletes a container may have removed its bundle before; what the hook has to clean up is there all the same.
+    command.current_dir(if with.bundle.is_dir() { with.bundle } else { Path::new("/") }).process_group(0);
     // A file, not a pipe: however long the state is, nobody has to wait for a hook that does not read it.
     let state = descriptors::in_memory(with.state)?;
-    rustix::fs::seek(&state, SeekFrom::Start(0)).map_err(|errno| fail(crate::plan::errno::describe(errno)))?;
+    rustix::fs::seek(&state, SeekFrom::Start(0)).map_err(|errno| fail(crate::describe_errno(errno.raw_os_error())))?;
     command.stdin(state).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| {
-        let errno = rustix::io::Errno::from_io_error(&error);
-        fail(format!("{}: {}", hook.path().display(), errno.map_or(error.to_string(), crate::plan::errno::describe)))
-    })?;
+    let mut child =
+        command.spawn().map_err(|error| fail(format!("{}: {}", hook.path().display(), crate::describe_io(&error))))?;
     let seconds = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok());
     let deadline = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let said = match collect(&mut child, deadline, with.init) {
         Ok(said) => said,
         Err(why) => {
             // The whole group: a shell's children would hold the pipes open.
+            // may fail: it has ended.
             let _ = rustix::process::kill_process_group(Pid::from_child(&child), Signal::KILL);
+            // may fail: nobody else waits for it.
             let _ = child.wait();
             return Err(fail(match why {
                 Stopped::TooLong => format!("hook ran past specified timeout of {}.0s", seconds.unwrap_or_default()),
@@ -74,19 +77,22 @@ fn run(hook: &Hook, kind: HookKind, index: usize, with: &Hooks<'_>) -> Result<()
             }));
         }
     };
-    let status = child.wait().map_err(|error| fail(error.to_string()))?;
+    let status = child.wait().map_err(|error| fail(crate::describe_io(&error)))?;
     if status.success() {
         return Ok(());
     }
     let how = match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
-        (None, signal) => format!("signal {}", signal.unwrap_or_default()),
+        (None, signal) => match step::SIGNALS.iter().find(|(number, _)| Some(*number) == signal) {
+            Some((_, name)) => format!("signal: {name}"),
+            None => format!("signal {}", signal.unwrap_or_default()),
+        },
     };
     let [stdout, stderr] = said.map(|bytes| String::from_utf8_lossy(&bytes).trim_end().to_owned());
     Err(fail(format!("{how}, stdout: {stdout}, stderr: {stderr}")))
 }
 
-/// As much as a pipe holds: what a hook may say before the rest is dropped.
+/// As much as a pipe holds: how much of what a hook has said last is kept.
 const LONGEST: usize = 64 * 1024;
 
 /// Why a hook was not waited for.
@@ -134,8 +140,9 @@ fn collect(
             if ready && open[at] {
                 let read = if at == 0 { streams.0.read(&mut buffer) } else { streams.1.read(&mut buffer) };
                 let n = read.unwrap_or(0);
-                let room = LONGEST - said[at].len();
-                said[at].extend_from_slice(&buffer[..n.min(room)]);
+                let over = (said[at].len() + n).saturating_sub(LONGEST);
+                said[at].drain(..over);
+                said[at].extend_from_slice(&buffer[..n]);
                 open[at] = n > 0;
             }
         }

@@ -38,6 +38,23 @@ pub(crate) fn write(pid: i32, uid: &[IdMap], gid: &[IdMap], deny_setgroups: bool
     Ok(())
 }
 
+/// Who on the host is `id` in the user namespace that init is in; `map` is `uid_map` or `gid_map`.
+pub(super) fn host_id(pid: i32, map: &str, id: u32) -> Result<u32> {
+    let text = crate::facts::read(format!("/proc/{pid}/{map}"))?;
+    mapped(&text, id).ok_or_else(|| {
+        Error::new(ErrorKind::InvalidConfig, format!("{id} is not mapped in the container's user namespace"))
+    })
+}
+
+fn mapped(map: &str, id: u32) -> Option<u32> {
+    map.lines().find_map(|line| {
+        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
+        let (inside, outside, size) = (numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?);
+        let offset = id.checked_sub(inside).filter(|offset| *offset < size)?;
+        outside.checked_add(offset)
+    })
+}
+
 /// One write: the kernel takes a map whole or not at all, and only once.
 fn write_file(pid: i32, name: &str, text: &str) -> rustix::io::Result<()> {
     let path = format!("/proc/{pid}/{name}");
@@ -47,6 +64,7 @@ fn write_file(pid: i32, name: &str, text: &str) -> rustix::io::Result<()> {
 
 /// Where the helper is.
 pub(crate) fn helper(name: &str) -> Option<String> {
+    // may fail: who cannot look at it cannot run it.
     HELPERS.iter().map(|folder| format!("{folder}/{name}")).find(|path| std::fs::metadata(path).is_ok())
 }
 
@@ -61,9 +79,23 @@ fn run_helper(name: &str, pid: i32, maps: &[IdMap]) -> Result<()> {
         .env_clear()
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| fail(error.to_string()))?;
+        .map_err(|error| fail(crate::describe_io(&error)))?;
     match output.status.success() {
         true => Ok(()),
         false => Err(fail(String::from_utf8_lossy(&output.stderr).trim_end().to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mapped;
+
+    #[test]
+    fn an_id_has_another_number_outside() {
+        let map = "         0     100000          5\n        10       2000          1\n";
+        let table = [(0, Some(100_000)), (4, Some(100_004)), (5, None), (10, Some(2000)), (u32::MAX, None)];
+        for (inside, outside) in table {
+            assert_eq!(mapped(map, inside), outside, "{inside}");
+        }
     }
 }

@@ -44,6 +44,7 @@ pub(crate) fn make_class(directory: &Path, shared: bool, schemata: &[String]) ->
 /// Whether the host has what a schema is about, in runc's words if not.
 pub(crate) fn check_enabled(mount: Option<&Path>, asked: &[(&str, &str)]) -> Result<()> {
     let has =
+        // may fail: resctrl is there; what of it cannot be looked at cannot be used.
         |names: &[&str]| mount.is_some_and(|mount| names.iter().any(|name| mount.join("info").join(name).is_dir()));
     for (key, _) in asked {
         // L3 is two with code and data prioritization (the kernel's `cdp`).
@@ -105,6 +106,7 @@ fn write(file: &Path, text: &str, what: &str, directory: &Path) -> Result<()> {
 
 /// With the kernel's own words, which are in a file of the root group.
 fn failed(what: &str, call: String, errno: Errno, directory: &Path) -> Error {
+    // may fail: the kernel's words only add to an error.
     let words =
         directory.ancestors().find_map(|above| std::fs::read_to_string(above.join("info/last_cmd_status")).ok());
     let words = words.map(|words| words.trim_end().to_owned()).filter(|words| words != "ok");

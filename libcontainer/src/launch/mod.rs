@@ -3,29 +3,35 @@ mod channel;
 pub(crate) mod descriptors;
 mod entry;
 mod failure;
+pub(crate) mod folder;
+mod hints;
 mod hooks;
 mod id_mappings;
 pub(crate) mod intel_rdt;
+mod make_node;
 pub(crate) mod net_devices;
 mod note_mount;
 mod open_mount;
 mod seccomp_listener;
+pub(crate) mod streams;
 
-pub(crate) use channel::{Channel, Heard};
-pub(crate) use failure::explain;
+pub(crate) use channel::{Channel, Heard, last_words};
+pub(crate) use failure::{deadline_range, explain, silent_death};
 pub(crate) use hooks::Hooks;
 pub(crate) use id_mappings::helper as id_map_helper;
 pub(crate) use note_mount::{Note, notes};
 
 use crate::cgroup;
 use crate::plan::line::{self, Action, HostStep, Line};
-use crate::store::{START_SOCKET, note_scope};
+use crate::plan::{DOOR, SAID, START, asked_namespace};
 use crate::systemd::{self, Starting};
 use crate::trace::{self, Trace};
 use crate::{Bundle, Error, ErrorKind, Result, sys};
 use entry::Entry;
-use oci_spec::runtime::Spec;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use folder::note_scope;
+use id_mappings::host_id;
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::process::{WaitId, WaitIdOptions};
 use std::path::{Path, PathBuf};
 use step::{DESCRIPTORS, Step};
@@ -80,12 +86,12 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
     }
     let Action::Host(step) = &lines[clone].action else { unreachable!("found as a host line above") };
     let (channel, socket) = Channel::pair()?;
-    let entry = Entry { state: host.state, socket, stdio: host.stdio, preserve: host.preserve };
+    let streams = streams::seal(host.stdio);
+    let entry = Entry { state: host.state, socket, stdio: streams.numbers, preserve: host.preserve };
     let begin = host.trace.map(|_| trace::now());
-    let (pid, pidfd, descriptors) = entry::start(&entry, step)?;
+    // Its end of the socket must be open nowhere else afterwards, or its death would not be heard.
+    let (pid, pidfd, descriptors) = entry::start(entry, step)?;
     timed(clone, begin);
-    // Init's end must be open nowhere else, or its death would not be heard.
-    drop(entry);
     let mut launch = Launch {
         lines,
         host,
@@ -191,13 +197,20 @@ impl Launch<'_, '_, '_> {
         let last = self.lines.iter().rposition(|line| matches!(line.action, Action::Host(_))).unwrap_or(0);
         let waits = self.ends_with_our_lines();
         let mut played_last = next > last;
+        let mut executing = false;
+        // It has come by the time that the line which takes it is reached, or with it.
+        let mut rider = None;
         loop {
             match self.hear_in_order()? {
-                Heard::Reached { line, mut rider } => {
+                Heard::Reached { line, rider: sent } => {
+                    if Some(usize::from(line)) != self.next_of_ours(next) {
+                        return Err(out_of_turn());
+                    }
+                    rider = sent.or(rider);
                     log::debug!("init {pid} has reached line {line}", pid = self.pid);
                     self.note_gap(self.lines.get(usize::from(line)));
                     let mut descriptors = Vec::new();
-                    let mut next = usize::from(line);
+                    next = usize::from(line);
                     while self.host_step(next).is_some() {
                         descriptors.extend(self.play_line(next, &mut rider)?);
                         next += 1;
@@ -210,8 +223,9 @@ impl Launch<'_, '_, '_> {
                     }
                 }
                 Heard::Failed(words) => return Err(explain(self.lines, &words)),
-                // Its program it runs after the last of our lines.
-                Heard::Closed if waits || !played_last => return Err(self.died()),
+                Heard::Executing => executing = true,
+                // Its program it runs after the last of our lines, and not without a word.
+                Heard::Closed if waits || !played_last || !executing => return Err(self.died()),
                 Heard::Closed => {
                     self.note_gap(None);
                     return Ok(());
@@ -239,9 +253,12 @@ impl Launch<'_, '_, '_> {
                 self.await_fork()?;
             }
             match self.hear()? {
-                Heard::Forked { pid } => {
+                Heard::Forked { pid, by } => {
+                    // Only who forks, which nobody in the container has met, says into what.
+                    if self.fork.take().is_none() || by != self.pid {
+                        return Err(out_of_turn());
+                    }
                     self.adopt(pid)?;
-                    self.fork = None;
                     if let Some(reached) = early {
                         return Ok(reached);
                     }
@@ -252,6 +269,11 @@ impl Launch<'_, '_, '_> {
                 heard => return Ok(heard),
             }
         }
+    }
+
+    /// The first line of ours from this one on.
+    fn next_of_ours(&self, from: usize) -> Option<usize> {
+        (from..self.lines.len()).find(|at| self.host_step(*at).is_some())
     }
 
     /// Until the process that has forked says so. It may have been killed first (for want of memory, say), and the new one would wait
@@ -338,8 +360,12 @@ impl Launch<'_, '_, '_> {
                 let gone = || Error::new(ErrorKind::NotRunning, "container not running");
                 self.host.init.take().ok_or_else(gone).map(Some)
             }
-            HostStep::OpenMount { source, recursive, shared, id_map } => {
-                let mount = open_mount::open(self.host.state, source, *recursive, id_map.as_ref())?;
+            HostStep::OpenRoot => {
+                let gone = || Error::new(ErrorKind::NotRunning, "container not running");
+                root_of(self.host.init.as_ref().ok_or_else(gone)?.as_fd()).map(Some)
+            }
+            HostStep::OpenMount { source, recursive, link, shared, id_map } => {
+                let mount = open_mount::open(self.host.state, source, *recursive, *link, id_map.as_ref())?;
                 if !shared {
                     open_mount::isolate(mount.as_fd(), source)?;
                 }
@@ -347,6 +373,10 @@ impl Launch<'_, '_, '_> {
             }
             HostStep::IdMapMount { id_map } => {
                 open_mount::id_map(self.host.state, sent(rider, "mount")?, id_map).map(Some)
+            }
+            HostStep::MakeNode { device, mode, uid, gid } => {
+                let (uid, gid) = (host_id(self.pid, "uid_map", *uid)?, host_id(self.pid, "gid_map", *gid)?);
+                make_node::make(*device, *mode, uid, gid).map(Some)
             }
             HostStep::NoteMount { destination } => {
                 let mount = sent(rider, "mount")?;
@@ -360,11 +390,13 @@ impl Launch<'_, '_, '_> {
                 Hooks { spec, bundle, state, init }.run(*kind, *index).map(|()| None)
             }
             HostStep::SendState { status } => {
-                descriptors::in_memory(&(self.host.describe)(status, pid_inside(self.pid))).map(Some)
+                let pid = pid_inside(self.host.spec, self.pid)?;
+                descriptors::in_memory(&(self.host.describe)(status, pid)).map(Some)
             }
             HostStep::SetRlimit { resource, name, soft, hard } => sys::prlimit(self.pid, *resource, *soft, *hard)
                 .map_err(|errno| Error::system(format!("set {name} to {soft}:{hard}"), "prlimit", errno))
                 .map(|()| None),
+            HostStep::SetScheduler { step } => set_scheduler(self.pid, step, line).map(|()| None),
             HostStep::ForwardConsole => {
                 let master = sent(rider, "console")?;
                 match self.host.console_socket {
@@ -376,7 +408,12 @@ impl Launch<'_, '_, '_> {
                 }
                 Ok(None)
             }
-            HostStep::ListenForStart => listen(self.host.state).map(Some),
+            HostStep::ChownStreams { uid } => {
+                streams::give(self.host.stdio, host_id(self.pid, "uid_map", *uid)?).map(|()| None)
+            }
+            HostStep::ListenForStart => make_fifo(self.host.state, START).map(Some),
+            HostStep::AnswerStart => make_fifo(self.host.state, SAID).map(Some),
+            HostStep::ListenForExec => listen(self.host.state).map(Some),
             HostStep::SaveState => (self.host.save)(self.pid, self.pidfd.as_fd()).map(|()| None),
             HostStep::CreateCgroup { .. }
             | HostStep::WriteCgroup { .. }
@@ -393,6 +430,7 @@ impl Launch<'_, '_, '_> {
                 self.host.made_cgroups = true;
                 cgroup::settle_in_scope(groups, self.pid).map(|()| None)
             }
+            HostStep::JoinCgroup { directory } => entry::join(self.pid, directory).map(|()| None),
             HostStep::AttachToScope { unit, below } => {
                 systemd::Manager::of(unit.user).attach(unit, below, self.pid).map(|()| None)
             }
@@ -423,30 +461,30 @@ impl Launch<'_, '_, '_> {
     fn died(&self) -> Error {
         let status =
             rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
-        let signal = status.ok().flatten().and_then(|status| status.terminating_signal());
-        Error::new(
-            ErrorKind::Init,
-            match signal {
-                Some(libc::SIGKILL) => "container init was killed (memory limit too low?)".to_owned(),
-                Some(signal) => format!("container init was ended by signal {signal}"),
-                None => "container init ended without a word".to_owned(),
-            },
-        )
+        failure::silent_death(self.lines, status.ok().flatten().and_then(|status| status.terminating_signal()))
     }
 }
 
 impl Drop for Launch<'_, '_, '_> {
     fn drop(&mut self) {
         if !self.settled {
+            // may fail: it has ended.
             let _ = sys::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
             reap(self.pidfd.as_fd());
+            // may fail: what is reported is why.
             let _ = intel_rdt::remove(&self.made_rdt);
             // It may be there all the same, and only then it is ours to remove.
             if let Some(starting) = self.starting.take() {
+                // may fail: then it is not there.
                 self.host.made_cgroups = starting.wait().is_ok();
             }
         }
     }
+}
+
+/// Whoever traces init, once it is among the container's processes, may speak for it. It is heard no further than the plan goes.
+fn out_of_turn() -> Error {
+    Error::new(ErrorKind::Init, "container init spoke out of turn")
 }
 
 /// What has come along with init's *reached*.
@@ -455,15 +493,47 @@ fn sent(rider: &mut Option<OwnedFd>, what: &str) -> Result<OwnedFd> {
 }
 
 /// The pid as the process itself sees it, which is what hooks in its namespaces are told (config.md, "Hooks").
-fn pid_inside(pid: i32) -> i32 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
-    pids.and_then(|pids| pids.split_ascii_whitespace().next_back()?.parse().ok()).unwrap_or(pid)
+fn pid_inside(spec: &Spec, pid: i32) -> Result<i32> {
+    match asked_namespace(spec, LinuxNamespaceType::Pid) {
+        // procfs is not asked where there is no need to: it may hide it.
+        None => Ok(pid),
+        Some(None) => Ok(1),
+        Some(Some(_)) => {
+            let status = crate::facts::read(format!("/proc/{pid}/status"))?;
+            let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+            let last = pids.and_then(|pids| pids.split_ascii_whitespace().next_back()?.parse().ok());
+            last.ok_or_else(|| Error::new(ErrorKind::System, format!("/proc/{pid}/status has no line NSpid")))
+        }
+    }
 }
 
 /// A pidfd of a child that nobody has waited for: the number cannot be another's.
 pub(crate) fn hold(pid: i32) -> Result<OwnedFd> {
     sys::pidfd_open(pid).map_err(|errno| Error::system("hold on to init", format!("pidfd_open({pid})"), errno))
+}
+
+fn set_scheduler(pid: i32, step: &line::InitStep, line: &Line) -> Result<()> {
+    let Step::SetScheduler { policy, flags, nice, priority, runtime, deadline, period } = *step else { return Ok(()) };
+    let attributes = sys::SchedAttr { size: 48, policy, flags, nice, priority, runtime, deadline, period };
+    sys::sched_setattr(pid, &attributes).map_err(|errno| Error::system(line.to_string(), "sched_setattr", errno))
+}
+
+/// The root directory of a process.
+fn root_of(process: BorrowedFd<'_>) -> Result<OwnedFd> {
+    use rustix::fs::{CWD, Mode, OFlags};
+    let fail = |call: &str, errno| Error::system("enter the container's root", call, errno);
+    let info = format!("/proc/self/fdinfo/{}", process.as_raw_fd());
+    let info = std::fs::read_to_string(&info)
+        .map_err(|error| Error::io("enter the container's root", "read(fdinfo)", &error))?;
+    // -1 once it is gone.
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).unwrap_or("-1").trim();
+    let path = format!("/proc/{pid}/root");
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root =
+        rustix::fs::openat(CWD, &path, flags, Mode::empty()).map_err(|errno| fail(&format!("open({path})"), errno))?;
+    // The number was its own until now.
+    sys::pidfd_send_signal(process, 0).map_err(|errno| fail("pidfd_send_signal", errno))?;
+    Ok(root)
 }
 
 /// Waits for a child and forgets how it ended.
@@ -483,7 +553,9 @@ pub(crate) fn encode(lines: &[Line], first: usize) -> Result<Vec<u8>> {
             Action::Init(step) => postcard::to_extend(&(number, step), bytes).map_err(fail)?,
             Action::Host(_) if after_host => bytes,
             Action::Host(_) => {
-                let meet: crate::plan::line::InitStep = Step::Host;
+                let ours =
+                    lines[usize::from(number)..].iter().take_while(|line| matches!(line.action, Action::Host(_)));
+                let meet: line::InitStep = Step::Host { fills: ours.into_iter().any(Line::fills_slot) };
                 postcard::to_extend(&(number, meet), bytes).map_err(fail)?
             }
         };
@@ -502,14 +574,26 @@ fn leave_line_ends_alone(master: &OwnedFd) -> Result<()> {
     tcsetattr(master, OptionalActions::Now, &attributes).map_err(fail)
 }
 
+/// Open for both, so that it has an end only when init, the only one who keeps it, has ended or executed its program.
+fn make_fifo(state: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
+    use rustix::fs::{FileType, Mode, OFlags};
+    let fail = |call: &str| {
+        let call = format!("{call}({name})");
+        move |errno| Error::system("make a FIFO for start", call, errno)
+    };
+    rustix::fs::mknodat(state, name, FileType::Fifo, Mode::from_raw_mode(0o600), 0).map_err(fail("mkfifo"))?;
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(state, name, flags, Mode::empty()).map_err(fail("open"))
+}
+
 fn listen(state: BorrowedFd<'_>) -> Result<OwnedFd> {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-    let fail = |call: &'static str| move |errno| Error::system("listen for start", call, errno);
+    let fail = |call: &'static str| move |errno| Error::system("listen for exec", call, errno);
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
         .map_err(fail("socket"))?;
-    let path = PathBuf::from(sys::fd_path(&state)).join(START_SOCKET);
+    let path = PathBuf::from(sys::fd_path(&state)).join(DOOR);
     let address = SocketAddrUnix::new(&path).map_err(fail("bind"))?;
     rustix::net::bind(&socket, &address).map_err(fail("bind"))?;
-    rustix::net::listen(&socket, 1).map_err(fail("listen"))?;
+    rustix::net::listen(&socket, 16).map_err(fail("listen"))?;
     Ok(socket)
 }

@@ -167,6 +167,13 @@ fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
+/// `ifinfomsg` with its attributes, as the kernel tells it.
+fn link(told: &[u8]) -> Option<Link> {
+    let (_, name) = attributes(told.get(LINK..)?).find(|(kind, _)| *kind == IFLA_IFNAME)?;
+    let name = String::from_utf8_lossy(name).trim_end_matches('\0').to_owned();
+    Some(Link { index: number(told, 4), name })
+}
+
 /// A socket that stays with the network namespace in which it was made.
 struct Netlink(OwnedFd);
 
@@ -194,12 +201,7 @@ impl Netlink {
 
     fn links(&self) -> Result<Vec<Link>> {
         let all = Message { flags: NLM_F_DUMP, ..Message::link(RTM_GETLINK, 0, 0) };
-        let link = |told: Vec<u8>| {
-            let (_, name) = attributes(told.get(LINK..)?).find(|(kind, _)| *kind == IFLA_IFNAME)?;
-            let name = String::from_utf8_lossy(name).trim_end_matches('\0').to_owned();
-            Some(Link { index: number(&told, 4), name })
-        };
-        Ok(self.ask("RTM_GETLINK", all)?.into_iter().filter_map(link).collect())
+        Ok(self.ask("RTM_GETLINK", all)?.iter().filter_map(|told| link(told)).collect())
     }
 
     /// The addresses that belong to the device wherever it is.
@@ -221,22 +223,69 @@ impl Netlink {
                 Err(Errno::INTR) => continue,
                 received => received.map_err(fail)?,
             };
-            let mut rest = &buffer[..received];
-            while !rest.is_empty() {
-                let len = usize::try_from(number(rest, 0)).unwrap_or(0);
-                let payload = rest.get(HEADER..len).ok_or_else(|| fail(Errno::BADMSG))?;
-                match half(rest, 4) {
-                    NLMSG_DONE => return Ok(told),
-                    NLMSG_ERROR if number(payload, 0) == 0 => return Ok(told),
-                    NLMSG_ERROR => {
-                        let errno = number(payload, 0).wrapping_neg();
-                        let errno = Errno::from_raw_os_error(i32::try_from(errno).unwrap_or(libc::EIO));
-                        return Err(fail(errno).detail(words(payload, half(rest, 6))));
-                    }
-                    _ => told.push(payload.to_vec()),
-                }
-                rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+            match hear(&buffer[..received], &mut told) {
+                Heard::More => {}
+                Heard::End => return Ok(told),
+                Heard::Refused(errno, words) => return Err(fail(errno).detail(words)),
             }
+        }
+    }
+}
+
+/// What a datagram comes to.
+enum Heard {
+    More,
+    End,
+    Refused(Errno, String),
+}
+
+/// The payloads in a datagram, up to the end or the acknowledgement.
+fn hear(datagram: &[u8], told: &mut Vec<Vec<u8>>) -> Heard {
+    let mut rest = datagram;
+    while !rest.is_empty() {
+        let len = usize::try_from(number(rest, 0)).unwrap_or(0);
+        let Some(payload) = rest.get(HEADER..len) else { return Heard::Refused(Errno::BADMSG, String::new()) };
+        match half(rest, 4) {
+            NLMSG_DONE => return Heard::End,
+            NLMSG_ERROR if number(payload, 0) == 0 => return Heard::End,
+            NLMSG_ERROR => {
+                let errno = number(payload, 0).wrapping_neg();
+                // The kernel has none outside of this range, and `Errno` cannot hold another.
+                let errno = i32::try_from(errno).ok().filter(|errno| (1..4096).contains(errno)).unwrap_or(libc::EIO);
+                let errno = Errno::from_raw_os_error(errno);
+                return Heard::Refused(errno, words(payload, half(rest, 6)));
+            }
+            _ => told.push(payload.to_vec()),
+        }
+        rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+    }
+    Heard::More
+}
+
+/// What holds for every datagram, for tests and the fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn laws(datagram: &[u8]) {
+    let mut told = Vec::new();
+    if let Heard::Refused(_, words) = hear(datagram, &mut told) {
+        assert!(words.len() <= 3 * datagram.len());
+    }
+    assert!(told.iter().map(|payload| HEADER + payload.len()).sum::<usize>() <= datagram.len());
+    for payload in told {
+        if let Some(link) = link(&payload) {
+            assert!(link.name.len() <= 3 * payload.len());
+        }
+        if payload.len() < ADDRESS {
+            continue;
+        }
+        let address = Address(payload);
+        let _ = address.is_permanent_and_global();
+        let moved = address.on(7);
+        assert_eq!(number(&moved.payload, 4), 7);
+        let length = usize::try_from(number(&moved.bytes(), 0)).unwrap_or(0);
+        assert!(length == HEADER + moved.payload.len() && length % 4 == 0);
+        // Nothing is added, and what is kept stays what it was.
+        for attribute in attributes(&moved.payload[ADDRESS..]) {
+            assert!(attributes(&address.0[ADDRESS..]).any(|other| other == attribute), "{attribute:x?}");
         }
     }
 }

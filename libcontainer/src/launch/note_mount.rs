@@ -1,7 +1,7 @@
 //! Which mounts `mounts add` has put into a container: a line each in the store, written before the mount is attached, so that who
 //! comes after a runtime that was killed knows what to take away.
 #![forbid(unsafe_code)]
-use crate::store::MOUNTS;
+use super::folder::MOUNTS;
 use crate::sys::write_all;
 use crate::{Error, ErrorKind, Result};
 use rustix::fd::BorrowedFd;

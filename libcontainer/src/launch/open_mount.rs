@@ -10,6 +10,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::OpenTreeFlags;
 use std::path::Path;
+use step::Link;
 
 const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
 const CLONE_NEWUSER: u32 = 0x1000_0000;
@@ -19,11 +20,15 @@ pub(super) fn open(
     state: BorrowedFd<'_>,
     source: &Path,
     recursive: bool,
+    link: Link,
     id_map: Option<&IdMappedMount>,
 ) -> Result<OwnedFd> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if recursive {
         flags |= OpenTreeFlags::from_bits_retain(libc::AT_RECURSIVE.unsigned_abs());
+    }
+    if link == Link::Bind {
+        flags |= OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
     }
     let what = || format!("open the mount source {}", source.display());
     let mount =
@@ -36,15 +41,17 @@ pub(super) fn open(
 
 /// The detached mount with these maps.
 pub(super) fn id_map(state: BorrowedFd<'_>, mount: OwnedFd, map: &IdMappedMount) -> Result<OwnedFd> {
+    let what = || format!("id-map the mount of {} on {}", map.source.display(), map.target.display());
     let namespace = match &map.of {
-        Some(path) => hold(path)?,
-        None => user_namespace(state, map)?,
+        Some(path) => hold(path),
+        None => user_namespace(state, map),
     };
+    let namespace = namespace.map_err(|error| error.within(&what()))?;
     let userns_fd = u64::from(namespace.as_raw_fd().unsigned_abs());
     let attr = MountAttr { set: MOUNT_ATTR_IDMAP, userns_fd, ..MountAttr::default() };
     sys::mount_setattr(mount.as_fd(), map.recursive, &attr).map_err(|errno| {
         let hint = "hint: its filesystem does not support id-mapped mounts";
-        let error = Error::system("id-map the mount", "mount_setattr(MOUNT_ATTR_IDMAP)", errno);
+        let error = Error::system(what(), "mount_setattr(MOUNT_ATTR_IDMAP)", errno);
         if errno == Errno::INVAL { error.detail(hint) } else { error }
     })?;
     Ok(mount)
@@ -69,8 +76,7 @@ fn user_namespace(state: BorrowedFd<'_>, map: &IdMappedMount) -> Result<OwnedFd>
     let (channel, socket) = Channel::pair()?;
     let entry = Entry { state, socket, stdio: None, preserve: 0 };
     let clone = HostStep::Clone { namespaces: CLONE_NEWUSER, into_cgroup: None, tasks: Vec::new() };
-    let (pid, pidfd, _) = entry::start(&entry, &clone)?;
-    drop(entry);
+    let (pid, pidfd, _) = entry::start(entry, &clone)?;
     let opened = id_mappings::write(pid, &map.uid, &map.gid, false)
         .and_then(|()| hold(Path::new(&format!("/proc/{pid}/ns/user"))));
     // Its socket closes, and it ends.

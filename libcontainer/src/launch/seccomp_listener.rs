@@ -1,6 +1,6 @@
 //! The seccomp listener goes to its agent: [The Container Process State](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#containerprocessstate).
 use super::descriptors;
-use crate::features::OCI_VERSION;
+use crate::plan::OCI_VERSION;
 use crate::{Error, Result};
 use rustix::fd::BorrowedFd;
 use serde_json::{Value, json};

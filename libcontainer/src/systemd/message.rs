@@ -342,6 +342,32 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What holds for all that comes from the bus, for tests and the fuzzer: messages one after another as `Bus` takes them, and what is
+/// told of one stands in it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn laws(mut bytes: &[u8]) {
+    while let Ok(Some(length)) = self::length(bytes) {
+        assert!((16..=16 + 8 + 2 * LONGEST).contains(&length), "{length}");
+        let Some((message, rest)) = bytes.split_at_checked(length) else { break };
+        // Known from its first 16 bytes on, and no sooner.
+        assert_eq!(self::length(&message[..16]), Ok(Some(length)));
+        assert_eq!(self::length(&message[..15]), Ok(None));
+        let told = match parse(message) {
+            Ok(Message::Reply { value, .. }) => vec![value],
+            Ok(Message::Failure { refusal, .. }) => {
+                assert!(!refusal.to_string().is_empty());
+                vec![refusal.name, refusal.words]
+            }
+            Ok(Message::JobRemoved { job, result }) => vec![job, result],
+            Ok(Message::Other) | Err(Broken) => Vec::new(),
+        };
+        for text in told {
+            assert!(text.is_empty() || message.windows(text.len()).any(|part| part == text.as_bytes()), "{text:?}");
+        }
+        bytes = rest;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

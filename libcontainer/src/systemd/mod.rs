@@ -9,6 +9,8 @@ mod message;
 use crate::plan::cgroup::{Property, Unit};
 use crate::{Result, cgroup};
 use bus::{Address, Bus, Errand, SYSTEMD};
+#[cfg(any(test, fuzzing))]
+pub(crate) use message::laws as message_laws;
 use message::{Body, Message, Refusal};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,6 +43,7 @@ impl Manager {
 
     /// Somebody listens, or might.
     pub(crate) fn is_there(&self) -> bool {
+        // may fail: who cannot get there cannot speak to it.
         self.addresses.iter().any(|address| address.is_abstract || rustix::fs::stat(&address.path).is_ok())
     }
 
@@ -191,6 +194,7 @@ impl Starting {
 
     /// The process is in a group of the scope's name: systemd moves it there when the scope has all that was asked for.
     fn is_settled(&self) -> bool {
+        // may fail: it is asked again, until time is up.
         let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", self.pid)).unwrap_or_default();
         cgroup::memberships(&groups).any(|(_, path)| path.rsplit('/').next() == Some(&self.unit))
     }

@@ -19,9 +19,9 @@ macro_rules! calls {
 calls! {
     Accept = "accept4", Bind = "bind", Bounding = "prctl(PR_CAPBSET_DROP)", Ambient = "prctl(PR_CAP_AMBIENT_RAISE)",
     Capget = "capget", Capset = "capset", Chdir = "fchdir", Chown = "fchown", Chmod = "fchmod", Chroot = "chroot",
-    Clone3 = "clone3", CloseRange = "close_range", Decode = "decode", Dup3 = "dup3", Execve = "execve", Fork = "fork",
+    Clone = "clone", Clone3 = "clone3", CloseRange = "close_range", Decode = "decode", Dup3 = "dup3", Execve = "execve", Fcntl = "fcntl", Fork = "fork",
     Fsconfig = "fsconfig", Fsmount = "fsmount", Fsopen = "fsopen", Fspick = "fspick", Fstat = "fstat", Getcwd = "getcwd",
-    Getdents = "getdents64", Ioctl = "ioctl", IoprioSet = "ioprio_set", Keyctl = "keyctl", Linkat = "linkat",
+    Getdents = "getdents64", HostDev = "make it in the host's own /dev", Ioctl = "ioctl", IoprioSet = "ioprio_set", Keyctl = "keyctl", Linkat = "linkat",
     LsmSetSelfAttr = "lsm_set_self_attr", Mkdir = "mkdirat", Mknod = "mknodat", Mmap = "mmap", Mount = "mount",
     MountSetattr = "mount_setattr", MoveMount = "move_mount", Open = "open", OpenTree = "open_tree", Openat2 = "openat2",
     Panic = "panic", Personality = "personality", Pidfd = "pidfd_open", PivotRoot = "pivot_root", Poll = "ppoll",

@@ -7,4 +7,4 @@
 #[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "riscv64")), path = "unsupported.rs")]
 mod this;
 
-pub use this::*;
+pub(crate) use this::*;

@@ -42,3 +42,10 @@ pub(crate) fn stack_pointer() -> usize {
 pub(crate) fn signal_action(handler: usize) -> [usize; 4] {
     [handler, 0, 0, 0]
 }
+
+/// Ends the process with SIGILL. Its action is the default one (`reset_signals`), which for a signal that the kernel forces upon
+/// a process ends the first of a pid namespace too.
+pub(crate) fn fault() -> ! {
+    // SAFETY: an undefined instruction by definition: execution does not get past it.
+    unsafe { asm!("unimp", options(noreturn, nomem, nostack)) }
+}

@@ -1,26 +1,41 @@
-//! `created`: wait until `start` connects, and talk to it from then on.
-use super::mask_path::Covers;
-use crate::fault::{At, Result};
-use crate::{Init, sys};
-use rustix::io::Errno;
+//! `created`: wait for the word of `start`, and tell it from then on how it goes.
+//!
+//! The filter is loaded by now. What is called here is read(2); and what `execve` takes comes before the filter too.
+use crate::fault::Result;
+use crate::{Init, host, sys};
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::SocketFlags;
-use step::{Call, Slot};
+use step::{Slot, word};
 
-pub(super) fn run(init: &mut Init, slot: Slot) -> Result {
-    let listener = init.slots.take(slot)?;
-    // What lies on the masked paths is in place; a container that waits holds nothing that it does not need.
-    init.covers = Covers::default();
-    // Nor is there anything left to hide: it has the container's rights and none of the host's handles, and `exec` by an
-    // ordinary user may only join a process that it may trace.
-    super::process::set_dumpable()?;
+/// While every call is allowed.
+pub(super) fn prepare() {
     sys::end_on_signals();
     sys::forget_stack();
-    let starter = loop {
-        match rustix::net::accept_with(&listener, SocketFlags::CLOEXEC) {
-            Err(Errno::INTR | Errno::CONNABORTED) => {}
-            accepted => break accepted.at(Call::Accept)?,
+}
+
+pub(super) fn run(init: &mut Init, start: Slot, said: Slot, door: Option<Slot>) -> Result {
+    let start = init.slots.take(start)?;
+    let said = init.slots.take(said)?;
+    let mut door = door.map(|door| init.slots.take(door)).transpose()?;
+    loop {
+        let mut byte = [0];
+        // Init itself may write to the FIFO, so that it has no end.
+        match host::read(start.as_fd(), &mut byte)? {
+            [word::START] => break,
+            [word::JOIN] => door = door.filter(|door| let_in(init, door).is_ok()),
+            _ => {}
         }
-    };
-    init.set_host(starter);
+    }
+    // It is no container that waits any more when `execve` has closed it, and close(2) is a call that a filter may not allow.
+    core::mem::forget((start, door));
+    init.set_host(said);
+    Ok(())
+}
+
+/// Gives the namespaces to who knocks. If that fails, the door is closed for good: nobody may wait behind it.
+fn let_in(init: &Init, door: &OwnedFd) -> rustix::io::Result<()> {
+    let guest = rustix::net::accept_with(door, SocketFlags::CLOEXEC)?;
+    // Who is gone meanwhile is no failure.
+    let _ = init.namespaces.send(guest.as_fd());
     Ok(())
 }

@@ -6,10 +6,10 @@ use crate::root::{self, Make};
 use crate::{Init, sys};
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType, OFlags, ResolveFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags};
-use step::{Attributes, Call, Source, Target, ZStr};
+use step::{Attributes, Call, Link, Source, Target, ZStr};
 
 /// A source to bind.
 #[derive(Debug)]
@@ -18,20 +18,23 @@ pub(super) struct BindMount<'a> {
     pub(super) recursive: bool,
     pub(super) attributes: Attributes,
     pub(super) recursive_attributes: Attributes,
-    pub(super) propagation: u32,
-    pub(super) copy_symlink: bool,
+    pub(super) link: Link,
 }
 
+/// Gives the mount; `None` where a symbolic link was copied instead.
 #[inline(never)]
-pub(super) fn run(init: &mut Init, bind: &BindMount<'_>, target: &CStr, kind: Target) -> Result {
+pub(super) fn run(init: &mut Init, bind: &BindMount<'_>, target: &CStr, kind: Target) -> Result<Option<OwnedFd>> {
     let mount = match *bind.source {
         Source::Slot(slot) => init.slots.take(slot)?,
-        Source::Inside(path) => open_inside(init, path.0, bind.recursive)?,
+        Source::Inside(path) => open_inside(init, path.0, bind.recursive, bind.link)?,
         Source::Path(path) => {
-            if bind.copy_symlink && super::symlink::copy(init, path.0, target)? {
-                return Ok(());
+            if bind.link == Link::Copy && super::symlink::copy(init, path.0, target)? {
+                return Ok(None);
             }
-            let opened = clone_tree(CWD, path.0, bind.recursive);
+            let opened = match bind.link {
+                Link::Bind => clone_link(path.0, bind.recursive),
+                Link::Follow | Link::Copy => clone_tree(CWD, path.0, bind.recursive),
+            };
             if opened.is_err() {
                 init.detail.say(path.0.to_bytes());
             }
@@ -51,11 +54,19 @@ pub(super) fn run(init: &mut Init, bind: &BindMount<'_>, target: &CStr, kind: Ta
     set_attributes(mount.as_fd(), bind.attributes, 0)?;
     set_attributes(mount.as_fd(), bind.recursive_attributes, sys::AT_RECURSIVE)?;
     attach(&mount, &target)?;
-    set_propagation(mount.as_fd(), bind.propagation)
+    Ok(Some(mount))
 }
 
-fn open_inside(init: &mut Init, path: &CStr, recursive: bool) -> Result<OwnedFd> {
-    let found = root::open(init.root()?, path, OFlags::PATH, ResolveFlags::empty());
+/// What `path` is, even if that is a symbolic link.
+fn clone_link(path: &CStr, recursive: bool) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let found = rustix::fs::openat(CWD, path, flags, Mode::empty()).at(Call::Open)?;
+    clone_tree(found.as_fd(), c"", recursive)
+}
+
+fn open_inside(init: &mut Init, path: &CStr, recursive: bool, link: Link) -> Result<OwnedFd> {
+    let nofollow = if link == Link::Bind { OFlags::NOFOLLOW } else { OFlags::empty() };
+    let found = root::open(init.root()?, path, OFlags::PATH | nofollow, ResolveFlags::empty());
     if found.is_err() {
         init.detail.say(path.to_bytes());
     }
@@ -63,8 +74,8 @@ fn open_inside(init: &mut Init, path: &CStr, recursive: bool) -> Result<OwnedFd>
 }
 
 /// The clone goes to the host with the next word to it.
-pub(super) fn open_source(init: &mut Init, path: &CStr, recursive: bool) -> Result {
-    init.rider = Some(open_inside(init, path, recursive)?);
+pub(super) fn open_source(init: &mut Init, path: &CStr, recursive: bool, link: Link) -> Result {
+    init.rider = Some(open_inside(init, path, recursive, link)?);
     Ok(())
 }
 
@@ -83,7 +94,13 @@ pub(super) fn clone_tree(dir: BorrowedFd<'_>, path: &CStr, recursive: bool) -> R
 /// `move_mount(2)` from a descriptor to a descriptor: no path is resolved.
 pub(super) fn attach(mount: &OwnedFd, target: &OwnedFd) -> Result {
     let by_descriptor = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    rustix::mount::move_mount(mount, c"", target, c"", by_descriptor).at(Call::MoveMount)
+    match rustix::mount::move_mount(mount, c"", target, c"", by_descriptor) {
+        // What mount(2) says of a directory on a file, or a file on a directory, and engines look for.
+        Err(Errno::INVAL) if root::is_directory(mount.as_fd())? != root::is_directory(target.as_fd())? => {
+            Err(Fault::new(Call::MoveMount, Errno::NOTDIR))
+        }
+        moved => moved.at(Call::MoveMount),
+    }
 }
 
 /// The propagation that an option asked for; 0 for none.

@@ -33,6 +33,7 @@ pub(super) fn set(init: &mut Init, sets: [u64; 3], ambient: u64) -> Result {
     if sys::capget().at(Call::Capget)? != wanted {
         return Err(Fault::new(Call::Capget, Errno::PERM));
     }
+    init.capabilities = wanted;
     // Cleared also when none is asked for: the caller's ambient set must not stay.
     sys::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0).at(Call::Ambient)?;
     let raisable = ambient & wanted[1] & wanted[2];
@@ -44,4 +45,11 @@ pub(super) fn set(init: &mut Init, sets: [u64; 3], ambient: u64) -> Result {
         raised.at(Call::Ambient)?;
     }
     sys::prctl(PR_SET_KEEPCAPS, 0, 0).at(Call::Prctl).map(drop)
+}
+
+/// Under a filter: nothing but capset(2). Ambient capabilities are permitted and inheritable ones, so that none outlives this that
+/// should not (capabilities(7)).
+pub(super) fn keep(init: &mut Init, effective: u64, permitted: u64) -> Result {
+    let [had_effective, had_permitted, inheritable] = init.capabilities;
+    sys::capset([had_effective & effective, had_permitted & permitted, inheritable]).at(Call::Capset)
 }

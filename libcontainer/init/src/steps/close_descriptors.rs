@@ -1,17 +1,18 @@
 //! Nothing of the host's stays open.
 use crate::fault::{At, Result};
+use crate::host::NAMESPACES;
 use crate::{Init, sys};
 use rustix::fd::AsRawFd;
 use step::{Call, DESCRIPTORS};
 
 /// Really closes: `execve` resolves the program's path before close-on-exec happens, so `/proc/self/fd/N` of a
 /// leaked descriptor would still lead out (CVE-2024-21626). What stays are the standard streams, `preserve`
-/// more, and sockets that lead nowhere: to the host, and for `start`.
+/// more, sockets and FIFOs, which lead nowhere: to the host, and for `start`; and namespaces that are held.
 pub(super) fn run(init: &mut Init, preserve: u32) -> Result {
     let first = 3 + preserve;
-    let mut keep = [u32::MAX; DESCRIPTORS + 3];
+    let mut keep = [u32::MAX; DESCRIPTORS + NAMESPACES + 2];
     let program = [&init.host].into_iter().chain(&init.rider).map(AsRawFd::as_raw_fd);
-    let held = init.slots.iter().map(|slot| slot.as_raw_fd());
+    let held = init.slots.iter().chain(init.namespaces.iter()).map(|held| held.as_raw_fd());
     for (place, number) in keep.iter_mut().zip(program.chain(held)) {
         *place = u32::try_from(number).unwrap_or(u32::MAX);
     }

@@ -1,44 +1,37 @@
 //! Masked and read-only paths.
 use super::bind_mount::{attach, clone_tree};
+use super::make_device::{NULL, clone_node};
 use super::mount::set_attributes;
 use crate::fault::{At, Fault, Result};
 use crate::{Init, root, sys};
 use core::ffi::CStr;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{CWD, FileType};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use step::{Attributes, Call};
 
 const MOUNT_ATTR_RDONLY: u64 = 1;
-/// The null device of every Linux: 1:3.
-const NULL: (u32, u32) = (1, 3);
+const NULL_PATH: &CStr = c"/dev/null";
 
 /// What is mounted over a masked path. The first use attaches the mount, later ones a clone of it: one
 /// superblock however many paths are masked.
 #[derive(Debug, Default)]
 pub struct Covers {
-    /// The host's `/dev/null`, opened before anything of the container could have put something else in its
-    /// place (CVE-2025-31133).
-    null: Option<OwnedFd>,
+    /// The host's null device, or why there is none: a host without it can mask directories all the same.
+    null: Option<Result<OwnedFd>>,
     null_attached: bool,
     empty: Option<OwnedFd>,
 }
 
 impl Covers {
     /// Opens the host's null device while the host's `/dev` is still the one that is seen.
-    pub(super) fn open() -> Result<Covers> {
-        let null = clone_tree(CWD, c"/dev/null", false)?;
-        let stat = root::stat(null.as_fd())?;
-        let number = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
-        if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice || number != NULL {
-            return Err(Fault::new(Call::OpenTree, Errno::NODEV));
-        }
-        Ok(Covers { null: Some(null), ..Covers::default() })
+    pub(super) fn open_null(&mut self) {
+        self.null = Some(clone_node(NULL_PATH, NULL));
     }
 
     fn cover_file(&mut self, target: &OwnedFd) -> Result {
-        let null = self.null.as_ref().ok_or(Fault::new(Call::OpenTree, Errno::NODEV))?;
+        let missing = Err(Fault::new(Call::OpenTree, Errno::NODEV));
+        let null = self.null.as_ref().unwrap_or(&missing).as_ref().map_err(|fault| *fault)?;
         if self.null_attached {
             return attach(&clone_tree(null.as_fd(), c"", false)?, target);
         }
@@ -69,6 +62,7 @@ pub(super) fn run(init: &mut Init, path: &CStr) -> Result {
     if root::is_directory(target.as_fd())? {
         init.covers.cover_directory(&target)
     } else {
+        init.detail.say(b"with the host's ").say(NULL_PATH.to_bytes());
         init.covers.cover_file(&target)
     }
 }

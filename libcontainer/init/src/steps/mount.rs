@@ -1,44 +1,85 @@
 //! Mounts of a filesystem: built detached, attached to a descriptor.
-use super::bind_mount;
+use super::bind_mount::{attach, clone_tree};
+use super::mount_whole;
+use crate::Init;
 use crate::fault::{At, Detail, Fault, Result};
+use crate::host_dev;
 use crate::root::{self, Make};
 use crate::sys::{self, MountAttr};
-use crate::{Init, steps::bind_mount::attach};
 use core::ffi::CStr;
 use core::fmt::Write;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{OFlags, ResolveFlags};
+use rustix::fs::{CWD, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags};
-use step::{Attributes, Call, Target};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
+use step::{Attributes, Call, Options, Target};
 
 /// A filesystem to mount.
 #[derive(Debug)]
 pub(super) struct Mount<'a> {
     pub(super) fstype: &'a CStr,
     pub(super) source: &'a CStr,
-    pub(super) options: &'a [u8],
+    pub(super) options: Options<&'a [u8]>,
     pub(super) attributes: Attributes,
     pub(super) copy_up: bool,
 }
 
+/// Gives the mount. `or_bind` is a path of the host's.
 #[inline(never)]
-pub(super) fn run(init: &mut Init, mount: &Mount<'_>, target: &CStr, kind: Target, propagation: u32) -> Result {
+pub(super) fn run(
+    init: &mut Init,
+    mount: &Mount<'_>,
+    target: &CStr,
+    kind: Target,
+    or_bind: Option<&CStr>,
+) -> Result<OwnedFd> {
     let covers = mount.fstype == c"tmpfs" && root::look(init.root()?, target)?.is_some();
     let target = open_target(init, target, kind, Make::Directory, mount.fstype == c"proc")?;
-    let built = build(&mut init.detail, mount, covers.then_some(&target))?;
-    if mount.copy_up {
-        super::copy_up::run(&target, &built)?;
+    match mount.options {
+        Options::Each(options) => {
+            let built = match (build(init, mount, options, covers.then_some(&target)), or_bind) {
+                (Err(Fault { errno: Errno::PERM, .. }), Some(path)) => bind_instead(init, path, mount.attributes)?,
+                (built, _) => built?,
+            };
+            if mount.copy_up {
+                super::copy_up::run(&target, &built)?;
+            }
+            attach(&built, &target)?;
+            Ok(built)
+        }
+        Options::Whole { flags, data } => {
+            let mounted = mount_whole::run(init, mount, flags, data, &target, covers)?;
+            if mount.copy_up {
+                super::copy_up::run(&target, &mounted)?;
+            }
+            Ok(mounted)
+        }
     }
-    attach(&built, &target)?;
-    bind_mount::set_propagation(built.as_fd(), propagation)
+}
+
+/// Nothing that is below it may be changed through it: it is the host's.
+fn bind_instead(init: &mut Init, path: &CStr, attributes: Attributes) -> Result<OwnedFd> {
+    const MOUNT_ATTR_RDONLY: u64 = 1;
+    init.detail.clear();
+    init.detail.say(path.to_bytes());
+    let bound = clone_tree(CWD, path, true)?;
+    let attributes = Attributes { set: attributes.set | MOUNT_ATTR_RDONLY, clear: 0 };
+    set_attributes(bound.as_fd(), attributes, sys::AT_RECURSIVE)?;
+    Ok(bound)
 }
 
 /// Builds it without a place; it goes to the host with the next word to it.
 #[inline(never)]
 pub(super) fn make(init: &mut Init, mount: &Mount<'_>, target: &CStr) -> Result {
     let covered = root::look(init.root()?, target)?;
-    let built = build(&mut init.detail, mount, covered.as_ref().filter(|_| mount.fstype == c"tmpfs"))?;
+    let built = match mount.options {
+        Options::Each(options) => build(init, mount, options, covered.as_ref().filter(|_| mount.fstype == c"tmpfs"))?,
+        Options::Whole { flags, data } => {
+            let place = open_target(init, target, Target::Any, Make::Directory, mount.fstype == c"proc")?;
+            let covers = covered.is_some() && mount.fstype == c"tmpfs";
+            mount_whole::run_detached(init, mount, flags, data, &place, covers)?
+        }
+    };
     if let Some(covered) = covered.filter(|_| mount.copy_up) {
         super::copy_up::run(&covered, &built)?;
     }
@@ -56,9 +97,14 @@ pub(super) fn is_procfs(place: &OwnedFd) -> Result<bool> {
 pub(super) fn open_target(init: &Init, target: &CStr, kind: Target, make: Make, is_proc: bool) -> Result<OwnedFd> {
     let resolve = match kind {
         Target::OrdinaryDirectory => ResolveFlags::NO_SYMLINKS,
-        Target::Any | Target::InProc => ResolveFlags::empty(),
+        Target::Any | Target::InProc | Target::InBind | Target::Link => ResolveFlags::empty(),
     };
-    let target = root::open_or_make(init.root()?, target, make, resolve)?;
+    let _asked_for = (kind == Target::InBind).then(host_dev::Unguarded::begin);
+    let target = if kind == Target::Link {
+        root::open(init.root()?, target, OFlags::PATH | OFlags::NOFOLLOW, resolve).at(Call::Openat2)?
+    } else {
+        root::open_or_make(init.root()?, target, make, resolve)?
+    };
     // A symbolic link, or a mount of the image's volumes, may have led into a procfs: what is mounted there
     // could fake what init and others read from it (CVE-2019-16884).
     if kind != Target::InProc && !is_proc && is_procfs(&target)? {
@@ -68,7 +114,8 @@ pub(super) fn open_target(init: &Init, target: &CStr, kind: Target, make: Make, 
 }
 
 /// `fsopen`, `fsconfig` for each option, `fsmount`.
-fn build(detail: &mut Detail, mount: &Mount<'_>, covered: Option<&OwnedFd>) -> Result<OwnedFd> {
+pub(super) fn build(init: &mut Init, mount: &Mount<'_>, options: &[u8], covered: Option<&OwnedFd>) -> Result<OwnedFd> {
+    let (detail, pid_namespace) = (&mut init.detail, init.pid_namespace.as_ref());
     let context = rustix::mount::fsopen(mount.fstype, FsOpenFlags::FSOPEN_CLOEXEC);
     if context.is_err() {
         detail.say(mount.fstype.to_bytes());
@@ -78,15 +125,23 @@ fn build(detail: &mut Detail, mount: &Mount<'_>, covered: Option<&OwnedFd>) -> R
         set_option(detail, &context, c"source", Some(mount.source))?;
     }
     let mut has_mode = false;
-    for option in options(mount.options) {
+    for option in strings(options) {
         has_mode |= option.to_bytes().starts_with(b"mode=");
-        configure(detail, &context, option)?;
+        match pid_namespace {
+            // The plan's word for the one that was joined: to the kernel it takes a value.
+            Some(namespace) if option == c"pidns" => {
+                let set = rustix::mount::fsconfig_set_fd(&context, option, namespace);
+                explain(detail, &context, set.is_err());
+                set.at(Call::Fsconfig)?;
+            }
+            _ => configure(detail, &context, option)?,
+        }
     }
     if let Some(target) = covered.filter(|_| !has_mode) {
-        // A tmpfs looks like the directory that it covers.
         let mut mode = Detail::default();
-        let _ = write!(mode, "{:o}\0", root::stat(target.as_fd())?.st_mode & 0o7777);
-        set_option(detail, &context, c"mode", CStr::from_bytes_with_nul(mode.as_bytes()).ok())?;
+        write_mode(&mut mode, target)?;
+        mode.say(b"\0");
+        configure(detail, &context, CStr::from_bytes_with_nul(mode.as_bytes()).unwrap_or_default())?;
     }
     let created = rustix::mount::fsconfig_create(&context);
     explain(detail, &context, created.is_err());
@@ -95,13 +150,19 @@ fn build(detail: &mut Detail, mount: &Mount<'_>, covered: Option<&OwnedFd>) -> R
     rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).at(Call::Fsmount)
 }
 
+/// A tmpfs looks like the directory that it covers.
+pub(super) fn write_mode(option: &mut Detail, covered: &OwnedFd) -> Result {
+    let _ = write!(option, "mode={:o}", root::stat(covered.as_fd())?.st_mode & 0o7777);
+    Ok(())
+}
+
 /// The options of a block, each with its NUL.
-fn options(block: &[u8]) -> impl Iterator<Item = &CStr> {
+pub(super) fn strings(block: &[u8]) -> impl Iterator<Item = &CStr> {
     block.split_inclusive(|byte| *byte == 0).filter_map(|option| CStr::from_bytes_with_nul(option).ok())
 }
 
 #[inline(never)]
-fn configure(detail: &mut Detail, context: &OwnedFd, option: &CStr) -> Result {
+pub(super) fn configure(detail: &mut Detail, context: &OwnedFd, option: &CStr) -> Result {
     let bytes = option.to_bytes();
     match bytes.iter().position(|byte| *byte == b'=') {
         None => set_option(detail, context, option, None),
@@ -121,7 +182,7 @@ fn set_option(detail: &mut Detail, context: &OwnedFd, key: &CStr, value: Option<
     if set.is_err() {
         detail.say(key.to_bytes());
         if let Some(value) = value {
-            detail.say(b"=").say(value.to_bytes());
+            detail.say(b"=").say_in_short(value.to_bytes());
         }
     }
     explain(detail, context, set.is_err());
@@ -130,7 +191,7 @@ fn set_option(detail: &mut Detail, context: &OwnedFd, key: &CStr, value: Option<
 
 /// After a failure the context keeps the kernel's own words: fsopen(2), "Message retrieval".
 #[inline(never)]
-fn explain(detail: &mut Detail, context: &OwnedFd, failed: bool) {
+pub(super) fn explain(detail: &mut Detail, context: &OwnedFd, failed: bool) {
     let mut words = [0; 256];
     if !failed {
         return;
@@ -142,22 +203,6 @@ fn explain(detail: &mut Detail, context: &OwnedFd, failed: bool) {
         // Each message begins with its level: "e ".
         detail.say(words[2..n].trim_ascii_end());
     }
-}
-
-/// Changes the mount at `target`, and the filesystem's own options if any are given.
-pub(super) fn remount(init: &mut Init, target: &CStr, attributes: Attributes, block: &[u8]) -> Result {
-    let mount = root::open(init.root()?, target, OFlags::PATH, ResolveFlags::empty()).at(Call::Openat2)?;
-    if !block.is_empty() {
-        let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
-        let context = rustix::mount::fspick(&mount, c"", flags).at(Call::Fspick)?;
-        for option in options(block) {
-            configure(&mut init.detail, &context, option)?;
-        }
-        let done = rustix::mount::fsconfig_reconfigure(&context);
-        explain(&mut init.detail, &context, done.is_err());
-        done.at(Call::Fsconfig)?;
-    }
-    set_attributes(mount.as_fd(), attributes, 0)
 }
 
 /// `mount_setattr(2)` on the mount itself; nothing asked for is no call.

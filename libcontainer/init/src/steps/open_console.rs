@@ -17,11 +17,13 @@ const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
 #[inline(never)]
 pub(super) fn run(init: &mut Init, height: u16, width: u16, uid: u32, on_dev_console: bool) -> Result {
     let flags = OFlags::RDWR | OFlags::NOCTTY;
+    init.detail.say(b"/dev/pts/ptmx");
     let master = root::open(init.root()?, c"/dev/pts/ptmx", flags, ResolveFlags::NO_SYMLINKS).at(Call::Openat2)?;
     let found = rustix::fs::fstatfs(&master).at(Call::Statfs)?;
     if found.f_type != DEVPTS_SUPER_MAGIC {
         return Err(Fault::new(Call::Statfs, Errno::NODEV));
     }
+    init.detail.clear();
     rustix::pty::unlockpt(&master).at(Call::Ioctl)?;
     let terminal = rustix::pty::ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY).at(Call::Ioctl)?;
     if (height, width) != (0, 0) {
@@ -34,13 +36,20 @@ pub(super) fn run(init: &mut Init, height: u16, width: u16, uid: u32, on_dev_con
         failed => failed.at(Call::Chown)?,
     }
     if on_dev_console {
-        let target = root::open_or_make(init.root()?, c"/dev/console", Make::File, ResolveFlags::NO_SYMLINKS)?;
-        attach(&clone_tree(terminal.as_fd(), c"", false)?, &target)?;
+        match root::open_or_make(init.root()?, c"/dev/console", Make::File, ResolveFlags::NO_SYMLINKS) {
+            // The host's own /dev, and it has none.
+            Err(fault) if fault.call == Call::HostDev => {}
+            target => attach(&clone_tree(terminal.as_fd(), c"", false)?, &target?)?,
+        }
     }
-    sys::set_controlling_terminal(terminal.as_fd()).at(Call::Ioctl)?;
     become_stdio(&terminal)?;
     init.rider = Some(master);
     Ok(())
+}
+
+/// Of the process that stays, in its session: neither outlives a fork.
+pub(super) fn set_controlling() -> Result {
+    sys::set_controlling_terminal(sys::stdio(0)).at(Call::Ioctl)
 }
 
 fn become_stdio(terminal: &OwnedFd) -> Result {

@@ -1,8 +1,7 @@
 //! The root filesystem becomes a mount of its own and is opened, once.
 use super::bind_mount::{attach as attach_mount, clone_tree};
-use super::mask_path::Covers;
-use crate::Init;
 use crate::fault::{At, Fault, Result};
+use crate::{Init, host_dev};
 use core::ffi::CStr;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
@@ -10,7 +9,7 @@ use step::Call;
 
 /// Clones it, with what is mounted below, while the tree around it is still the host's.
 pub(super) fn run(init: &mut Init, path: &CStr) -> Result {
-    init.covers = Covers::open()?;
+    host_dev::note();
     let root = clone_tree(CWD, path, true)?;
     // Where hooks that run in the container before the pivot begin, with runc.
     rustix::process::fchdir(&root).at(Call::Chdir)?;

@@ -34,12 +34,16 @@ pub(super) fn set_cpu_affinity(mask: &[u8]) -> Result {
 
 const PR_SET_DUMPABLE: usize = 4;
 
+/// Again whenever the user changes: the kernel then sets what `fs.suid_dumpable` says (`commit_creds`), which can be anything.
 pub(super) fn set_undumpable() -> Result {
     sys::prctl(PR_SET_DUMPABLE, 0, 0).at(Call::Prctl).map(drop)
 }
 
-pub(super) fn set_dumpable() -> Result {
-    sys::prctl(PR_SET_DUMPABLE, 1, 0).at(Call::Prctl).map(drop)
+/// What takes more privilege than there is shows when the limit itself is set.
+pub(super) fn raise_rlimit(resource: u32, to: u64) -> Result {
+    let [_, hard] = sys::getrlimit(resource).at(Call::Setrlimit)?;
+    let most = to.max(hard);
+    sys::setrlimit(resource, most, most).or_else(|_| sys::setrlimit(resource, hard, hard)).at(Call::Setrlimit)
 }
 
 pub(super) fn set_no_new_privs() -> Result {
@@ -55,15 +59,16 @@ pub(super) fn join_session_keyring(name: &CStr) -> Result {
     }
 }
 
-/// Only what is a pipe, a socket or a terminal: a file or the null device belongs to somebody (CVE-2026-88265).
+/// Only what is a pipe, a socket or a terminal of a devpts (the numbers are those of Documentation/admin-guide/devices.txt): a file, the
+/// null device or `/dev/ttyS0` belongs to somebody (CVE-2026-88265).
 pub(super) fn chown_stdio(uid: u32) -> Result {
-    for number in 0..3 {
+    for number in 0..3u8 {
         // One that is closed says EBADF, and nothing else happens.
         let stream = sys::stdio(number);
         let Ok(stat) = rustix::fs::fstat(stream) else { continue };
         let kind = FileType::from_raw_mode(stat.st_mode);
         let ours = matches!(kind, FileType::Fifo | FileType::Socket)
-            || kind == FileType::CharacterDevice && rustix::termios::isatty(stream);
+            || kind == FileType::CharacterDevice && (136..=143).contains(&rustix::fs::major(stat.st_rdev));
         if !ours || stat.st_uid == uid {
             continue;
         }

@@ -9,9 +9,11 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
 use rustix::process::{Signal, WaitId, WaitIdOptions};
-use step::{Call, Slot};
+use step::{Call, SIGNALS, Slot};
 
 const SIGKILL: usize = 9;
+/// What a pipe holds.
+const PIPE: usize = 64 * 1024;
 
 /// A program to run.
 #[derive(Debug)]
@@ -62,7 +64,8 @@ pub(super) fn run(init: &mut Init, hook: &Hook<'_>, state: Slot) -> Result {
             None => write!(init.detail, "signal {signal}, output: "),
         },
     };
-    init.detail.say(words.as_bytes().trim_ascii_end());
+    let room = init.detail.room();
+    init.detail.say(words.ending(room));
     Err(Fault::new(Call::Wait, Errno::CHILD))
 }
 
@@ -71,24 +74,6 @@ enum Ended {
     Exit(i32),
     Signal(i32),
 }
-
-/// Go's words, which runc's callers know, for signals that end programs.
-const SIGNALS: &[(i32, &str)] = &[
-    (1, "hangup"),
-    (2, "interrupt"),
-    (3, "quit"),
-    (4, "illegal instruction"),
-    (5, "trace/breakpoint trap"),
-    (6, "aborted"),
-    (7, "bus error"),
-    (8, "floating point exception"),
-    (9, "killed"),
-    (11, "segmentation fault"),
-    (13, "broken pipe"),
-    (14, "alarm clock"),
-    (15, "terminated"),
-    (31, "bad system call"),
-];
 
 /// In the child: stdin is the state, nothing else of init's stays open.
 fn execute(umask: Mode, hook: &Hook<'_>, home: &[u8], state: BorrowedFd<'_>, stream: &OwnedFd) -> Errno {
@@ -100,7 +85,10 @@ fn execute(umask: Mode, hook: &Hook<'_>, home: &[u8], state: BorrowedFd<'_>, str
         .and_then(|()| rustix::stdio::dup2_stderr(stream));
     match streams {
         Err(errno) => errno,
-        Ok(()) => sys::execve(hook.path, hook.argv, [hook.env, home]),
+        Ok(()) => match sys::words(sys::pointers(hook.argv, [hook.env, home])) {
+            Ok(pointers) => sys::execve(hook.path, hook.argv, [hook.env, home], pointers),
+            Err(errno) => errno,
+        },
     }
 }
 
@@ -108,6 +96,7 @@ fn execute(umask: Mode, hook: &Hook<'_>, home: &[u8], state: BorrowedFd<'_>, str
 fn has_ended(pidfd: &OwnedFd, output: &OwnedFd, timeout: u32, words: &mut Detail) -> Result<bool> {
     let deadline = sys::milliseconds() + 1000 * u64::from(timeout);
     let mut output = Some(output);
+    let mut unread = PIPE / 4096;
     loop {
         let left = i64::try_from(deadline.saturating_sub(sys::milliseconds())).unwrap_or(0);
         let limit = Timespec { tv_sec: left / 1000, tv_nsec: left % 1000 * 1_000_000 };
@@ -127,11 +116,15 @@ fn has_ended(pidfd: &OwnedFd, output: &OwnedFd, timeout: u32, words: &mut Detail
             let mut buffer = [0; 4096];
             match rustix::io::read(stream, &mut buffer[..]).at(Call::Read)? {
                 0 => output = None,
-                n => _ = words.say(&buffer[..n]),
+                n => words.say_last(&buffer[..n]),
             }
         }
         if ended {
-            return Ok(true);
+            // What is left in the pipe is its end, but for somebody who goes on writing.
+            unread = unread.saturating_sub(1);
+            if !said || output.is_none() || unread == 0 {
+                return Ok(true);
+            }
         }
     }
 }

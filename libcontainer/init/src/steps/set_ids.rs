@@ -14,7 +14,8 @@ pub(super) fn become_root() -> Result {
         Ok(()) | Err(Errno::PERM) => {}
         failed => failed.at(Call::Setgroups)?,
     }
-    sys::setresuid(0).at(Call::Setresuid)
+    sys::setresuid(0).at(Call::Setresuid)?;
+    super::process::set_undumpable()
 }
 
 pub(super) fn set_groups(gids: &[u8]) -> Result {
@@ -27,6 +28,7 @@ pub(super) fn run(uid: u32, gid: u32) -> Result {
     sys::prctl(PR_SET_KEEPCAPS, 1, 0).at(Call::Prctl)?;
     sys::setresgid(gid).at(Call::Setresgid)?;
     sys::setresuid(uid).at(Call::Setresuid)?;
+    super::process::set_undumpable()?;
     let now = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     if now != (uid, gid) {
         return Err(Fault::new(Call::Setresuid, Errno::PERM));

@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use step::{Attributes, Call, Source, Step, Target, ZStr};
+use step::{Attributes, Call, Device, Link, Options, Present, Source, Step, Target, ZStr};
 
 const RDONLY: Attributes = Attributes { set: 1, clear: 0 };
 const MS_PRIVATE_REC: u32 = 0x4_0000 | 0x4000;
@@ -35,10 +35,14 @@ fn inside(body: impl FnOnce(&mut Init, &Path)) {
     fs::create_dir(&root).expect("a root filesystem");
     let (ours, _theirs) =
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).expect("sockets");
+    // setns(2) to a mount namespace wants a thread that shares its root with no other, as init's only one does.
+    const CLONE_FS: u32 = 0x200;
+    crate::sys::unshare(CLONE_FS).expect("unshare(2)");
     let mut init = Init::new(ours);
     let path = z(&root);
     for line in [
         Step::SetRootPropagation { propagation: MS_PRIVATE_REC },
+        Step::OpenNull,
         Step::OpenRootfs { path: ZStr(&path) },
         Step::AttachRootfs { path: ZStr(&path) },
     ] {
@@ -61,10 +65,12 @@ fn tmpfs<'a>(target: &'a CStr, options: &'a [u8], copy_up: bool) -> Line<'a> {
         source: ZStr(c"tmpfs"),
         target: ZStr(target),
         kind: Target::Any,
-        options,
+        options: Options::Each(options),
         attributes: Attributes::default(),
         propagation: 0,
         copy_up,
+        or_bind: None,
+        keep: false,
     }
 }
 
@@ -135,7 +141,8 @@ fn a_bind_mount_has_its_attributes_and_the_kind_of_its_source() {
             attributes: RDONLY,
             recursive_attributes: Attributes::default(),
             propagation: 0,
-            copy_symlink: false,
+            link: Link::Follow,
+            keep: false,
         };
         run(init, &bind).unwrap();
         assert_eq!(fs::read_to_string(at(root, "deep/target")).unwrap(), "cargo");
@@ -154,29 +161,125 @@ fn a_new_tmpfs_may_begin_with_what_it_covers() {
     });
 }
 
+const NULL: Device = Device { kind: 0o2_0000, major: 1, minor: 3 };
+
+fn bind_null(path: &CStr, present: Present) -> Line<'_> {
+    Step::BindDevice { source: Source::Path(ZStr(c"/dev/null")), path: ZStr(path), device: NULL, present }
+}
+
 #[test]
 fn a_device_that_is_there_has_to_be_the_one_that_was_asked_for() {
     inside(|init, root| {
         fs::write(at(root, "null"), "").unwrap();
-        let device =
-            |kind, major| Step::MakeDevice { path: ZStr(c"/null"), kind, major, minor: 3, mode: 0o666, uid: 0, gid: 0 };
-        const S_IFCHR: u32 = 0o2_0000;
-        assert_eq!(run(init, &device(S_IFCHR, 1)), Err(Fault::new(Call::Mknod, Errno::EXIST)));
-        run(init, &Step::BindDevice { source: ZStr(c"/dev/null"), path: ZStr(c"/null") }).unwrap();
-        assert_eq!(run(init, &device(S_IFCHR, 1)), Ok(()));
-        assert_eq!(run(init, &device(S_IFCHR, 2)), Err(Fault::new(Call::Mknod, Errno::EXIST)));
+        let device = |major, present| {
+            let device = Device { major, ..NULL };
+            Step::MakeDevice { path: ZStr(c"/null"), device, mode: 0o666, uid: 0, gid: 0, present }
+        };
+        assert_eq!(run(init, &device(1, Present::IsTheDevice)), Err(Fault::new(Call::Mknod, Errno::EXIST)));
+        assert_eq!(run(init, &device(1, Present::Stays)), Ok(()));
+        run(init, &bind_null(c"/null", Present::IsTheDevice)).unwrap();
+        assert_eq!(run(init, &device(1, Present::IsTheDevice)), Ok(()));
+        assert_eq!(run(init, &device(2, Present::IsTheDevice)), Err(Fault::new(Call::Mknod, Errno::EXIST)));
+        assert_eq!(run(init, &device(2, Present::Stays)), Ok(()));
     });
 }
 
 #[test]
-fn a_symbolic_link_replaces_another_only_where_that_was_asked_for() {
+fn where_no_node_may_be_made_the_hosts_is_bound_if_it_is_that_device() {
     inside(|init, root| {
+        let device =
+            |path, device, present| Step::MakeDevice { path: ZStr(path), device, mode: 0o666, uid: 0, gid: 0, present };
+        run(init, &device(c"/dev/null", NULL, Present::Stays)).unwrap();
+        assert!(fs::metadata(at(root, "dev/null")).unwrap().file_type().is_char_device());
+        let other = Device { minor: 5, ..NULL };
+        let refused = Err(Fault::new(Call::Mknod, Errno::PERM));
+        assert_eq!(run(init, &device(c"/dev/null2", NULL, Present::IsTheDevice)), refused);
+        assert_eq!(run(init, &device(c"/dev/full", other, Present::IsTheDevice)), refused);
+        assert!(!at(root, "dev/full").exists());
+    });
+}
+
+#[test]
+fn what_an_image_has_in_the_place_of_a_default_device_is_not_covered() {
+    inside(|init, root| {
+        fs::write(at(root, "null"), "mine").unwrap();
+        symlink("elsewhere", at(root, "link")).unwrap();
+        run(init, &bind_null(c"/null", Present::Stays)).unwrap();
+        run(init, &bind_null(c"/link", Present::Stays)).unwrap();
+        assert_eq!(fs::read_to_string(at(root, "null")).unwrap(), "mine");
+        assert!(!at(root, "elsewhere").exists());
+        let exists = Err(Fault::new(Call::Mknod, Errno::EXIST));
+        assert_eq!(run(init, &bind_null(c"/null", Present::IsTheDevice)), exists);
+        assert_eq!(run(init, &bind_null(c"/link", Present::IsTheDevice)), exists);
+    });
+}
+
+#[test]
+fn a_bound_device_cannot_be_changed() {
+    inside(|init, root| {
+        run(init, &bind_null(c"/null", Present::Stays)).unwrap();
+        let null = at(root, "null");
+        fs::write(&null, "x").unwrap();
+        let denied = fs::set_permissions(&null, fs::metadata(&null).unwrap().permissions()).unwrap_err();
+        assert_eq!(denied.raw_os_error(), Some(Errno::ROFS.raw_os_error()));
+    });
+}
+
+#[test]
+fn in_the_hosts_own_dev_nothing_is_made_and_nothing_replaced() {
+    inside(|init, root| {
+        let dev = z(Path::new("/dev"));
+        let bind = Step::BindMount {
+            source: Source::Path(ZStr(&dev)),
+            target: ZStr(c"/host"),
+            kind: Target::Any,
+            recursive: true,
+            attributes: Attributes::default(),
+            recursive_attributes: Attributes::default(),
+            propagation: 0,
+            link: Link::Follow,
+            keep: false,
+        };
+        run(init, &bind).unwrap();
+        // Wherever it is, and by whatever name.
+        symlink("host", at(root, "dev")).unwrap();
+        let names = || {
+            let mut names: Vec<_> = fs::read_dir("/dev").unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        let before = names();
+        let refused = Err(Fault::new(Call::HostDev, Errno::PERM));
+        let device = |present| {
+            let device = Device { major: 240, ..NULL };
+            Step::MakeDevice { path: ZStr(c"/dev/plimsoll-step"), device, mode: 0o666, uid: 0, gid: 0, present }
+        };
+        assert_eq!(run(init, &device(Present::Stays)), Ok(()));
+        assert_eq!(run(init, &device(Present::IsTheDevice)), refused);
+        assert_eq!(run(init, &bind_null(c"/dev/plimsoll-step", Present::Stays)), Ok(()));
+        assert_eq!(run(init, &bind_null(c"/dev/plimsoll-step", Present::IsTheDevice)), refused);
+        assert_eq!(run(init, &bind_null(c"/dev/null", Present::IsTheDevice)), Ok(()));
+        let link = Step::Symlink { target: ZStr(c"x"), path: ZStr(c"/dev/plimsoll-step"), replace: true };
+        assert_eq!(run(init, &link), Ok(()));
+        assert_eq!(run(init, &tmpfs(c"/dev/plimsoll-step", b"", false)), refused);
+        assert_eq!(run(init, &tmpfs(c"/dev/plimsoll/step", b"", false)), refused);
+        assert_eq!(names(), before);
+    });
+}
+
+#[test]
+fn a_link_takes_the_place_of_a_file_only_where_that_was_asked_for() {
+    inside(|init, root| {
+        fs::write(at(root, "file"), "").unwrap();
         symlink("old", at(root, "link")).unwrap();
-        let link = |replace| Step::Symlink { target: ZStr(c"new"), path: ZStr(c"/link"), replace };
-        run(init, &link(false)).unwrap();
+        let link = |path, replace| Step::Symlink { target: ZStr(c"new"), path: ZStr(path), replace };
+        run(init, &link(c"/file", false)).unwrap();
+        assert!(fs::symlink_metadata(at(root, "file")).unwrap().is_file());
+        run(init, &link(c"/file", true)).unwrap();
+        assert_eq!(fs::read_link(at(root, "file")).unwrap(), Path::new("new"));
+        // What leads somewhere already was put there by somebody.
+        run(init, &link(c"/link", true)).unwrap();
         assert_eq!(fs::read_link(at(root, "link")).unwrap(), Path::new("old"));
-        run(init, &link(true)).unwrap();
-        assert_eq!(fs::read_link(at(root, "link")).unwrap(), Path::new("new"));
     });
 }
 
@@ -192,7 +295,8 @@ fn a_working_directory_behind_a_magic_link_is_refused() {
             attributes: Attributes::default(),
             recursive_attributes: Attributes::default(),
             propagation: 0,
-            copy_symlink: false,
+            link: Link::Follow,
+            keep: false,
         };
         run(init, &bind).unwrap();
         assert!(at(root, "proc/self").exists());
@@ -214,7 +318,8 @@ fn nothing_else_is_mounted_on_or_in_a_procfs() {
             attributes: Attributes::default(),
             recursive_attributes: Attributes::default(),
             propagation: 0,
-            copy_symlink: false,
+            link: Link::Follow,
+            keep: false,
         };
         assert_eq!(
             run(init, &bind(Target::OrdinaryDirectory, c"/proc")),

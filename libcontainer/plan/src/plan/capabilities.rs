@@ -66,6 +66,12 @@ pub(super) fn names(mask: u64) -> String {
     named.collect::<Vec<_>>().join(",")
 }
 
+/// Whether what the process starts may trace others (ptrace(2)).
+pub(super) fn may_trace(process: &Process) -> bool {
+    const SYS_PTRACE: u64 = 1 << 19;
+    mask(process.capabilities().as_ref().and_then(|sets| sets.bounding().as_ref())) & SYS_PTRACE != 0
+}
+
 /// seccomp(2): what loading a filter takes without no_new_privs.
 const SYS_ADMIN: u64 = 1 << 21;
 
@@ -110,6 +116,11 @@ impl Granted {
         Granted { origin, bounding, effective, permitted, inheritable, ambient }
     }
 
+    /// seccomp(2) asks for nothing that the process has not.
+    pub(super) fn permit_a_filter(&self) -> bool {
+        self.permitted & SYS_ADMIN != 0
+    }
+
     pub(super) fn bounding(&self) -> Line {
         init(InitStep::DropBoundingSet { keep: self.bounding }, self.origin)
     }
@@ -128,6 +139,12 @@ impl Granted {
     /// CAP_SYS_ADMIN is taken up.
     pub(super) fn sets_for_the_filter(&self) -> Line {
         self.line(SYS_ADMIN, SYS_ADMIN)
+    }
+
+    /// It is given up, under the filter: by one call that a profile has to allow. What is left are the sets that were asked for.
+    pub(super) fn after_the_filter(&self) -> Line {
+        let (effective, permitted) = (self.effective, self.permitted);
+        init(InitStep::KeepCapabilities { effective, permitted }, self.origin)
     }
 
     fn line(&self, also_effective: u64, also_permitted: u64) -> Line {

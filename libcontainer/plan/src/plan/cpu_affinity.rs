@@ -1,8 +1,8 @@
 //! [execCPUAffinity](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#linux-process), of `exec` only.
 #![forbid(unsafe_code)]
 
-use super::init;
 use super::line::{InitStep, Line, Origin};
+use super::{given, init};
 use crate::{Error, Result};
 use oci_spec::runtime::Process;
 
@@ -12,6 +12,12 @@ const MOST: usize = 1 << 16;
 /// All processors: since Linux 6.2 an inherited affinity outlives the move to another cpuset.
 pub(super) fn all() -> Line {
     init(InitStep::SetCpuAffinity { mask: Vec::new() }, Origin::DEFAULT)
+}
+
+/// Whether it holds something before the process is in the container's cgroup.
+pub(super) fn has_initial(process: &Process) -> bool {
+    let affinity = process.exec_cpu_affinity().as_ref();
+    affinity.is_some_and(|affinity| given(affinity.initial()).is_some())
 }
 
 pub(super) fn initial(process: &Process) -> Result<Line> {
@@ -65,6 +71,37 @@ mod tests {
         bytes[8..].copy_from_slice(&1_u64.to_ne_bytes());
         assert_eq!(mask("0,2-3,7, 64", MOST).unwrap(), bytes);
         assert!(mask("3-1", MOST).is_err() && mask("", MOST).is_err() && mask("0-99999999999", MOST).is_err());
+    }
+
+    #[test]
+    fn initial_is_set_before_a_group_of_cgroup_v2_is_joined_and_final_after_that() {
+        let lines = |affinity: &str| {
+            let spec = crate::plan::tests::spec_of(&format!(
+                r#"{{"process": {{"args": ["a"], "cwd": "/", "user": {{}}, "execCPUAffinity": {affinity}}}}}"#
+            ));
+            let into_cgroup = Some("/sys/fs/cgroup/web".into());
+            let options = crate::plan::ExecPlanOptions { into_cgroup, ..Default::default() };
+            let process = spec.process().clone().unwrap();
+            let plan = crate::plan::exec(&spec, &process, &crate::plan::tests::facts(), &options).unwrap();
+            let lines = plan.lines.iter().map(|line| line.brief(None));
+            lines.take_while(|line| !line.contains("undumpable")).collect::<Vec<_>>()
+        };
+        let initial = [
+            "host clone",
+            "host open-process",
+            "init set-cpu-affinity 0",
+            "host join-cgroup /sys/fs/cgroup/web",
+            "init set-cpu-affinity 1",
+        ];
+        assert_eq!(lines(r#"{"initial": "0", "final": "1"}"#), initial);
+        // Born there: moving would take a wait.
+        let born = [
+            "host clone into /sys/fs/cgroup/web",
+            "host open-process",
+            "init set-cpu-affinity all",
+            "init set-cpu-affinity 1",
+        ];
+        assert_eq!(lines(r#"{"final": "1"}"#), born);
     }
 
     #[test]

@@ -60,7 +60,12 @@ impl Plan {
                         Source::Inside(_) => {}
                     }
                 }
-                Action::Init(InitStep::BindDevice { source, path: target }) => {
+                // What was made for it is nowhere else; but at restore there is a node again.
+                Action::Host(HostStep::MakeNode { .. }) => {
+                    let message = "CRIU cannot restore a device that was made for a user namespace";
+                    return Err(Error::new(ErrorKind::Unsupported, message).at(origin));
+                }
+                Action::Init(InitStep::BindDevice { source: Source::Path(source), path: target, .. }) => {
                     external(target, path(source), false, false);
                 }
                 Action::Init(InitStep::MaskPath { path }) => external(path, NULL.into(), false, true),

@@ -98,10 +98,10 @@ mod tests {
             "host run-hook prestart 0
              host run-hook createRuntime 0
              host run-hook createRuntime 1
-             host send-state creating → fd:0
-             init run-hook /d: d x env K at most 5 s, state fd:0
-             host send-state created → fd:1
-             init run-hook /e: /e env A, state fd:1",
+             host send-state creating → fd:2
+             init run-hook /d: d x env K at most 5 s, state fd:2
+             host send-state created → fd:3
+             init run-hook /e: /e env A, state fd:3",
         );
     }
 }

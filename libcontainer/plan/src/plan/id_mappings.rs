@@ -6,9 +6,9 @@ use super::{host, namespaces};
 use crate::facts::HostFacts;
 use oci_spec::runtime::{LinuxIdMapping, Spec};
 
-/// `(uid, gid)` mappings of a container that gets a new user namespace.
+/// `(uid, gid)` mappings of a container with a user namespace: without one there is nothing to map.
 pub fn of(spec: &Spec) -> (Vec<IdMap>, Vec<IdMap>) {
-    let linux = spec.linux().as_ref();
+    let linux = spec.linux().as_ref().filter(|_| namespaces::Namespaces::of(spec).has(namespaces::USER));
     (
         maps(linux.and_then(|linux| linux.uid_mappings().as_deref())),
         maps(linux.and_then(|linux| linux.gid_mappings().as_deref())),
@@ -74,15 +74,18 @@ mod tests {
             HostFacts { privileged: true, in_user_namespace: true, setgroups_denied: true, ..Default::default() };
         let maps = "host write-id-maps uid 0:1000:1 gid 0:1000:1\n init become-root";
         check_on(&facts, MAPPED, "/linux/uidMappings", maps);
-        check_on(&facts, MAPPED, "/process/user", "init chown-stdio 0\n init set-ids 0:0");
+        check_on(&facts, MAPPED, "/process/user", "init set-ids 0:0\n host chown-streams 0");
     }
 
     #[test]
-    fn mappings_and_the_namespace_come_together() {
-        refused(
-            r#"{"linux": {"namespaces": [{"type": "mount"}], "uidMappings": [{"containerID": 0, "hostID": 0, "size": 1}]}}"#,
-            "config.json: /linux/uidMappings: user namespace mappings specified, but user namespace isn't enabled in the config",
-        );
+    fn without_a_user_namespace_mappings_mean_nothing() {
+        let config = MAPPED.replace(r#"{"type": "user"}, "#, "");
+        check(&config, "/linux/uidMappings", "");
+        check(&config, "/process/user", "init chown-stdio 0\n init set-groups none\n init set-ids 0:0");
+    }
+
+    #[test]
+    fn a_new_namespace_needs_mappings() {
         refused(
             r#"{"linux": {"namespaces": [{"type": "user"}, {"type": "mount"}]}}"#,
             "config.json: /linux/uidMappings: user namespaces enabled, but no namespace path nor user mappings specified",

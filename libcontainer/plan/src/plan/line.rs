@@ -5,6 +5,7 @@ use super::Plan;
 use super::cgroup::{Group, Property, Unit};
 use std::path::PathBuf;
 pub use step::ZString;
+use step::{Device, Link};
 
 /// A step of init, as the plan writes it.
 pub type InitStep = step::Step<ZString, Vec<u8>>;
@@ -12,7 +13,7 @@ pub type InitStep = step::Step<ZString, Vec<u8>>;
 /// Where a line comes from: a JSON pointer into config.json (`/mounts/3`), or `(default)` for what every
 /// container gets, or `(lifecycle)` for what the runtime itself needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin(pub(crate) String);
+pub struct Origin(pub String);
 
 impl Origin {
     pub const DEFAULT: &'static str = "(default)";
@@ -40,17 +41,32 @@ impl Line {
         &self.origin.0
     }
 
-    /// Whether the host sends a descriptor to init with this line.
+    pub fn is_the_hosts(&self) -> bool {
+        matches!(self.action, Action::Host(_))
+    }
+
+    /// Whether the host sends a descriptor to init with this line, or init keeps one.
     pub fn fills_slot(&self) -> bool {
-        let Action::Host(step) = &self.action else { return false };
+        use step::Step::{BindMount, Mount, MountCgroup2, Remount};
+        let step = match &self.action {
+            Action::Init(
+                Mount { keep, .. } | BindMount { keep, .. } | MountCgroup2 { keep, .. } | Remount { keep, .. },
+            ) => return *keep,
+            Action::Init(_) => return false,
+            Action::Host(step) => step,
+        };
         matches!(
             step,
             HostStep::OpenProcess
+                | HostStep::OpenRoot
                 | HostStep::OpenMount { .. }
                 | HostStep::IdMapMount { .. }
+                | HostStep::MakeNode { .. }
                 | HostStep::NoteMount { .. }
                 | HostStep::SendState { .. }
                 | HostStep::ListenForStart
+                | HostStep::AnswerStart
+                | HostStep::ListenForExec
         )
     }
 }
@@ -83,15 +99,22 @@ pub enum HostStep {
     /// clone3(2) of init with these `CLONE_NEW*` flags; into the cgroup v2 directory if there is one. The
     /// `tasks` files of the cgroup v1 directories fill the first slots.
     Clone { namespaces: u32, into_cgroup: Option<PathBuf>, tasks: Vec<PathBuf> },
+    /// Put init into the cgroup v2 directory, if it was not born there.
+    JoinCgroup { directory: PathBuf },
     /// Write `/proc/PID/{uid_map,setgroups,gid_map}`, by newuidmap(1) and newgidmap(1) where we may not.
     WriteIdMaps { uid: Vec<IdMap>, gid: Vec<IdMap>, deny_setgroups: bool },
     /// Open a pidfd of the container's init, for an `exec` to join its namespaces: fills a slot.
     OpenProcess,
+    /// Open the root directory of the container's init: fills a slot.
+    OpenRoot,
     /// Open a bind source as a detached mount, id-mapped if there are maps: fills a slot. What is mounted below it
     /// later is seen on the host if it is `shared`.
-    OpenMount { source: PathBuf, recursive: bool, shared: bool, id_map: Option<IdMappedMount> },
+    OpenMount { source: PathBuf, recursive: bool, link: Link, shared: bool, id_map: Option<IdMappedMount> },
     /// Id-map the detached mount that init has opened and hand it back: fills a slot.
     IdMapMount { id_map: IdMappedMount },
+    /// Make a device node for the user namespace that init is in, which cannot make one: of these ids in it, on a filesystem that is
+    /// mounted nowhere. A detached mount of it fills a slot.
+    MakeNode { device: Device, mode: u32, uid: u32, gid: u32 },
     /// Write to the store which mount is about to be attached at `destination`, and hand it back: fills a slot.
     NoteMount { destination: PathBuf },
     /// Nothing: init has come this far, and its plan ends here.
@@ -110,12 +133,21 @@ pub enum HostStep {
     SendState { status: &'static str },
     /// prlimit(2) on init: raising a limit needs the host's privilege.
     SetRlimit { resource: u32, name: String, soft: u64, hard: u64 },
+    /// What the step says, for init: to a fork it would have been lost.
+    SetScheduler { step: InitStep },
     /// Take the console's master from init and pass it on.
     ForwardConsole,
     /// Take the seccomp listener from init and send it to the agent, with the state of the container.
     ForwardSeccompListener { path: PathBuf, metadata: String, status: &'static str },
-    /// Listen for `start` on a socket in the state directory: fills a slot.
+    /// Give the standard streams that are pipes, sockets or terminals to a user of the user namespace that init is in, in which who made
+    /// them may be nobody: init may not.
+    ChownStreams { uid: u32 },
+    /// Make the FIFO in the state directory through which init hears of `start`: fills a slot.
     ListenForStart,
+    /// Make the one through which it answers: fills a slot.
+    AnswerStart,
+    /// Listen on a socket in the state directory for an `exec` by somebody who may not trace a created container: fills a slot.
+    ListenForExec,
     /// Write the container's pid and status to the store and to the pid file.
     SaveState,
 }
@@ -127,6 +159,8 @@ pub enum Tolerate {
     Nothing,
     /// The file does not exist on this kernel and the value asks for nothing (`-1`, `0`).
     Missing,
+    /// The group above forbids it (EPERM): this is asked for in its place, or nothing.
+    Forbidden { value: Option<String> },
     /// The file does not exist on this kernel, and this one has taken its place.
     Otherwise { file: PathBuf, value: String },
 }
@@ -148,6 +182,9 @@ pub struct IdMappedMount {
     pub of: Option<PathBuf>,
     /// Submounts too (`ridmap`).
     pub recursive: bool,
+    /// For the words of an error: what of, and where it will be.
+    pub source: PathBuf,
+    pub target: PathBuf,
 }
 
 /// The six kinds of hooks, by their key.

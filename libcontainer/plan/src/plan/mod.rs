@@ -9,6 +9,7 @@ mod capabilities;
 pub mod cgroup;
 mod cpu_affinity;
 mod devices;
+mod exec_groups;
 mod external;
 mod hooks;
 mod hostname;
@@ -41,10 +42,12 @@ mod terminal;
 pub mod tests;
 mod time_offsets;
 mod user;
+mod wait;
 mod words;
 
 pub use capabilities::{ALL as ALL_CAPABILITIES, NAMES as CAPABILITY_NAMES};
 pub use cgroup::manager::CgroupManager;
+pub use exec_groups::ExecPlanOptions;
 pub use external::ExternalMount;
 pub use hooks::of as hooks_of;
 pub use id_mappings::of as id_mappings_of;
@@ -55,14 +58,17 @@ pub use mounts::is_bind;
 pub use namespaces::{asked as asked_namespace, file as namespace_file};
 pub use notify::SOCKET as NOTIFY_SOCKET;
 pub use sysctl::path_of as sysctl_path;
+pub use wait::{DOOR, SAID, START};
 
 use crate::facts::HostFacts;
 use crate::{Bundle, Error, ErrorKind, Result, validate};
 use capabilities::Granted;
 use cgroup::ScopeLines;
+use exec_groups::ExecGroups;
 use line::{Action, HostStep, InitStep, Origin, ZString};
 use namespaces::Namespaces;
 use oci_spec::runtime::{Linux, Mount, Process, Spec};
+use seccomp::Filter;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use step::Slot;
@@ -113,39 +119,6 @@ impl PlanOptions {
     }
 }
 
-/// What the plan of an `exec` depends on besides the container's config.json and the process.
-#[derive(Debug, Clone, Default)]
-pub struct ExecPlanOptions {
-    /// cgroup v1: the `tasks` files of the groups to join.
-    pub tasks: Vec<PathBuf>,
-    /// cgroup v2: the group to be born in.
-    pub into_cgroup: Option<PathBuf>,
-    /// A scope to be moved into instead, and the path of a group in it.
-    pub scope: Option<(cgroup::Unit, String)>,
-    /// So many descriptors from 3 on stay open in the process.
-    pub preserve_fds: u32,
-    /// The container is in a time namespace that config.json does not ask for: that of CRIU, which has restored it.
-    pub time_namespace: bool,
-}
-
-impl ExecPlanOptions {
-    /// Takes the way through systemd where there is no other: whoever has not made a scope's group may not move into it from
-    /// outside of what both of them belong to.
-    pub fn go_through(&mut self, unit: Option<&cgroup::Unit>, groups: &[cgroup::Group], facts: &HostFacts) {
-        let (Some(unit), Some(systemd)) = (unit.filter(|unit| unit.user), &facts.systemd) else { return };
-        let own =
-            facts.hierarchies.iter().find(|hierarchy| hierarchy.unified).map(|hierarchy| Path::new(&hierarchy.own));
-        let scope = groups.iter().find(|group| group.unified);
-        let below =
-            self.into_cgroup.as_ref().zip(scope).and_then(|(into, scope)| into.strip_prefix(&scope.directory).ok());
-        if let Some((_, below)) = own.zip(below).filter(|(own, _)| !own.starts_with(&systemd.root)) {
-            let below = if below.as_os_str().is_empty() { String::new() } else { format!("/{}", below.display()) };
-            self.scope = Some((unit.clone(), below));
-            self.into_cgroup = None;
-        }
-    }
-}
-
 impl Plan {
     /// The plan of `create` and `start` for a bundle: what `plimsoll plan` prints.
     pub fn new(bundle: &Bundle, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
@@ -155,14 +128,10 @@ impl Plan {
     /// The plan of `exec` for a process in a container of this bundle: what `plimsoll plan --exec` prints.
     pub fn exec(bundle: &Bundle, process: &Process, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
         let cgroup = cgroup::plan(bundle.spec(), &options.cgroup_facts(facts), &options.id, options.cgroup_manager)?;
-        let (into_cgroup, tasks) = cgroup::entry(&cgroup.groups);
-        let mut planned = ExecPlanOptions {
-            tasks,
-            into_cgroup,
-            scope: None,
-            preserve_fds: options.preserve_fds,
-            time_namespace: false,
-        };
+        let mut planned = ExecPlanOptions { preserve_fds: options.preserve_fds, ..ExecPlanOptions::default() };
+        for group in &cgroup.groups {
+            planned.join(group, group.directory.clone());
+        }
         planned.go_through(cgroup.scope.as_ref().map(|scope| &scope.unit), &cgroup.groups, facts);
         exec(bundle.spec(), process, facts, &planned)
     }
@@ -187,6 +156,11 @@ impl<'a> Context<'a> {
         self.spec.linux().as_ref()
     }
 
+    /// Init becomes a member of the container's pid namespace last.
+    fn forks_late(&self) -> bool {
+        self.namespaces.forks_late(self.spec, self.facts)
+    }
+
     /// The container's root belongs to another user namespace than the host's.
     fn in_user_namespace(&self) -> bool {
         self.namespaces.has(namespaces::USER) || self.facts.in_user_namespace
@@ -201,17 +175,25 @@ pub fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptio
     let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
     let cgroup = cgroup::plan(spec, &options.cgroup_facts(facts), &options.id, options.cgroup_manager)?;
     let mut slots = Slots::after(&cgroup.tasks)?;
-    let mounts = mounts::plan(&context, &cgroup, &mut slots)?;
     let process = spec.process().as_ref();
+    let capabilities = process.map(|process| Granted::of(spec, process, facts));
+    let mut filter = Filter::of(spec, process.zip(capabilities.as_ref()), "creating")?;
+    let wait = wait::plan(&context, &filter, &mut slots)?;
+    let mounts = mounts::plan(&context, &cgroup, &mut slots)?;
     let mut lines = Vec::new();
 
     // The group and its limits are there before the first process is; but for one that leaves init no room to fork.
     let entry = context.namespaces.enter(&context)?;
     let forks = entry.iter().any(|line| matches!(line.action, Action::Init(InitStep::Fork { .. })));
-    let (tight, limits): (Vec<_>, Vec<_>) = cgroup.lines.into_iter().partition(|line| forks && is_one_process(line));
+    let late_fork = context.forks_late().then(|| context.namespaces.fork(0));
+    let is_tight = |line: &Line| (forks || late_fork.is_some()) && is_one_process(line);
+    let (mut tight, limits): (Vec<_>, Vec<_>) = cgroup.lines.into_iter().partition(is_tight);
     lines.extend(limits);
     lines.push(context.namespaces.clone_line(cgroup.into_cgroup, &cgroup.tasks));
-    // At once, as systemd takes its time; but a scope whose only process ends is no more, so not before the last fork.
+    // Here they cost no round trip, and need no call that a filter might deny.
+    lines.extend(wait.opened);
+    // At once, as systemd takes its time; but a scope whose only process ends is no more, so not before a fork that it has to
+    // outlive. (A late one comes when the scope is there, and leaves it a process.)
     let (unit, start, mut settled) = match cgroup.scope {
         Some(ScopeLines { unit, start, settled }) => (Some(unit), Some(start), settled),
         None => (None, None, Vec::new()),
@@ -225,9 +207,11 @@ pub fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptio
     // What the caller was pinned to is no concern of the container (its cpuset still holds).
     lines.push(cpu_affinity::all());
     // While single-threaded and still root on the host: writing `0` to `tasks` then waits for nobody.
-    lines.extend(cgroup::join(&cgroup.tasks)?);
+    lines.extend(cgroup::join(0..cgroup.tasks.len())?);
     lines.extend(entry);
-    lines.extend(tight);
+    if late_fork.is_none() {
+        lines.append(&mut tight);
+    }
     lines.extend(late_start);
     lines.extend(process::keyring(options)?);
     if context.namespaces.is_new(namespaces::NETWORK) {
@@ -240,18 +224,21 @@ pub fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptio
     lines.extend(root::prepare(&context)?);
     lines.extend(mounts::once_settled(mounts.lines, settled));
     // After the mounts: /dev is usually one of them.
-    lines.extend(devices::lines(&context)?);
+    lines.extend(devices::lines(&context, &mut slots)?);
+    // As soon as the container has devices of its own, and before it may have lost the caller's terminal.
+    lines.extend(process.and_then(user::reopen_streams));
     // Late: of what has failed before, no device is a victim. Virtual ones end with the namespace.
     lines.extend(net_devices::lines(&context)?);
     // The container's root is complete, but is not `/` yet: what the spec promises to these hooks.
     lines.extend(hooks::before_pivot(&context, &mut slots)?);
     // While the host's procfs can be reached: the container's own may be mounted over, or read-only.
     lines.extend(sysctl::lines(&context)?);
+    lines.extend(wait.held);
     lines.extend(root::pivot(&context)?);
 
-    lines.push(process::new_session());
     // Before anything becomes read-only: /dev/console may have to be made.
-    lines.extend(terminal::lines(process, true)?);
+    let console_is_free = !mounts::targets(&context).any(|target| target == Path::new("/dev/console"));
+    lines.extend(terminal::lines(process, console_is_free)?);
     lines.extend(process::make_cwd(process)?);
     lines.extend(hostname::lines(spec)?);
     lines.extend(readonly_paths::lines(spec)?);
@@ -260,27 +247,41 @@ pub fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptio
     lines.extend(mounts.finally);
     lines.extend(root::finish(&context)?);
 
-    let capabilities = process.map(|process| Granted::of(spec, process, facts));
-    let mut filter = seccomp::lines(spec, process.zip(capabilities.as_ref()), "creating")?;
+    let forks = late_fork.is_some();
     if let Some((process, capabilities)) = process.zip(capabilities.as_ref()) {
-        lines.extend(identity(spec, process, facts, capabilities, &mut filter)?);
+        lines.extend(identity(spec, process, facts, capabilities, &filter, forks)?);
+        lines.extend(process::ready(process, options.preserve_fds, options.listen_fds)?);
     }
-    // Adjacent, so that they cost one round trip: what `start` needs, then the word that the container exists.
+    lines.push(init(InitStep::PrepareToWait, Origin::LIFECYCLE));
+    if let Some(capabilities) = capabilities.as_ref().filter(|_| forks) {
+        lines.extend(filter.before_fork(capabilities));
+    }
+    // From here on others in the pid namespace see a process that has nothing but what its program gets.
+    lines.extend(late_fork);
+    if let Some(process) = process.filter(|_| forks) {
+        lines.extend(rlimits::after_fork(process, context.namespaces.has(namespaces::USER)));
+        lines.extend(scheduler::after_fork(process)?);
+    }
+    lines.append(&mut tight);
+    lines.extend(terminal::session(process));
     let (state, send_state) = hooks::start_state(spec, &mut slots)?.unzip();
     lines.extend(send_state);
-    let slot = slots.take()?;
-    lines.push(host(HostStep::ListenForStart, Origin::LIFECYCLE));
-    lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
-
-    lines.push(init(InitStep::AwaitStart { slot }, Origin::LIFECYCLE));
     let hooks = hooks::start_container(spec, state)?;
-    match process {
-        // What the hooks run is under the filter as well, as with runc.
-        Some(process) => {
-            filter.extend(hooks);
-            lines.extend(process::exec(process, options.preserve_fds, options.listen_fds, filter)?);
-        }
-        None => lines.extend(hooks),
+    let (limits, late_limits) = rlimits::tight(process, !hooks.is_empty() && filter.allows_limits());
+    lines.extend(limits);
+    // A created container is as hard as a running one: from here on init does nothing that a sensible profile denies.
+    lines.extend(filter.early());
+    // Adjacent to the next, so that it costs no round trip.
+    lines.extend(process.and_then(|process| user::chown_streams(spec, process, facts)));
+    lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
+    lines.push(wait.line);
+    // What the hooks run is under the filter as well, as with runc, unless that comes last of all.
+    lines.extend(hooks);
+    lines.extend(late_limits);
+    if let Some(process) = process {
+        lines.extend(filter.announcement());
+        lines.extend(filter.late());
+        lines.push(process::exec(process, options.listen_fds)?);
     }
     notify::disown(&mut lines, spec, &options.notify);
     Ok(Plan { lines, cgroups: cgroup.groups, unit, intel_rdt: rdt.own })
@@ -295,9 +296,11 @@ pub fn mount_targets(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     let mounts = mounts::plan(&context, &cgroup, &mut slots)?;
     let mut lines = vec![context.namespaces.clone_line(None, &[])];
     lines.extend(context.namespaces.enter(&context)?);
+    // A mount of cgroup2 in the first cgroup namespace would set its options for the host.
+    lines.extend(context.namespaces.unshare_cgroup(options.cgroup_manager));
     lines.extend(root::prepare(&context)?);
     lines.extend(mounts.lines);
-    lines.extend(devices::lines(&context)?);
+    lines.extend(devices::lines(&context, &mut slots)?);
     // The host hears that it has come this far.
     lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
     Ok(Plan { lines, ..Plan::default() })
@@ -316,42 +319,63 @@ pub fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &ExecPla
     if options.time_namespace {
         namespaces.add(namespaces::TIME);
     }
-    let mut slots = Slots::after(&options.tasks)?;
-    let (into_cgroup, tasks) = (options.into_cgroup.clone(), options.tasks.clone());
+    let mut groups = ExecGroups::of(process, facts, namespaces.has(namespaces::PID), options)?;
+    let mut slots = Slots::after(&groups.tasks)?;
+    let (into_cgroup, tasks) = (groups.born_in.take(), std::mem::take(&mut groups.tasks));
     let mut lines = vec![host(HostStep::Clone { namespaces: 0, into_cgroup, tasks }, Origin::LIFECYCLE)];
     let entry = namespaces.enter_container(spec, &mut slots)?;
     lines.extend(entry.opened);
     lines.extend(oom_score_adj::lines(Some(process)));
     // "initial" holds until the process is in the container's cgroup, "final" from there on (config.md).
     lines.push(cpu_affinity::initial(process)?);
-    lines.extend(cgroup::join(&options.tasks)?);
-    lines.extend(cpu_affinity::r#final(process)?);
+    lines.extend(groups.early);
     lines.extend(entry.lines);
-    if let Some((unit, below)) = options.scope.clone() {
-        lines.push(host(HostStep::AttachToScope { unit, below }, Origin::LIFECYCLE));
-    }
-    lines.push(process::new_session());
-    lines.extend(terminal::lines(Some(process), false)?);
+    lines.extend(user::reopen_streams(process));
+    let mut console = terminal::lines(Some(process), false)?.into_iter();
+    lines.extend(console.next());
     let capabilities = Granted::of(spec, process, facts);
-    let mut filter = seccomp::lines(spec, Some((process, &capabilities)), "running")?;
-    lines.extend(identity(spec, process, facts, &capabilities, &mut filter)?);
+    let mut filter = Filter::of(spec, Some((process, &capabilities)), "running")?;
+    let forks = entry.fork.is_some();
+    lines.extend(identity(spec, process, facts, &capabilities, &filter, forks)?);
+    lines.extend(process::ready(process, options.preserve_fds, 0)?);
+    if forks {
+        lines.extend(filter.before_fork(&capabilities));
+    }
+    // From here on the container sees a process that has nothing but what its program gets.
+    lines.extend(entry.fork);
+    let (by_host, by_init): (Vec<_>, Vec<_>) = groups.late.into_iter().partition(Line::is_the_hosts);
+    lines.extend(by_init);
+    if forks {
+        lines.extend(rlimits::after_fork(process, namespaces.has(namespaces::USER)));
+        lines.extend(scheduler::after_fork(process)?);
+    }
+    lines.extend(terminal::session(Some(process)));
+    lines.extend(by_host);
+    lines.extend(console);
+    lines.extend(groups.settled);
+    lines.extend(rlimits::tight(Some(process), false).0);
+    lines.extend(filter.early());
+    lines.extend(user::chown_streams(spec, process, facts));
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
-    lines.extend(process::exec(process, options.preserve_fds, 0, filter)?);
+    lines.extend(filter.announcement());
+    lines.extend(filter.late());
+    lines.push(process::exec(process, 0)?);
     Ok(Plan { lines, ..Plan::default() })
 }
 
 /// The plan of `mounts add`: into the container's namespaces, and there the lines that its own mounts have. Of the pid namespace
-/// only where a procfs needs it: nobody in the container sees this init otherwise. It is in no group of the container's either.
+/// only where a procfs cannot be made from outside: nobody in the container sees this init otherwise. It is in no group of the
+/// container's either.
 pub fn add_mounts(bundle: &Path, spec: &Spec, mounts: Vec<Mount>, facts: &HostFacts) -> Result<Plan> {
-    let needs_pid = mounts.iter().any(|mount| mount.typ().as_deref() == Some("proc"));
+    let needs_pid = mounts.iter().any(mounts::is_procfs);
     validate::mounts(&mounts, "")?;
     let mut with = spec.clone();
     with.set_mounts(Some(mounts));
     let options = &PlanOptions::default();
     let context = Context { bundle, spec: &with, facts, options, namespaces: Namespaces::of(&with) };
-    let not = if needs_pid { 0 } else { namespaces::PID };
+    let not = if needs_pid && !facts.procfs_of_another { 0 } else { namespaces::PID };
     let mut slots = Slots::after(&[])?;
-    let mut lines = enter_to_mount(&context, not, &mut slots)?;
+    let mut lines = enter_to_mount(&context, not, needs_pid, &mut slots)?;
     lines.extend(mounts::add(&context, &mut slots)?);
     lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
     Ok(Plan { lines, ..Plan::default() })
@@ -361,7 +385,7 @@ pub fn add_mounts(bundle: &Path, spec: &Spec, mounts: Vec<Mount>, facts: &HostFa
 pub fn remove_mounts(bundle: &Path, spec: &Spec, mounts: &[(PathBuf, u64)], facts: &HostFacts) -> Result<Plan> {
     let options = &PlanOptions::default();
     let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
-    let mut lines = enter_to_mount(&context, namespaces::PID, &mut Slots::after(&[])?)?;
+    let mut lines = enter_to_mount(&context, namespaces::PID, false, &mut Slots::after(&[])?)?;
     for (index, (target, mount)) in mounts.iter().enumerate() {
         let origin = format!("/{index}/destination");
         lines.push(init(InitStep::FindMount { target: z(target, &origin)?, mount: *mount }, origin));
@@ -382,31 +406,33 @@ pub fn mount_target(bundle: &Path, spec: &Spec, facts: &HostFacts, destination: 
     mounts::target(&context, destination)
 }
 
-fn enter_to_mount(context: &Context, not: u32, slots: &mut Slots) -> Result<Vec<Line>> {
+fn enter_to_mount(context: &Context, not: u32, keep_pid: bool, slots: &mut Slots) -> Result<Vec<Line>> {
     if !context.namespaces.has(namespaces::MOUNT) {
         let message = "the container has no mount namespace of its own";
         return Err(Error::new(ErrorKind::Unsupported, message));
     }
     let mut lines =
         vec![host(HostStep::Clone { namespaces: 0, into_cgroup: None, tasks: Vec::new() }, Origin::LIFECYCLE)];
-    let entry = context.namespaces.enter_container_but(not, context.spec, slots)?;
+    let entry = context.namespaces.enter_container_but(not, keep_pid, context.spec, slots)?;
     lines.extend(entry.opened);
     lines.extend(entry.lines);
+    lines.extend(entry.fork);
     Ok(lines)
 }
 
-/// Who the process is and what it may do: the same for `create` and `exec`. Takes the `filter` if it has to be loaded here;
-/// else it is loaded last of all.
+/// Who the process is and what it may do: the same for `create` and `exec`. The `filter` is loaded after it; whether init `forks`
+/// then matters to what a fork is measured by, or does not hand on.
 fn identity(
     spec: &Spec,
     process: &Process,
     facts: &HostFacts,
     capabilities: &Granted,
-    filter: &mut Vec<Line>,
+    filter: &Filter,
+    forks: bool,
 ) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     // These four may need CAP_SYS_NICE or CAP_SYS_ADMIN.
-    lines.extend(scheduler::lines(process)?);
+    lines.extend(scheduler::lines(process, forks)?);
     lines.extend(io_priority::lines(process)?);
     lines.extend(personality::lines(spec)?);
     lines.extend(memory_policy::lines(spec)?);
@@ -414,31 +440,22 @@ fn identity(
     // Before the filter, which may not know lsm_set_self_attr(2). They take effect at execve.
     lines.extend(apparmor::lines(process)?);
     lines.extend(selinux::lines(process)?);
-    lines.push(user::chown_stdio(process));
+    lines.extend(user::chown_stdio(spec, process, facts));
 
     // Takes CAP_SETPCAP, so it comes before the capabilities.
     lines.push(capabilities.bounding());
     // As root, who may pass directories which the user of the process may not.
     lines.extend(process::chdir(process)?);
     // Before the privilege to raise one is gone; late, as the small ones (RLIMIT_NOFILE, RLIMIT_AS) hit init too.
-    lines.extend(rlimits::lines(process, Namespaces::of(spec).has(namespaces::USER)));
+    lines.extend(rlimits::lines(process, Namespaces::of(spec).has(namespaces::USER), forks));
     // Groups first: changing them takes CAP_SETGID, which is as good as gone after SetIds.
     lines.extend(user::groups(spec, process, facts)?);
     lines.push(user::ids(spec, process)?);
-    // The filter comes as late as can be, so that of our own calls hardly any has to pass it.
-    lines.push(if filter.is_empty() || no_new_privileges::is_set(process) {
-        capabilities.sets()
-    } else {
-        capabilities.sets_but_for_the_filter()
-    });
+    lines.push(filter.sets(capabilities));
     // Both look at files as the user of the process.
     lines.extend(process::home(process));
     lines.extend(process::resolve(process)?);
     lines.extend(no_new_privileges::lines(process));
-    // The listener goes to its agent before anybody is told that the process exists.
-    if seccomp::has_listener(filter) {
-        lines.append(filter);
-    }
     Ok(lines)
 }
 

@@ -19,7 +19,7 @@ const NOSUID: u64 = 0x2;
 const NODEV: u64 = 0x4;
 const NOEXEC: u64 = 0x8;
 /// The field that says when access times are kept; `relatime` is 0 in it.
-const ATIME: u64 = 0x70;
+pub(super) const ATIME: u64 = 0x70;
 const NOATIME: u64 = 0x10;
 const STRICTATIME: u64 = 0x20;
 const NODIRATIME: u64 = 0x80;
@@ -35,6 +35,22 @@ pub const ATTRIBUTES: &[(&str, u64)] = &[
     ("strictatime", STRICTATIME),
     ("nodiratime", NODIRATIME),
     ("nosymfollow", NOSYMFOLLOW),
+];
+
+/// What mount(2) calls them: (name, attribute, `MS_*`). Some are flags of a filesystem and no attributes.
+pub(super) const MOUNT_FLAGS: &[(&str, u64, u32)] = &[
+    ("ro", RDONLY, 0x1),
+    ("nosuid", NOSUID, 0x2),
+    ("nodev", NODEV, 0x4),
+    ("noexec", NOEXEC, 0x8),
+    ("noatime", NOATIME, 0x400),
+    ("strictatime", STRICTATIME, 0x100_0000),
+    ("nodiratime", NODIRATIME, 0x800),
+    ("nosymfollow", NOSYMFOLLOW, 0x100),
+    ("sync", 0, 0x10),
+    ("mand", 0, 0x40),
+    ("dirsync", 0, 0x80),
+    ("lazytime", 0, 0x200_0000),
 ];
 
 /// What an option asks for.
@@ -57,6 +73,8 @@ enum Effect {
         recursive: bool,
     },
     CopySymlink,
+    SourceNofollow,
+    TargetNofollow,
     /// What is the case anyway: `defaults`; `silent` and `loud`, which set how much the kernel says in its log and
     /// mean nothing to fsconfig(2); `iversion`, which filesystems that have it keep always since 6.1.
     Nothing,
@@ -68,6 +86,7 @@ const TABLE: &[(&str, Effect)] = &[
     ("bind", Effect::Bind { recursive: false }),
     ("copy-symlink", Effect::CopySymlink),
     ("defaults", Effect::Nothing),
+    ("dest-nofollow", Effect::TargetNofollow),
     ("dev", Effect::Clear(NODEV)),
     ("diratime", Effect::Clear(NODIRATIME)),
     ("dirsync", Effect::Filesystem("dirsync", true)),
@@ -102,6 +121,7 @@ const TABLE: &[(&str, Effect)] = &[
     ("shared", Effect::Propagation(SHARED)),
     ("silent", Effect::Nothing),
     ("slave", Effect::Propagation(SLAVE)),
+    ("src-nofollow", Effect::SourceNofollow),
     ("strictatime", Effect::Atime(STRICTATIME, true)),
     ("suid", Effect::Clear(NOSUID)),
     ("symfollow", Effect::Clear(NOSYMFOLLOW)),
@@ -109,6 +129,9 @@ const TABLE: &[(&str, Effect)] = &[
     ("tmpcopyup", Effect::CopyUp),
     ("unbindable", Effect::Propagation(UNBINDABLE)),
 ];
+
+/// What turns a flag of a filesystem off (fsconfig(2)).
+const OFF: [(&str, &str); 3] = [("sync", "async"), ("lazytime", "nolazytime"), ("mand", "nomand")];
 
 /// Every option that is known by name, sorted: for `features`.
 pub fn names() -> Vec<String> {
@@ -135,6 +158,16 @@ fn find(name: &str) -> Option<Effect> {
     Some(TABLE[index].1)
 }
 
+/// `idmap` or `ridmap`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct IdMapOption<'a> {
+    /// Which option it was.
+    pub(super) index: usize,
+    pub(super) recursive: bool,
+    /// What is behind a `=`: crun's way to give mappings.
+    pub(super) maps: &'a str,
+}
+
 /// All options of one mount, sorted by what they act on.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Options<'a> {
@@ -147,11 +180,14 @@ pub(super) struct Options<'a> {
     pub(super) bind: Option<bool>,
     pub(super) remount: bool,
     pub(super) copy_up: bool,
-    /// `idmap`, or `ridmap` if true.
-    pub(super) id_map: Option<bool>,
+    pub(super) id_map: Option<IdMapOption<'a>>,
     pub(super) copy_symlink: bool,
+    pub(super) source_nofollow: bool,
+    pub(super) target_nofollow: bool,
     /// Flags of the filesystem that are on.
     pub(super) filesystem: Vec<&'static str>,
+    /// What turns off those that are not to be on: of what is new they are not.
+    pub(super) filesystem_off: Vec<&'static str>,
     /// What is not in the table is for the filesystem: (which option it was, key or key=value).
     pub(super) data: Vec<(usize, &'a str)>,
 }
@@ -215,6 +251,10 @@ pub(super) fn parse(options: &[String]) -> Options<'_> {
     let mut parsed = Options::default();
     let (mut atime, mut recursive_atime) = (Atime::default(), Atime::default());
     for (index, option) in options.iter().enumerate() {
+        if let Some((name @ ("idmap" | "ridmap"), maps)) = option.split_once('=') {
+            parsed.id_map = Some(IdMapOption { index, recursive: name == "ridmap", maps });
+            continue;
+        }
         let recursive = || option.strip_prefix('r').and_then(find).filter(|effect| is_attribute(*effect));
         let (effect, attributes, atime) = match find(option) {
             Some(effect) => (effect, &mut parsed.attributes, &mut atime),
@@ -237,17 +277,22 @@ pub(super) fn parse(options: &[String]) -> Options<'_> {
             }
             Effect::Atime(flag, on) => atime.apply(flag, on),
             Effect::Filesystem(name, on) => {
+                let off = OFF.iter().find(|(on, _)| *on == name).map(|(_, off)| *off);
                 parsed.filesystem.retain(|other| *other != name);
-                if on {
-                    parsed.filesystem.push(name);
+                parsed.filesystem_off.retain(|other| Some(*other) != off);
+                match off {
+                    _ if on => parsed.filesystem.push(name),
+                    off => parsed.filesystem_off.extend(off),
                 }
             }
             Effect::Propagation(bits) => parsed.propagation = bits,
             Effect::Bind { recursive } => parsed.bind = Some(recursive || parsed.bind == Some(true)),
             Effect::Remount => parsed.remount = true,
             Effect::CopyUp => parsed.copy_up = true,
-            Effect::IdMap { recursive } => parsed.id_map = Some(recursive),
+            Effect::IdMap { recursive } => parsed.id_map = Some(IdMapOption { index, recursive, maps: "" }),
             Effect::CopySymlink => parsed.copy_symlink = true,
+            Effect::SourceNofollow => parsed.source_nofollow = true,
+            Effect::TargetNofollow => parsed.target_nofollow = true,
             Effect::Nothing => {}
         }
     }
@@ -258,16 +303,24 @@ pub(super) fn parse(options: &[String]) -> Options<'_> {
 }
 
 /// One entry may hold several options with commas between them, as in fstab(5): mount(2) takes them all as one
-/// string. A comma in double quotes (`context="…:c1,c2"`) does not count, nor one after a backslash (overlay's).
+/// string. A comma in double quotes (`context="…:c1,c2"`) does not count, nor one after a backslash (overlay's), nor one
+/// between the nodes of tmpfs (`mpol=bind:0,2`, `shmem_parse_monolithic()`).
 fn split(option: &str) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped) = (false, false);
-    let at_comma = move |letter: char| {
+    let (mut quoted, mut escaped, mut start) = (false, false, 0);
+    let mut parts = Vec::new();
+    for (at, letter) in option.char_indices() {
         let plain = !escaped;
         escaped = letter == '\\' && plain;
         quoted ^= letter == '"' && plain;
-        letter == ',' && plain && !quoted
-    };
-    option.split(at_comma).filter(|part| !part.is_empty())
+        let node =
+            || option[start..].starts_with("mpol=") && option[at + 1..].starts_with(|next: char| next.is_ascii_digit());
+        if letter == ',' && plain && !quoted && !node() {
+            parts.push(start..at);
+            start = at + 1;
+        }
+    }
+    parts.push(start..option.len());
+    parts.into_iter().map(|part| &option[part]).filter(|part| !part.is_empty())
 }
 
 #[cfg(test)]
@@ -340,13 +393,15 @@ mod tests {
 
     #[test]
     fn the_rest_is_for_the_filesystem() {
-        let list = options(r#"size=1m,mode=755 lowerdir=/a\,b:/c context="u:r:t:c1,c2" rsize=3"#);
+        let list = options(r#"size=1m,mode=755 lowerdir=/a\,b:/c context="u:r:t:c1,c2" rsize=3 mpol=bind:0,2-3,uid=1"#);
         let data = [
             (0, "size=1m"),
             (0, "mode=755"),
             (1, r"lowerdir=/a\,b:/c"),
             (2, r#"context="u:r:t:c1,c2""#),
             (3, "rsize=3"),
+            (4, "mpol=bind:0,2-3"),
+            (4, "uid=1"),
         ];
         assert_eq!(parse(&list).data, data);
     }

@@ -2,10 +2,10 @@
 //! make, which to join, in which order, and how often to fork.
 #![forbid(unsafe_code)]
 
-use super::line::{HostStep, IdMap, InitStep, Line, Origin};
-use super::{Context, Slots, host, id_mappings, init, time_offsets, z};
+use super::line::{HookKind, HostStep, IdMap, InitStep, Line, Origin};
+use super::{Context, Slots, hooks, host, id_mappings, init, mounts, time_offsets, z};
 use crate::CgroupManager;
-use crate::Result;
+use crate::{HostFacts, Result};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use std::path::{Path, PathBuf};
 
@@ -25,8 +25,10 @@ pub(super) struct Namespaces<'a> {
 
 /// How an `exec` gets in: what the host opens for it, and what init does.
 pub(super) struct ContainerEntry {
-    pub(super) opened: Option<Line>,
+    pub(super) opened: Vec<Line>,
     pub(super) lines: Vec<Line>,
+    /// Once it holds nothing that the container has not.
+    pub(super) fork: Option<Line>,
 }
 
 struct Joined<'a> {
@@ -88,6 +90,17 @@ impl<'a> Namespaces<'a> {
         let namespaces = self.by_clone();
         let origin = if namespaces == 0 { Origin::LIFECYCLE } else { "/linux/namespaces" };
         host(HostStep::Clone { namespaces, into_cgroup, tasks: tasks.to_vec() }, origin)
+    }
+
+    /// Whether one is joined of which init becomes a member only when it is as weak as the program that it runs: whoever may trace
+    /// processes in there traces this one. A procfs must be possible before that, and who is told init's pid must not be told that
+    /// of a process which is gone when the container is created.
+    pub(super) fn forks_late(&self, spec: &Spec, facts: &HostFacts) -> bool {
+        let told = [HookKind::Prestart, HookKind::CreateRuntime, HookKind::CreateContainer];
+        let makes_procfs = spec.mounts().iter().flatten().any(mounts::is_procfs);
+        self.joined(PID).is_some()
+            && (facts.procfs_of_another || !makes_procfs)
+            && told.into_iter().all(|kind| hooks::of(spec, kind).is_empty())
     }
 
     /// The lines that bring init from the clone into the container's namespaces, without a trace of the host's
@@ -157,11 +170,15 @@ impl<'a> Namespaces<'a> {
         if !others_first {
             lines.extend(others()?);
         }
-        // Membership of a pid namespace begins with a fork.
-        if forked != 0 || self.joined.iter().any(|joined| joined.namespace == PID) {
-            lines.push(init(InitStep::Fork { namespaces: forked }, self.origin(PID)));
+        // Membership of a pid namespace begins with a fork. Of a new one nobody else is a member.
+        if forked != 0 || self.joined(PID).is_some() && !context.forks_late() {
+            lines.push(self.fork(forked));
         }
         Ok(lines)
+    }
+
+    pub(super) fn fork(&self, namespaces: u32) -> Line {
+        init(InitStep::Fork { namespaces }, self.origin(PID))
     }
 
     /// A new cgroup namespace begins at the group that init is in: with systemd, which moves it there, that is not on entry.
@@ -169,27 +186,43 @@ impl<'a> Namespaces<'a> {
         (manager == CgroupManager::Systemd && self.is_new(CGROUP)).then(|| self.unshare(CGROUP))
     }
 
-    /// The lines that bring an `exec` into the container.
-    pub(super) fn enter_container(&self, spec: &Spec, slots: &mut Slots) -> Result<ContainerEntry> {
-        self.enter_container_but(0, spec, slots)
+    /// Those that the container has, new and joined.
+    pub(super) fn all(&self) -> u32 {
+        self.joined.iter().fold(self.new, |all, joined| all | joined.namespace)
     }
 
-    /// The same without some of its namespaces.
-    pub(super) fn enter_container_but(&self, not: u32, spec: &Spec, slots: &mut Slots) -> Result<ContainerEntry> {
-        let all = self.joined.iter().fold(self.new, |all, joined| all | joined.namespace) & !not;
+    /// The lines that bring an `exec` into the container.
+    pub(super) fn enter_container(&self, spec: &Spec, slots: &mut Slots) -> Result<ContainerEntry> {
+        self.enter_container_but(0, false, spec, slots)
+    }
+
+    /// The same without some of its namespaces; that of its pids may be kept in hand, for a procfs.
+    pub(super) fn enter_container_but(
+        &self,
+        not: u32,
+        keep_pid: bool,
+        spec: &Spec,
+        slots: &mut Slots,
+    ) -> Result<ContainerEntry> {
+        let all = self.all() & !not;
         // Before anything in the container can see it.
-        let mut entry = ContainerEntry { opened: None, lines: vec![undumpable()] };
+        let mut entry = ContainerEntry { opened: Vec::new(), lines: vec![undumpable()], fork: None };
+        // setns(2) leads to the root of a mount namespace; where there is none, only its init knows the container's.
+        let root = if self.has(MOUNT) { None } else { Some(slots.take()?) };
+        entry.opened.extend(root.map(|_| host(HostStep::OpenRoot, "/root/path")));
         if all != 0 {
             let slot = slots.take()?;
-            entry.opened = Some(host(HostStep::OpenProcess, "/linux/namespaces"));
+            entry.opened.push(host(HostStep::OpenProcess, "/linux/namespaces"));
+            if self.has(PID) && not & PID != 0 && keep_pid {
+                entry.lines.push(init(InitStep::OpenPidNamespace { slot }, self.origin(PID)));
+            }
             entry.lines.push(init(InitStep::JoinProcess { slot, namespaces: all }, "/linux/namespaces"));
         }
         if all & USER != 0 {
             entry.lines.push(init(self.become_somebody(spec), self.origin(USER)));
         }
-        if all & PID != 0 {
-            entry.lines.push(init(InitStep::Fork { namespaces: 0 }, self.origin(PID)));
-        }
+        entry.lines.extend(root.map(|slot| init(InitStep::EnterRoot { slot }, "/root/path")));
+        entry.fork = (all & PID != 0).then(|| self.fork(0));
         Ok(entry)
     }
 
@@ -295,8 +328,8 @@ mod tests {
                 "",
                 "host clone pid,mount; init set-undumpable; init join network /n; init join ipc /i; init join uts /u",
             ),
-            // A joined pid namespace takes a fork.
-            (root, "mount pid=/p", "", "host clone mount; init set-undumpable; init join pid /p; init fork"),
+            // A joined pid namespace takes a fork, but not here.
+            (root, "mount pid=/p", "", "host clone mount; init set-undumpable; init join pid /p"),
             // The path of the network namespace is the host's, not that of the mount namespace.
             (
                 root,
@@ -342,14 +375,14 @@ mod tests {
                 root,
                 "user=/u pid=/p mount",
                 "",
-                "host clone; init set-undumpable; init join pid /p; init join user /u; init become-root; init unshare mount; init fork",
+                "host clone; init set-undumpable; init join pid /p; init join user /u; init become-root; init unshare mount",
             ),
             // An ordinary user has no privilege outside of the user namespace.
             (
                 user,
                 "user=/u pid=/p network=/n mount",
                 "",
-                "host clone; init set-undumpable; init join user /u; init become-root; init unshare mount; init join pid /p; init join network /n; init fork",
+                "host clone; init set-undumpable; init join user /u; init become-root; init unshare mount; init join pid /p; init join network /n",
             ),
             // No root to become.
             (
@@ -362,6 +395,44 @@ mod tests {
         for (facts, listed, more, expected) in table {
             assert_eq!(entry(facts, listed, more), *expected, "\nfor {listed}");
         }
+    }
+
+    /// The steps of a plan, by their names.
+    fn steps(plan: &crate::plan::Plan) -> Vec<&'static str> {
+        plan.lines.iter().map(|line| line.step()).collect()
+    }
+
+    /// The plan of `create` with a joined pid namespace and a procfs.
+    fn joining(more: &str, facts: &HostFacts) -> Vec<&'static str> {
+        let config = format!(
+            r#"{{"mounts": [{{"destination": "/proc", "type": "proc"}}]{more},
+                "linux": {{"namespaces": [{{"type": "pid", "path": "/p"}}, {{"type": "mount"}}]}}}}"#
+        );
+        steps(&crate::plan::create("/b".as_ref(), &spec_of(&config), facts, &crate::plan::tests::options()).unwrap())
+    }
+
+    #[test]
+    fn who_joins_a_pid_namespace_becomes_a_member_last() {
+        let facts = HostFacts { procfs_of_another: true, ..facts() };
+        let steps = joining("", &facts);
+        let fork = steps.iter().position(|step| *step == "fork").unwrap();
+        assert_eq!(steps[fork..fork + 3], ["fork", "new-session", "save-state"]);
+        assert!(steps[..fork].contains(&"set-capabilities") && steps[..fork].contains(&"pivot-root"), "{steps:?}");
+    }
+
+    #[test]
+    fn but_before_a_procfs_that_cannot_be_made_for_another_and_before_hooks_that_are_told_its_pid() {
+        let able = HostFacts { procfs_of_another: true, ..facts() };
+        let hooks = |kind: &str| format!(r#", "hooks": {{"{kind}": [{{"path": "/h"}}]}}"#);
+        let early = |steps: Vec<&'static str>| {
+            let place = |name| steps.iter().position(|step| *step == name).unwrap();
+            place("fork") < place("open-rootfs")
+        };
+        assert!(early(joining("", &facts())));
+        for kind in ["prestart", "createRuntime", "createContainer"] {
+            assert!(early(joining(&hooks(kind), &able)), "{kind}");
+        }
+        assert!(!early(joining(&hooks("startContainer"), &able)));
     }
 
     #[test]

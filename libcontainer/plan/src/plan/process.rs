@@ -51,11 +51,6 @@ pub(super) fn keyring(options: &PlanOptions) -> Result<Option<Line>> {
     Ok(Some(init(InitStep::JoinSessionKeyring { name }, Origin::DEFAULT)))
 }
 
-/// Not in the caller's session: whoever holds its terminal could be fed with TIOCSTI.
-pub(super) fn new_session() -> Line {
-    init(InitStep::NewSession, Origin::DEFAULT)
-}
-
 pub(super) fn make_cwd(process: Option<&Process>) -> Result<Option<Line>> {
     let Some(process) = process else { return Ok(None) };
     let path = z(process.cwd(), "/process/cwd")?;
@@ -109,17 +104,21 @@ pub(super) fn resolve(process: &Process) -> Result<Option<Line>> {
     Ok(Some(init(InitStep::ResolveProgram { name: z(name, origin)?, search: z(search, origin)? }, origin)))
 }
 
-/// `last` comes just before the program: the filter, and hooks.
-pub(super) fn exec(process: &Process, preserve_fds: u32, listen_fds: u32, last: Vec<Line>) -> Result<Vec<Line>> {
-    let argv = block(args(process)?, "/process/args")?;
-    let env = block(environment(Some(process), listen_fds), "/process/env")?;
+/// What init does ahead of the filter, which need not allow it: nothing is left open, and what `execve` takes is there.
+pub(super) fn ready(process: &Process, preserve_fds: u32, listen_fds: u32) -> Result<Vec<Line>> {
     // Nothing of the host may be open when the program is (CVE-2024-21626).
     let close = InitStep::CloseDescriptors { preserve: preserve_fds.saturating_add(listen_fds) };
-    let mut lines = vec![init(close, Origin::DEFAULT)];
-    // Of our own calls, execve is the only one that has to pass the filter.
-    lines.extend(last);
-    lines.push(init(InitStep::Exec { argv, env }, "/process/args"));
-    Ok(lines)
+    // Two lists that end with NULL, and a HOME that is found late.
+    let strings = args(process)?.len() + environment(Some(process), listen_fds).len();
+    let pointers = u32::try_from(strings + 3)
+        .map_err(|_| Error::config("/process/args", "more arguments than a process can have"))?;
+    Ok(vec![init(close, Origin::DEFAULT), init(InitStep::PrepareExec { pointers }, Origin::DEFAULT)])
+}
+
+pub(super) fn exec(process: &Process, listen_fds: u32) -> Result<Line> {
+    let argv = block(args(process)?, "/process/args")?;
+    let env = block(environment(Some(process), listen_fds), "/process/env")?;
+    Ok(init(InitStep::Exec { argv, env }, "/process/args"))
 }
 
 #[cfg(test)]

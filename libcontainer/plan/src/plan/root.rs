@@ -4,7 +4,7 @@
 
 use super::line::{InitStep, Line, Origin};
 use super::mount_options::{PRIVATE, REC, SHARED, SLAVE, UNBINDABLE, propagation};
-use super::{Context, given, init, namespaces, z};
+use super::{Context, given, init, masked_paths, namespaces, z};
 use crate::{Error, Result};
 use std::path::PathBuf;
 
@@ -14,8 +14,9 @@ const PROPAGATION: &str = "/linux/rootfsPropagation";
 pub(super) fn prepare(context: &Context) -> Result<Vec<Line>> {
     let path = || z(path(context)?, "/root/path");
     let open = init(InitStep::OpenRootfs { path: path()? }, "/root/path");
+    let null = masked_paths::open_null(context.spec);
     if !context.namespaces.has(namespaces::MOUNT) {
-        return Ok(vec![open]);
+        return Ok(null.into_iter().chain([open]).collect());
     }
     let (propagation, origin) = match asked(context)? {
         // pivot_root(2) refuses where the old or the new root is shared; the new one gets what was asked for afterwards.
@@ -26,7 +27,7 @@ pub(super) fn prepare(context: &Context) -> Result<Vec<Line>> {
     };
     let propagate = init(InitStep::SetRootPropagation { propagation }, origin);
     let attach = init(InitStep::AttachRootfs { path: path()? }, "/root/path");
-    Ok(vec![propagate, open, attach])
+    Ok([propagate].into_iter().chain(null).chain([open, attach]).collect())
 }
 
 /// Whether mounts in the container are to reach the host, where a bind mount asks for it.

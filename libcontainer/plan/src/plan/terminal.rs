@@ -1,12 +1,12 @@
 //! [terminal and consoleSize](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#process)
 #![forbid(unsafe_code)]
 
-use super::line::{HostStep, InitStep, Line};
+use super::line::{HostStep, InitStep, Line, Origin};
 use super::{host, init};
 use crate::{Error, Result};
 use oci_spec::runtime::Process;
 
-/// `on_dev_console`: for the container's own process, whose terminal is the container's console.
+/// `on_dev_console`: for the container's own process, whose terminal is the container's console unless config.json mounts one.
 pub(super) fn lines(process: Option<&Process>, on_dev_console: bool) -> Result<Vec<Line>> {
     let Some(process) = process.filter(|process| process.terminal() == Some(true)) else { return Ok(Vec::new()) };
     // Without a terminal it means nothing and is ignored, says the spec.
@@ -24,9 +24,17 @@ pub(super) fn lines(process: Option<&Process>, on_dev_console: bool) -> Result<V
     ])
 }
 
+/// A session of its own, not the caller's: whoever holds its terminal could be fed with TIOCSTI. Of the process that stays: neither
+/// session nor terminal outlives a fork.
+pub(super) fn session(process: Option<&Process>) -> Vec<Line> {
+    let terminal = process.is_some_and(|process| process.terminal() == Some(true));
+    let controlled = terminal.then(|| init(InitStep::SetControllingTerminal, "/process/terminal"));
+    [init(InitStep::NewSession, Origin::DEFAULT)].into_iter().chain(controlled).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::plan::tests::{check_process, exec_of, text_of};
+    use crate::plan::tests::{check, check_process, exec_of, text_of};
 
     #[test]
     fn a_terminal_is_opened_and_passed_on() {
@@ -34,14 +42,29 @@ mod tests {
             r#""terminal": true, "consoleSize": {"height": 24, "width": 80}, "user": {"uid": 5, "gid": 0}"#,
             "/process/terminal",
             "init open-console 80x24 for 5, on /dev/console
-             host forward-console",
+             host forward-console
+             init set-controlling-terminal",
         );
         check_process(r#""consoleSize": {"height": 24, "width": 80}"#, "/process/terminal", "");
     }
 
     #[test]
+    fn a_console_that_is_mounted_stays() {
+        let config = r#"{"process": {"terminal": true, "args": ["a"], "cwd": "/", "user": {}},
+            "mounts": [{"destination": "/dev/console", "source": "/dev/pts/5", "options": ["bind"]}]}"#;
+        check(
+            config,
+            "/process/terminal",
+            "init open-console for 0\n host forward-console\n init set-controlling-terminal",
+        );
+    }
+
+    #[test]
     fn that_of_exec_is_not_the_containers_console() {
         let plan = exec_of(r#""terminal": true"#);
-        assert_eq!(text_of(&plan, "/process/terminal"), "init open-console for 0\nhost forward-console");
+        assert_eq!(
+            text_of(&plan, "/process/terminal"),
+            "init open-console for 0\ninit set-controlling-terminal\nhost forward-console"
+        );
     }
 }

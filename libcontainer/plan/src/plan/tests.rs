@@ -17,7 +17,7 @@ pub fn facts() -> HostFacts {
         unified: true,
         writable: true,
     };
-    HostFacts { privileged: true, hierarchies: vec![unified], ..Default::default() }
+    HostFacts { privileged: true, kcore: true, hierarchies: vec![unified], ..Default::default() }
 }
 
 pub fn options() -> PlanOptions {
@@ -97,12 +97,12 @@ pub fn refused_process(process: &str, message: &str) {
 }
 
 pub const DEFAULT_DEVICES: &str = "\
-init make-device /dev/null c 1:3 0666
-init make-device /dev/zero c 1:5 0666
-init make-device /dev/full c 1:7 0666
-init make-device /dev/random c 1:8 0666
-init make-device /dev/urandom c 1:9 0666
-init make-device /dev/tty c 5:0 0666
+init make-device /dev/null c 1:3 0666 unless something is there
+init make-device /dev/zero c 1:5 0666 unless something is there
+init make-device /dev/full c 1:7 0666 unless something is there
+init make-device /dev/random c 1:8 0666 unless something is there
+init make-device /dev/urandom c 1:9 0666 unless something is there
+init make-device /dev/tty c 5:0 0666 unless something is there
 init symlink /dev/fd → /proc/self/fd
 init symlink /dev/stdin → /proc/self/fd/0
 init symlink /dev/stdout → /proc/self/fd/1

@@ -4,10 +4,10 @@
 use super::Plan;
 use super::capabilities::names as capability_names;
 use super::line::{Action, HostStep, IdMap, IdMappedMount, InitStep, Line, Tolerate};
-use super::mount_options::{ATTRIBUTES, PRIVATE, REC, SHARED, SLAVE, UNBINDABLE};
+use super::mount_options::{ATTRIBUTES, MOUNT_FLAGS, PRIVATE, REC, SHARED, SLAVE, UNBINDABLE};
 use oci_spec::runtime::LinuxNamespaceType;
 use std::fmt::{self, Write as _};
-use step::{Attributes, Lsm, Source, Target};
+use step::{Attributes, Device, Link, Lsm, Mounted, Options, Present, Source, Target};
 
 impl Line {
     /// What: `bind-mount`.
@@ -78,7 +78,11 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (step, detail) = self.parts(None, false);
         f.write_str(step)?;
-        if detail.is_empty() { Ok(()) } else { write!(f, " {detail}") }
+        // A page of options must not hide what comes after it.
+        const LONG: usize = 300;
+        let short: String = detail.chars().take(LONG).collect();
+        let rest = if short.len() < detail.len() { "…" } else { "" };
+        if detail.is_empty() { Ok(()) } else { write!(f, " {short}{rest}") }
     }
 }
 
@@ -91,6 +95,8 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             let otherwise = match tolerate {
                 Tolerate::Nothing => String::new(),
                 Tolerate::Missing => " if it is there".to_owned(),
+                Tolerate::Forbidden { value: Some(value) } => format!(" or {}", quoted(value)),
+                Tolerate::Forbidden { value: None } => " if it may be".to_owned(),
                 Tolerate::Otherwise { file, value } => format!(" or {} {}", file.display(), quoted(value)),
             };
             ("write-cgroup", format!("{} {}{otherwise}", file.display(), quoted(value)))
@@ -117,13 +123,17 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             }
             ("clone", detail.trim_start().to_owned())
         }
+        HostStep::JoinCgroup { directory } => ("join-cgroup", directory.display().to_string()),
         HostStep::WriteIdMaps { uid, gid, deny_setgroups } => {
             let denied = if *deny_setgroups { " setgroups denied" } else { "" };
             ("write-id-maps", format!("{}{denied}", both_maps(uid, gid)))
         }
         HostStep::OpenProcess => ("open-process", String::new()),
-        HostStep::OpenMount { source, recursive, shared, id_map } => {
+        HostStep::SetScheduler { step } => init_words(step, false),
+        HostStep::OpenRoot => ("open-root", String::new()),
+        HostStep::OpenMount { source, recursive, link, shared, id_map } => {
             let mut detail = source.display().to_string();
+            push(&mut detail, link_name(*link));
             if *recursive {
                 detail.push_str(" recursive");
             }
@@ -140,6 +150,7 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
             let recursively = if id_map.recursive { "recursively " } else { "" };
             ("id-map-mount", format!("{recursively}{}", id_map_of(id_map)))
         }
+        HostStep::MakeNode { device, mode, uid, gid } => ("make-node", node(device, *mode, *uid, *gid)),
         HostStep::NoteMount { destination } => ("note-mount", destination.display().to_string()),
         HostStep::Meet => ("meet", String::new()),
         HostStep::MoveNetDevice { name, new_name } if name == new_name => ("move-net-device", name.clone()),
@@ -158,8 +169,34 @@ fn host_words(step: &HostStep) -> (&'static str, String) {
         }
         HostStep::ForwardConsole => ("forward-console", String::new()),
         HostStep::ForwardSeccompListener { path, .. } => ("forward-seccomp-listener", path.display().to_string()),
+        HostStep::ChownStreams { uid } => ("chown-streams", uid.to_string()),
         HostStep::ListenForStart => ("listen-for-start", String::new()),
+        HostStep::AnswerStart => ("answer-start", String::new()),
+        HostStep::ListenForExec => ("listen-for-exec", String::new()),
         HostStep::SaveState => ("save-state", String::new()),
+    }
+}
+
+/// `c 1:3`
+fn number(device: &Device) -> String {
+    let Device { kind, major, minor } = device;
+    match kind >> 12 {
+        0o2 => format!("c {major}:{minor}"),
+        0o6 => format!("b {major}:{minor}"),
+        _ => "p".to_owned(),
+    }
+}
+
+/// `c 1:3 0666`, and whose it is if not root's.
+fn node(device: &Device, mode: u32, uid: u32, gid: u32) -> String {
+    let owner = if (uid, gid) == (0, 0) { String::new() } else { format!(" {uid}:{gid}") };
+    format!("{} {mode:04o}{owner}", number(device))
+}
+
+fn unless(present: Present) -> &'static str {
+    match present {
+        Present::Stays => " unless something is there",
+        Present::IsTheDevice => "",
     }
 }
 
@@ -173,7 +210,7 @@ fn id_map_of(map: &IdMappedMount) -> String {
 fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
     use step::Step::*;
     match step {
-        Host => ("host", String::new()),
+        Host { .. } => ("host", String::new()),
         SetOomScoreAdj { value } => ("set-oom-score-adj", value.to_string()),
         SetCpuAffinity { mask } if mask.is_empty() => ("set-cpu-affinity", "all".to_owned()),
         SetCpuAffinity { mask } => ("set-cpu-affinity", bits(mask)),
@@ -183,7 +220,9 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         }
         Join { path, namespace } => ("join", format!("{} {path}", namespace_names(*namespace))),
         JoinProcess { slot, namespaces } => ("join-process", format!("fd:{slot} {}", namespace_names(*namespaces))),
+        EnterRoot { slot } => ("enter-root", format!("fd:{slot}")),
         Unshare { namespaces } => ("unshare", namespace_names(*namespaces)),
+        OpenPidNamespace { slot } => ("open-pid-namespace", format!("fd:{slot}")),
         Fork { namespaces } => ("fork", namespace_names(*namespaces)),
         SetTimeOffsets { offsets } => {
             let text = String::from_utf8_lossy(offsets);
@@ -195,20 +234,27 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         SetLoopbackUp => ("set-loopback-up", String::new()),
 
         SetRootPropagation { propagation } => ("set-root-propagation", propagation_name(*propagation)),
+        OpenNull => ("open-null", String::new()),
         OpenRootfs { path } => ("open-rootfs", path.to_string()),
         AttachRootfs { path } => ("attach-rootfs", path.to_string()),
         SetRlimit { resource, soft, hard } => {
             ("set-rlimit", format!("{} {}:{}", super::rlimits::name(*resource), limit(*soft), limit(*hard)))
         }
-        Mount { fstype, target, kind, options, attributes, propagation, copy_up, .. } => {
+        RaiseRlimit { resource, to } => {
+            ("raise-rlimit", format!("{} to {}", super::rlimits::name(*resource), limit(*to)))
+        }
+        Mount { fstype, target, kind, options, attributes, propagation, copy_up, or_bind, .. } => {
             let mut detail = format!("{fstype} on {target}{}", target_kind(*kind));
             push(&mut detail, &attribute_names(*attributes));
-            push(&mut detail, &strings(options).join(","));
+            push(&mut detail, &option_names(options));
             push(&mut detail, &propagation_name(*propagation));
             push(&mut detail, if *copy_up { "tmpcopyup" } else { "" });
+            if let Some(path) = or_bind {
+                push(&mut detail, &format!("or bind {path} recursive ro"));
+            }
             ("mount", detail)
         }
-        BindMount { source, target, kind, recursive, attributes, recursive_attributes, propagation, copy_symlink } => {
+        BindMount { source, target, kind, recursive, attributes, recursive_attributes, propagation, link, .. } => {
             let source = match source {
                 Source::Path(path) => path.to_string(),
                 Source::Inside(path) => format!("{path} in the root"),
@@ -217,46 +263,56 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
             let mut detail = format!("{source} on {target}{}", target_kind(*kind));
             push(&mut detail, if *recursive { "recursive" } else { "" });
             push(&mut detail, &attribute_names(*attributes));
-            let below = attribute_names(*recursive_attributes);
-            push(&mut detail, &if below.is_empty() { below } else { format!("recursively {below}") });
+            push(&mut detail, &recursively(*recursive_attributes));
             push(&mut detail, &propagation_name(*propagation));
-            push(&mut detail, if *copy_symlink { "copy-symlink" } else { "" });
+            push(&mut detail, link_name(*link));
             ("bind-mount", detail)
         }
-        OpenSource { path, recursive } => {
-            ("open-source", format!("{path}{}", if *recursive { " recursive" } else { "" }))
+        OpenSource { path, recursive, link } => {
+            let mut detail = path.to_string();
+            push(&mut detail, link_name(*link));
+            push(&mut detail, if *recursive { "recursive" } else { "" });
+            ("open-source", detail)
         }
         MakeMount { fstype, target, options, copy_up, .. } => {
             let mut detail = format!("{fstype} for {target}");
-            push(&mut detail, &strings(options).join(","));
+            push(&mut detail, &option_names(options));
             push(&mut detail, if *copy_up { "tmpcopyup" } else { "" });
             ("make-mount", detail)
         }
         ShowMount { slot } => ("show-mount", format!("fd:{slot}")),
         FindMount { target, mount } => ("find-mount", format!("{target} {mount:#x}")),
         Unmount { target, mount } => ("unmount", format!("{target} {mount:#x}")),
-        Remount { target, attributes, options } => {
+        Remount { mount, attributes, recursive_attributes, propagation, options, .. } => {
+            let mut detail = match mount {
+                Mounted::At(target) => target.to_string(),
+                Mounted::Held(slot) => format!("fd:{slot}"),
+            };
+            push(&mut detail, &attribute_names(*attributes));
+            push(&mut detail, &recursively(*recursive_attributes));
+            push(&mut detail, &option_names(options));
+            push(&mut detail, &propagation_name(*propagation));
+            ("remount", detail)
+        }
+        MountCgroup2 { target, options, attributes, propagation, fallback, .. } => {
             let mut detail = target.to_string();
             push(&mut detail, &attribute_names(*attributes));
             push(&mut detail, &strings(options).join(","));
-            ("remount", detail)
-        }
-        MountCgroup2 { target, attributes, fallback } => {
-            let mut detail = target.to_string();
-            push(&mut detail, &attribute_names(*attributes));
+            push(&mut detail, &propagation_name(*propagation));
             ("mount-cgroup2", format!("{detail} or bind {fallback}"))
         }
-        MakeDevice { path, kind, major, minor, mode, uid, gid } => {
-            let kind = match kind >> 12 {
-                0o2 => format!("c {major}:{minor}"),
-                0o6 => format!("b {major}:{minor}"),
-                _ => "p".to_owned(),
-            };
-            let owner = if (*uid, *gid) == (0, 0) { String::new() } else { format!(" {uid}:{gid}") };
-            ("make-device", format!("{path} {kind} {mode:04o}{owner}"))
+        MakeDevice { path, device, mode, uid, gid, present } => {
+            ("make-device", format!("{path} {}{}", node(device, *mode, *uid, *gid), unless(*present)))
         }
-        BindDevice { source, path } if source == path => ("bind-device", path.to_string()),
-        BindDevice { source, path } => ("bind-device", format!("{source} on {path}")),
+        BindDevice { source, path, device, present } => {
+            let source = match source {
+                Source::Path(source) | Source::Inside(source) if source == path => String::new(),
+                Source::Path(source) | Source::Inside(source) => format!("{source} on "),
+                Source::Slot(slot) => format!("fd:{slot} on "),
+            };
+            let sealed = if source.starts_with("fd:") { "" } else { " ro,nosuid,noexec" };
+            ("bind-device", format!("{source}{path} {}{sealed}{}", number(device), unless(*present)))
+        }
         Symlink { target, path, replace } => {
             ("symlink", format!("{path} → {target}{}", if *replace { " (replacing)" } else { "" }))
         }
@@ -277,6 +333,8 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
             let size = if (*height, *width) == (0, 0) { String::new() } else { format!("{width}x{height} ") };
             ("open-console", format!("{size}for {uid}{}", if *on_dev_console { ", on /dev/console" } else { "" }))
         }
+        ReopenStreams => ("reopen-streams", String::new()),
+        SetControllingTerminal => ("set-controlling-terminal", String::new()),
         ChownStdio { uid } => ("chown-stdio", uid.to_string()),
         SetUmask { mask } => ("set-umask", format!("{mask:04o}")),
         SetScheduler { policy, flags, nice, priority, runtime, deadline, period } => {
@@ -324,17 +382,16 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         }
         SetIds { uid, gid } => ("set-ids", format!("{uid}:{gid}")),
         SetCapabilities { effective, permitted, inheritable, ambient } => {
-            let mut detail = String::new();
             let sets = [
                 ("effective", effective),
                 ("permitted", permitted),
                 ("inheritable", inheritable),
                 ("ambient", ambient),
             ];
-            for (name, set) in sets.into_iter().filter(|(_, set)| **set != 0) {
-                push(&mut detail, &format!("{name} {}", capability_names(*set)));
-            }
-            ("set-capabilities", or_none(detail))
+            ("set-capabilities", capability_sets(&sets))
+        }
+        KeepCapabilities { effective, permitted } => {
+            ("keep-capabilities", capability_sets(&[("effective", effective), ("permitted", permitted)]))
         }
         LoadSeccomp { flags, filter } => {
             let flags = if *flags == 0 { String::new() } else { format!(", flags {flags:#x}") };
@@ -349,9 +406,16 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
             }
             ("run-hook", format!("{detail}, state fd:{state}"))
         }
-        AwaitStart { slot } => ("await-start", format!("fd:{slot}")),
+        HoldNamespaces { namespaces } => ("hold-namespaces", namespace_names(*namespaces)),
+        PrepareToWait => ("prepare-to-wait", String::new()),
+        AwaitStart { start, said, door: None } => ("await-start", format!("fd:{start}, answer fd:{said}")),
+        AwaitStart { start, said, door: Some(door) } => {
+            ("await-start", format!("fd:{start}, answer fd:{said}, or exec fd:{door}"))
+        }
         CloseDescriptors { preserve: 0 } => ("close-descriptors", String::new()),
         CloseDescriptors { preserve } => ("close-descriptors", format!("but {preserve}")),
+        PrepareExec { pointers } => ("prepare-exec", format!("{pointers} pointers")),
+        AnnounceExec => ("announce-exec", String::new()),
         Exec { argv, env: environment } => ("exec", command(argv, environment, env)),
     }
 }
@@ -372,6 +436,14 @@ const MEMORY_MODES: &[&str] = &[
 fn named(names: &[&str], number: u32) -> String {
     let name = usize::try_from(number).ok().and_then(|index| names.get(index));
     name.map_or_else(|| number.to_string(), |name| (*name).to_owned())
+}
+
+fn capability_sets(sets: &[(&str, &u64)]) -> String {
+    let mut detail = String::new();
+    for (name, set) in sets.iter().filter(|(_, set)| **set != 0) {
+        push(&mut detail, &format!("{name} {}", capability_names(**set)));
+    }
+    or_none(detail)
 }
 
 fn push(detail: &mut String, more: &str) {
@@ -472,6 +544,33 @@ fn target_kind(kind: Target) -> &'static str {
         Target::Any => "",
         Target::OrdinaryDirectory => " (ordinary directory)",
         Target::InProc => " (in proc)",
+        Target::InBind => " (in a bind mount)",
+        Target::Link => " dest-nofollow",
+    }
+}
+
+fn link_name(link: Link) -> &'static str {
+    match link {
+        Link::Follow => "",
+        Link::Copy => "copy-symlink",
+        Link::Bind => "src-nofollow",
+    }
+}
+
+fn recursively(attributes: Attributes) -> String {
+    let names = attribute_names(attributes);
+    if names.is_empty() { names } else { format!("recursively {names}") }
+}
+
+fn option_names(options: &Options<Vec<u8>>) -> String {
+    match options {
+        Options::Each(options) => strings(options).join(","),
+        Options::Whole { flags, data } => {
+            // What is an attribute as well has been said.
+            let flags = MOUNT_FLAGS.iter().filter(|(_, bit, flag)| *bit == 0 && flags & flag != 0);
+            let flags = flags.map(|(name, ..)| (*name).to_owned());
+            flags.chain(strings(data)).collect::<Vec<_>>().join(",") + " at once"
+        }
     }
 }
 

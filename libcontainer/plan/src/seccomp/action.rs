@@ -1,6 +1,6 @@
 //! Actions, as the kernel spells them.
 #![forbid(unsafe_code)]
-use super::Problem;
+use super::{Answer, Problem};
 use oci_spec::runtime::LinuxSeccompAction;
 
 pub(super) const KILL_THREAD: Action = Action(0);
@@ -52,6 +52,15 @@ impl Action {
     /// results of several filters.
     pub(super) fn permissiveness(self) -> i32 {
         (self.0 & 0xffff_0000).cast_signed()
+    }
+
+    /// Whether it lets a call of init's happen. Nobody traces init, and without a tracer `TRACE` is ENOSYS.
+    pub(super) fn answer(self) -> Answer {
+        match self.0 & 0xffff_0000 {
+            ALLOW | LOG => Answer::Allowed,
+            USER_NOTIF => Answer::Open,
+            _ => Answer::Denied,
+        }
     }
 
     /// The call may happen: ENOSYS for an unknown one would not be in the profile's spirit. A tracer

@@ -16,7 +16,6 @@ mod verdicts;
 
 #[cfg(any(test, fuzzing, feature = "laws"))]
 mod meaning;
-#[cfg(any(test, fuzzing, feature = "laws"))]
 mod simulate;
 #[cfg(test)]
 mod tests;
@@ -25,6 +24,7 @@ use abi::Abi;
 use action::Action;
 use oci_spec::runtime::{Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag};
 use std::fmt;
+use verdicts::{Range, Verdict};
 
 /// What seccomp(2) is called with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,30 @@ pub struct Program {
     pub flags: u32,
     /// Some rule asks an agent, so that seccomp(2) returns a descriptor.
     pub listener: bool,
+    /// What each number of this host's own ABI comes to.
+    native: Vec<Range>,
+}
+
+/// What a filter says to a call, whatever its arguments are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// It happens.
+    Allowed,
+    /// It fails, or ends the process.
+    Denied,
+    /// Its arguments or an agent decide.
+    Open,
+}
+
+impl Program {
+    /// To the call of this name in this host's own ABI.
+    pub fn answer(&self, name: &str) -> Answer {
+        let Some(number) = native_number(name) else { return Answer::Open };
+        match self.native.iter().rev().find(|range| range.start <= number).map(|range| range.verdict) {
+            Some(Verdict::Always(action)) => action.answer(),
+            Some(Verdict::Depends(_)) | None => Answer::Open,
+        }
+    }
 }
 
 /// Why a profile cannot be compiled.
@@ -67,6 +91,26 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Program, Problem> {
     compile_on(Arch::ScmpArchNative, profile)
 }
 
+/// Whether a filter of ours lets a call of this host's own ABI pass, with these first two arguments.
+pub fn allows(filter: &[u8], call: &str, arguments: [u64; 2]) -> bool {
+    const RET_ALLOW: u32 = 0x7fff_0000;
+    const RET_LOG: u32 = 0x7ffc_0000;
+    let (Some(abi), Some(number)) = (abi::native().and_then(Abi::of), native_number(call)) else { return false };
+    let [first, second] = arguments;
+    let data = simulate::Data {
+        number,
+        architecture: abi.audit,
+        arguments: [first, second, 0, 0, 0, 0],
+        big_endian: abi.big_endian(),
+    };
+    matches!(simulate::run(&simulate::decode(filter), &data), RET_ALLOW | RET_LOG)
+}
+
+fn native_number(call: &str) -> Option<u32> {
+    let abi = abi::native().and_then(Abi::of)?;
+    Some(abi.base + u32::from(numbers::Call::named(call)?.cell(abi.column)?))
+}
+
 /// For the fuzzer: the compiled profile does what it means, or is refused for something that is in it.
 #[cfg(any(test, fuzzing, feature = "laws"))]
 pub fn check_meaning(profile: &LinuxSeccomp, seed: u64) -> Result<(), Problem> {
@@ -90,6 +134,7 @@ fn compile_on(native: Arch, profile: &LinuxSeccomp) -> Result<Program, Problem> 
     let trees: Vec<_> = (architectures.iter())
         .map(|abis| (abis[0].audit, verdicts::of_architecture(abis, &rules, &mut decisions)))
         .collect();
+    let native = trees.first().map(|(_, ranges)| ranges.clone()).unwrap_or_default();
     let big_endian = architectures[0][0].big_endian();
     let instructions = emit::Writer::new(big_endian, default, &decisions).program(&trees);
     if instructions.len() > MOST_INSTRUCTIONS {
@@ -99,7 +144,7 @@ fn compile_on(native: Arch, profile: &LinuxSeccomp) -> Result<Program, Problem> 
     }
 
     let listener = syscalls.iter().any(|syscall| syscall.action() == LinuxSeccompAction::ScmpActNotify);
-    Ok(Program { filter: bytes(&instructions), flags: flags(profile, listener), listener })
+    Ok(Program { filter: bytes(&instructions), flags: flags(profile, listener), listener, native })
 }
 
 /// A listener without anyone to talk to, or the other way round.

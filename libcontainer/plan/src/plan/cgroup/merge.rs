@@ -34,6 +34,21 @@ const ZERO_IS_NONE: &[&str] = &[
     "classID",
 ];
 
+/// Fields and the files of cgroup v2 that `unified` may have said something else of: what is asked for later holds.
+const FILES: &[(&str, &str, &[&str])] = &[
+    ("memory", "limit", &["memory.max"]),
+    ("memory", "swap", &["memory.swap.max"]),
+    ("memory", "reservation", &["memory.low"]),
+    ("cpu", "shares", &["cpu.weight", "cpu.weight.nice"]),
+    ("cpu", "quota", &["cpu.max"]),
+    ("cpu", "period", &["cpu.max"]),
+    ("cpu", "burst", &["cpu.max.burst"]),
+    ("cpu", "idle", &["cpu.idle"]),
+    ("cpu", "cpus", &["cpuset.cpus"]),
+    ("cpu", "mems", &["cpuset.mems"]),
+    ("pids", "limit", &["pids.max"]),
+];
+
 /// What `linux.resources` of the stored config.json becomes under `change`.
 pub fn merge(stored: &Value, change: &LinuxResources) -> Result<Value> {
     let broken = |error: serde_json::Error| Error::new(ErrorKind::InvalidConfig, format!("resources: {error}"));
@@ -42,11 +57,21 @@ pub fn merge(stored: &Value, change: &LinuxResources) -> Result<Value> {
         Value::Object(stored) => stored.clone(),
         _ => Map::new(),
     };
+    settle_idle(&change, &mut merged);
     for section in SECTIONS {
         let Some(mut asked) = change.get_mut(section).map(Value::take) else { continue };
         drop_zeros(section, &mut asked);
+        // Without a limit on memory there is none on memory and swap either.
+        if *section == "memory" && asked["limit"] == -1 && asked["swap"].is_null() {
+            asked["swap"] = (-1).into();
+        }
+        if let Some(Value::Object(unified)) = merged.get_mut("unified") {
+            let fields = FILES
+                .iter()
+                .filter(|(of, key, _)| of == section && asked.get(key).is_some_and(|value| !value.is_null()));
+            fields.flat_map(|(_, _, files)| *files).for_each(|file| _ = unified.remove(*file));
+        }
         let old = merged.entry(*section).or_insert(Value::Null);
-        settle(section, &mut asked, old);
         put(section, old, asked);
         if is_empty(old) {
             merged.remove(*section);
@@ -55,19 +80,27 @@ pub fn merge(stored: &Value, change: &LinuxResources) -> Result<Value> {
     Ok(Value::Object(merged))
 }
 
-/// The values that go together.
-fn settle(section: &str, asked: &mut Value, old: &mut Value) {
-    let unset = |value: &Value, key: &str| value.get(key).is_none_or(Value::is_null);
-    match section {
-        // Without a limit on memory there is none on memory and swap either.
-        "memory" if asked["limit"] == -1 && unset(asked, "swap") => asked["swap"] = (-1).into(),
-        // An idle group takes no shares.
-        "cpu" if !unset(asked, "idle") && unset(asked, "shares") => {
-            if let Value::Object(old) = old {
-                old.remove("shares");
-            }
+/// An idle group takes no shares and no weight, and one with such is not idle: of the two what is asked for last holds.
+fn settle_idle(change: &Value, merged: &mut Map<String, Value>) {
+    let asks = |section: &str, key: &str| change[section].get(key).filter(|value| !value.is_null() && **value != 0);
+    let says_idle = |resources: &dyn Fn(&str, &str) -> Value| {
+        resources("cpu", "idle").as_i64().is_some_and(|idle| idle != 0) || resources("unified", "cpu.idle") == "1"
+    };
+    let stored = |section: &str, key: &str| {
+        merged.get(section).and_then(|section| section.get(key)).cloned().unwrap_or_default()
+    };
+    let was_idle = says_idle(&stored);
+    let weights = [("cpu", "shares"), ("unified", "cpu.weight"), ("unified", "cpu.weight.nice")];
+    let mut forget = |section: &str, key: &str| {
+        if let Some(Value::Object(section)) = merged.get_mut(section) {
+            section.remove(key);
         }
-        _ => {}
+    };
+    if says_idle(&|section, key| change[section][key].clone()) {
+        weights.iter().for_each(|(section, key)| forget(section, key));
+    } else if was_idle && weights.iter().any(|(section, key)| asks(section, key).is_some()) {
+        forget("unified", "cpu.idle");
+        merged.entry("cpu").or_insert(Value::Null)["idle"] = 0.into();
     }
 }
 
@@ -170,6 +203,22 @@ mod tests {
         check(json!({"cpu": {"shares": 100}}), json!({"cpu": {"idle": 1}}), json!({"cpu": {"idle": 1}}));
         let both = json!({"cpu": {"idle": 0, "shares": 7}});
         check(json!({"cpu": {"shares": 100, "idle": 1}}), both.clone(), both);
+        check(json!({"cpu": {"idle": 1}}), json!({"cpu": {"shares": 7}}), json!({"cpu": {"idle": 0, "shares": 7}}));
+        check(json!({"cpu": {"shares": 7}}), json!({"cpu": {"idle": 0}}), json!({"cpu": {"idle": 0, "shares": 7}}));
+        let weight = json!({"unified": {"cpu.weight": "8"}});
+        check(weight.clone(), json!({"cpu": {"idle": 1}}), json!({"unified": {}, "cpu": {"idle": 1}}));
+        let awake = json!({"unified": {"cpu.weight": "8"}, "cpu": {"idle": 0}});
+        check(json!({"unified": {"cpu.idle": "1"}}), weight, awake);
+    }
+
+    #[test]
+    fn of_a_field_and_a_file_the_later_holds() {
+        let stored = json!({"cpu": {"shares": 5}, "unified": {"cpu.weight": "42", "pids.max": "7"}});
+        let later = json!({"cpu": {"shares": 9}, "unified": {"pids.max": "7"}});
+        check(stored.clone(), json!({"cpu": {"shares": 9}}), later);
+        // At once, the explicit one.
+        let both = json!({"cpu": {"shares": 9}, "unified": {"cpu.weight": "43"}});
+        check(stored, both, json!({"cpu": {"shares": 9}, "unified": {"cpu.weight": "43", "pids.max": "7"}}));
     }
 
     #[test]

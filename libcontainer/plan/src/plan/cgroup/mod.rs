@@ -10,7 +10,7 @@ pub mod v1;
 pub mod v2;
 
 pub use merge::merge;
-pub use resources::{Write, writes};
+pub use resources::{WEIGHTS, Write, writes};
 pub use systemd::{Property, Unit, Value, limits};
 
 use super::line::{HostStep, InitStep, Line, Origin, Tolerate};
@@ -20,7 +20,9 @@ use crate::facts::Hierarchy;
 use crate::{Error, ErrorKind, HostFacts, Result};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use step::Slot;
 
 /// The container's group in one hierarchy. Goes into the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,9 +111,10 @@ fn mount_view(facts: &HostFacts, groups: &[Group]) -> Vec<PathBuf> {
 }
 
 /// Init moves itself into the cgroup v1 groups, whose descriptors fill the first slots.
-pub(super) fn join(tasks: &[PathBuf]) -> Result<Option<Line>> {
-    let count = Slots::after(tasks)?.take()?;
-    let step = InitStep::JoinCgroup { first: 0, count };
+pub(super) fn join(tasks: Range<usize>) -> Result<Option<Line>> {
+    let slot = |number| Slot::try_from(number).map_err(|_| Slots::too_many());
+    let (first, count) = (slot(tasks.start)?, slot(tasks.len())?);
+    let step = InitStep::JoinCgroup { first, count };
     Ok((count > 0).then(|| init(step, Origin::LIFECYCLE)))
 }
 
@@ -192,7 +195,8 @@ fn device_lines(
     if let Some(group) = v1 {
         let writes = model.v1().into_iter().map(|(name, value)| {
             let file = group.directory.join(name);
-            host(HostStep::WriteCgroup { file, value, tolerate: Tolerate::Nothing }, origin)
+            let tolerate = if name == "devices.allow" { without_mknod(&value) } else { Tolerate::Nothing };
+            host(HostStep::WriteCgroup { file, value, tolerate }, origin)
         });
         return Ok(writes.collect());
     }
@@ -203,6 +207,15 @@ fn device_lines(
         }
         None => Err(Error::new(ErrorKind::Unsupported, "the devices controller is not available").at(origin)),
     }
+}
+
+/// A group may not allow what the one above it forbids. Who may not make nodes has them bound, and may use them all the same.
+fn without_mknod(rule: &str) -> Tolerate {
+    let Some(less) = rule.strip_suffix('m') else { return Tolerate::Nothing };
+    let less = less.trim_end();
+    // Of `b *:* m` no access is left.
+    let uses = less.ends_with(['r', 'w']);
+    Tolerate::Forbidden { value: uses.then(|| less.to_owned()) }
 }
 
 /// [Ownership](https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#cgroup-ownership):

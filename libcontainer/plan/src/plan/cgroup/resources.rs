@@ -21,6 +21,11 @@ pub struct Write {
 }
 
 impl Write {
+    /// Whether it is for the file of that name.
+    pub fn is(&self, name: &str) -> bool {
+        self.file.file_name().is_some_and(|file| file == name)
+    }
+
     /// The same as a line of the plan.
     pub(super) fn line(self) -> Line {
         let Write { origin, file, value, tolerate } = self;
@@ -90,10 +95,40 @@ pub fn writes(resources: &LinuxResources, groups: &[Group]) -> Result<Vec<Write>
         writes.extend(at("rdma", "rdma").place(|| v1::rdma(rdma), || v1::rdma(rdma))?);
     }
     if let Some(entries) = resources.unified() {
-        writes.extend(unified(entries, groups)?);
+        writes = overridden(writes, unified(entries, groups)?);
     }
-    Ok(writes)
+    Ok(without_weights_of_idle(writes))
 }
+
+/// What `unified` says of a file is the only word on it: not one that something is to make of the other first. Lines about a device
+/// stand beside each other.
+fn overridden(mut writes: Vec<Write>, mut entries: Vec<Write>) -> Vec<Write> {
+    for entry in &mut entries {
+        let is_quota = entry.is("cpu.max");
+        if !is_quota && entry.value.contains(' ') {
+            continue;
+        }
+        let others =
+            writes.extract_if(.., |write| write.file == entry.file && (is_quota || !write.value.contains(' ')));
+        let period = others.last().and_then(|other| other.value.split(' ').nth(1).map(str::to_owned));
+        // A quota alone is one for the period that there is.
+        if let Some(period) = period.filter(|_| !entry.value.trim().contains(' ')) {
+            entry.value = format!("{} {period}", entry.value.trim());
+        }
+    }
+    writes.extend(entries);
+    writes
+}
+
+/// KERNEL(5.15): an idle group refuses shares and weights, and forgets those that it has had.
+fn without_weights_of_idle(mut writes: Vec<Write>) -> Vec<Write> {
+    let is_idle = writes.iter().rev().find(|write| write.is("cpu.idle")).is_some_and(|write| write.value != "0");
+    writes.retain(|write| !(is_idle && WEIGHTS.iter().any(|name| write.is(name))));
+    writes
+}
+
+/// Files that say how much of the processor a group gets beside its siblings.
+pub const WEIGHTS: [&str; 3] = ["cpu.shares", "cpu.weight", "cpu.weight.nice"];
 
 /// A controller by its name on either version.
 struct Controller<'a> {

@@ -7,11 +7,11 @@
 #![forbid(unsafe_code)]
 use super::resources::writes;
 use super::{
-    CgroupPlan, Group, ScopeLines, Write, clean, device_lines, devices, has_authority, host, mount_view, ownership,
+    CgroupPlan, Group, ScopeLines, Write, clean, device_lines, devices, has_authority, host, mount_view, ownership, v2,
 };
 use crate::error::escape_key;
 use crate::facts::{Hierarchy, Systemd};
-use crate::plan::line::{HostStep, Origin, Tolerate};
+use crate::plan::line::{HostStep, Origin};
 use crate::{Error, ErrorKind, HostFacts, Result};
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
@@ -252,6 +252,7 @@ pub fn limits(writes: &[Write], groups: &[Group]) -> Vec<Property> {
     let mut quota = None;
     let mut period = None;
     let mut weight = None;
+    let mut idle = None;
     let mut rates: BTreeMap<&'static str, Vec<(String, u64)>> = BTreeMap::new();
     for write in writes {
         let name = write.file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -268,16 +269,19 @@ pub fn limits(writes: &[Write], groups: &[Group]) -> Vec<Property> {
             "memory.swap.max" => number("MemorySwapMax"),
             "memory.zswap.max" => number("MemoryZSwapMax"),
             "memory.limit_in_bytes" => number("MemoryLimit"),
+            "memory.zswap.writeback" => {
+                properties.push(Property { name: "MemoryZSwapWriteback", value: Value::Bool(value == "1") });
+            }
             "memory.oom.group" => properties.push(text("OOMPolicy", if value == "1" { "kill" } else { "continue" })),
             "pids.max" => number("TasksMax"),
             "cpu.shares" => number("CPUShares"),
-            "cpu.weight" => weight = weight.or(amount(value)),
+            "cpu.weight" => weight = amount(value),
             // To systemd idle is a weight.
-            "cpu.idle" if unified => weight = if value == "1" { Some(0) } else { weight.or(Some(100)) },
+            "cpu.idle" if unified => idle = amount(value),
             "cpu.max" => {
                 let mut words = value.split_ascii_whitespace();
                 quota = words.next().and_then(amount);
-                period = words.next().and_then(amount).or(Some(100_000));
+                period = words.next().and_then(amount).or(period).or(Some(100_000));
             }
             "cpu.cfs_quota_us" => quota = amount(value),
             "cpu.cfs_period_us" => period = amount(value),
@@ -285,11 +289,7 @@ pub fn limits(writes: &[Write], groups: &[Group]) -> Vec<Property> {
             "cpuset.mems" if unified => properties.extend(set("AllowedMemoryNodes", value)),
             "io.weight" => io_weight(value, &mut properties, &mut rates),
             // Should BFQ be the one that keeps the weights, systemd converts it back, though roughly.
-            "io.bfq.weight" => {
-                if let Tolerate::Otherwise { value, .. } = &write.tolerate {
-                    io_weight(value, &mut properties, &mut rates);
-                }
-            }
+            "io.bfq.weight" => io_weight(&v2::of_bfq(value), &mut properties, &mut rates),
             "blkio.weight" => number("BlockIOWeight"),
             "io.max" => io_max(value, &mut rates),
             _ => {}
@@ -301,6 +301,7 @@ pub fn limits(writes: &[Write], groups: &[Group]) -> Vec<Property> {
         properties.push(Property { name: "CPUQuotaPerSecUSec", value: Value::Number(value) });
         properties.push(Property { name: "CPUQuotaPeriodUSec", value: Value::Number(period) });
     }
+    let weight = if idle == Some(1) { Some(0) } else { weight.or(idle.map(|_| 100)) };
     properties.extend(weight.map(|weight| Property { name: "CPUWeight", value: Value::Number(weight) }));
     properties.extend(rates.into_iter().map(|(name, rates)| Property { name, value: Value::Rates(rates) }));
     properties
@@ -321,7 +322,7 @@ fn per_second(quota: u64, period: u64) -> u64 {
     u64::try_from(exact.div_ceil(PERCENT) * PERCENT).unwrap_or(u64::MAX)
 }
 
-/// `0-3,7` as a set of bits. What is no such list the kernel refuses when it is written.
+/// `0-3,7` as a set of bits; none is all that the groups above have. What is no such list the kernel refuses when it is written.
 fn set(name: &'static str, list: &str) -> Option<Property> {
     // A kernel can be built for 8192. systemd refuses more without a word which property it means; the kernel's file says so.
     const LAST: usize = 8191;
@@ -336,13 +337,14 @@ fn set(name: &'static str, list: &str) -> Option<Property> {
             bytes[number / 8] |= 1 << (number % 8);
         }
     }
-    (!bytes.is_empty()).then_some(Property { name, value: Value::Set(bytes) })
+    (!bytes.is_empty() || list.trim().is_empty()).then_some(Property { name, value: Value::Set(bytes) })
 }
 
 /// `100`, `default 100` or `8:0 100`.
 fn io_weight(value: &str, properties: &mut Vec<Property>, rates: &mut BTreeMap<&'static str, Vec<(String, u64)>>) {
     let (device, weight) = value.rsplit_once(' ').unwrap_or(("default", value));
-    let Ok(weight) = weight.parse() else { return };
+    // For a device of its own there is no other way to say so.
+    let Ok(weight) = (if weight == "default" { "100" } else { weight }).parse() else { return };
     match device {
         "default" => properties.push(Property { name: "IOWeight", value: Value::Number(weight) }),
         device => rates.entry("IODeviceWeight").or_default().push((block(device), weight)),

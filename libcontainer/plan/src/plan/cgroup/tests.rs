@@ -65,6 +65,8 @@ fn print(lines: &[Line]) -> String {
             let end = match tolerate {
                 Tolerate::Nothing => String::new(),
                 Tolerate::Missing => " (if there)".to_owned(),
+                Tolerate::Forbidden { value: Some(value) } => format!(" (else {value})"),
+                Tolerate::Forbidden { value: None } => " (if it may be)".to_owned(),
                 Tolerate::Otherwise { file, value } => format!(" (else {} = {value})", short(file)),
             };
             format!("{} = {value}{end}", short(file))
@@ -300,11 +302,10 @@ fn cpu_v1() {
         &v1(),
         r#"{"cpu": {"shares": 512, "quota": 50000, "period": 100000, "burst": 1000, "idle": 1, "realtimePeriod": 1000,
             "realtimeRuntime": 500, "cpus": "0-1", "mems": "0"}}"#,
-        "cpu,cpuacct/web/cpu.shares = 512
+        "cpu,cpuacct/web/cpu.idle = 1
          cpu,cpuacct/web/cpu.cfs_period_us = 100000
          cpu,cpuacct/web/cpu.cfs_quota_us = 50000
          cpu,cpuacct/web/cpu.cfs_burst_us = 1000
-         cpu,cpuacct/web/cpu.idle = 1
          cpu,cpuacct/web/cpu.rt_period_us = 1000
          cpu,cpuacct/web/cpu.rt_runtime_us = 500
          cpuset/web/cpuset.cpus = 0-1
@@ -327,10 +328,10 @@ fn cpu_v2() {
     check(
         &v2(),
         r#"{"cpu": {"shares": 1024, "quota": 50000, "period": 200000, "burst": 1000, "idle": 0, "cpus": "0-1", "mems": "0"}}"#,
-        "web/cpu.weight = 100
+        "web/cpu.idle = 0 (if there)
+         web/cpu.weight = 100
          web/cpu.max = 50000 200000
          web/cpu.max.burst = 1000
-         web/cpu.idle = 0 (if there)
          web/cpuset.cpus = 0-1
          web/cpuset.mems = 0",
     );
@@ -513,17 +514,17 @@ fn device_rules_are_always_there() {
         print(&plan.lines[1..]),
         trimmed(
             "devices/web/devices.deny = a
-             devices/web/devices.allow = b *:* m
-             devices/web/devices.allow = c *:* m
-             devices/web/devices.allow = c 1:3 rwm
-             devices/web/devices.allow = c 1:5 rwm
-             devices/web/devices.allow = c 1:7 rwm
-             devices/web/devices.allow = c 1:8 rwm
-             devices/web/devices.allow = c 1:9 rwm
-             devices/web/devices.allow = c 5:0 rwm
-             devices/web/devices.allow = c 5:2 rwm
-             devices/web/devices.allow = c 10:200 rwm
-             devices/web/devices.allow = c 136:* rwm"
+             devices/web/devices.allow = b *:* m (if it may be)
+             devices/web/devices.allow = c *:* m (if it may be)
+             devices/web/devices.allow = c 1:3 rwm (else c 1:3 rw)
+             devices/web/devices.allow = c 1:5 rwm (else c 1:5 rw)
+             devices/web/devices.allow = c 1:7 rwm (else c 1:7 rw)
+             devices/web/devices.allow = c 1:8 rwm (else c 1:8 rw)
+             devices/web/devices.allow = c 1:9 rwm (else c 1:9 rw)
+             devices/web/devices.allow = c 5:0 rwm (else c 5:0 rw)
+             devices/web/devices.allow = c 5:2 rwm (else c 5:2 rw)
+             devices/web/devices.allow = c 10:200 rwm (else c 10:200 rw)
+             devices/web/devices.allow = c 136:* rwm (else c 136:* rw)"
         )
     );
     let plan = made(r#"{"cgroupsPath": "/web"}"#, &v2()).unwrap();

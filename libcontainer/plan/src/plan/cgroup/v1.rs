@@ -89,9 +89,12 @@ pub(super) fn swappiness(memory: &LinuxMemory) -> Result<Option<u64>> {
 }
 
 /// `cpu.*`. On a fresh group, which has no quota yet, any period is accepted before the quota; a burst may not
-/// exceed the quota; and while a group is idle its shares cannot be set.
+/// exceed the quota; and while a group is idle its shares cannot be set (`without_weights_of_idle`).
 pub(super) fn cpu(cpu: &LinuxCpu) -> Result<Vec<Write>> {
     let mut writes = Vec::new();
+    if let Some(idle) = cpu.idle() {
+        writes.push(lenient_if(idle == 0, write("/cpu/idle", "cpu.idle", idle)));
+    }
     if let Some(shares) = cpu.shares().filter(|shares| *shares != 0) {
         match shares {
             // The kernel would silently take another value.
@@ -112,9 +115,6 @@ pub(super) fn cpu(cpu: &LinuxCpu) -> Result<Vec<Write>> {
     }
     if let Some(burst) = cpu.burst() {
         writes.push(lenient_if(burst == 0, write("/cpu/burst", "cpu.cfs_burst_us", burst)));
-    }
-    if let Some(idle) = cpu.idle() {
-        writes.push(lenient_if(idle == 0, write("/cpu/idle", "cpu.idle", idle)));
     }
     if let Some(period) = cpu.realtime_period().filter(|period| *period != 0) {
         writes.push(write("/cpu/realtimePeriod", "cpu.rt_period_us", period));

@@ -52,9 +52,12 @@ impl std::fmt::Display for Limit {
     }
 }
 
-/// `cpu.*`. While a group is idle its weight cannot be set.
+/// `cpu.*`. While a group is idle its weight cannot be set (`without_weights_of_idle`).
 pub(super) fn cpu(cpu: &LinuxCpu) -> Result<Vec<Write>> {
     let mut writes = Vec::new();
+    if let Some(idle) = cpu.idle() {
+        writes.push(lenient_if(idle == 0, write("/cpu/idle", "cpu.idle", idle)));
+    }
     if let Some(shares) = cpu.shares().filter(|shares| *shares != 0) {
         writes.push(write("/cpu/shares", "cpu.weight", cpu_weight(shares)));
     }
@@ -67,9 +70,6 @@ pub(super) fn cpu(cpu: &LinuxCpu) -> Result<Vec<Write>> {
     }
     if let Some(burst) = cpu.burst() {
         writes.push(lenient_if(burst == 0, write("/cpu/burst", "cpu.max.burst", burst)));
-    }
-    if let Some(idle) = cpu.idle() {
-        writes.push(lenient_if(idle == 0, write("/cpu/idle", "cpu.idle", idle)));
     }
     if cpu.realtime_period().is_some_and(|period| period != 0) {
         return Err(only_v1("/cpu/realtimePeriod"));
@@ -101,9 +101,9 @@ pub fn cpu_weight(shares: u64) -> u64 {
 pub(super) fn block_io(block_io: &LinuxBlockIo) -> Result<Vec<Write>> {
     let mut writes = Vec::new();
     let mut weigh = |origin: &str, device: &str, weight: u16| {
-        let converted = 1 + (u32::from(weight) - 10) * 9999 / 990;
-        let otherwise = Tolerate::Otherwise { file: "io.weight".into(), value: format!("{device}{converted}") };
-        writes.push(Write { tolerate: otherwise, ..write(origin, "io.bfq.weight", format!("{device}{weight}")) });
+        let value = format!("{device}{weight}");
+        let otherwise = Tolerate::Otherwise { file: "io.weight".into(), value: of_bfq(&value) };
+        writes.push(Write { tolerate: otherwise, ..write(origin, "io.bfq.weight", value) });
     };
     if let Some(weight) = weight("/blockIO/weight", block_io.weight())? {
         weigh("/blockIO/weight", "", weight);
@@ -125,6 +125,14 @@ pub(super) fn block_io(block_io: &LinuxBlockIo) -> Result<Vec<Write>> {
         writes.push(write(&origin, "io.max", format!("{}:{} {name}={rate}", device.major(), device.minor())));
     }
     Ok(writes)
+}
+
+/// A line of `io.bfq.weight`, whose weights are 1…1000, as one of `io.weight`.
+pub(super) fn of_bfq(line: &str) -> String {
+    let (device, weight) = line.rsplit_once(' ').map_or(("", line), |(device, weight)| (device, weight));
+    let Ok(weight) = weight.parse::<u32>() else { return line.to_owned() };
+    let converted = 1 + weight.saturating_sub(10) * 9999 / 990;
+    if device.is_empty() { converted.to_string() } else { format!("{device} {converted}") }
 }
 
 /// `hugetlb.SIZE.max` and the reservation limit.

@@ -48,6 +48,7 @@ pub fn hold(options: &[String]) {
 
     let has = |name: &str| options.iter().any(|option| option == name);
     assert_eq!(parsed.bind, (has("bind") || has("rbind")).then(|| has("rbind")), "{options:?}");
+    assert_eq!((parsed.source_nofollow, parsed.target_nofollow), (has("src-nofollow"), has("dest-nofollow")));
     assert_eq!(
         (parsed.remount, parsed.copy_up, parsed.copy_symlink),
         (has("remount"), has("tmpcopyup"), has("copy-symlink"))
@@ -59,9 +60,11 @@ pub fn hold(options: &[String]) {
 
     // The rest is the filesystem's, none of it lost and nothing known among it.
     let known = names();
+    let is_known =
+        |option: &String| known.contains(option) || option.starts_with("idmap=") || option.starts_with("ridmap=");
     for (index, option) in options.iter().enumerate() {
         let parts: Vec<_> = parsed.data.iter().filter(|(at, _)| *at == index).map(|(_, part)| *part).collect();
-        if known.contains(option) {
+        if is_known(option) {
             assert!(parts.is_empty(), "{option:?}");
         } else {
             let without_commas = |text: &str| text.replace(',', "");

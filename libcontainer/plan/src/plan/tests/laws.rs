@@ -98,7 +98,15 @@ fn linux() -> impl Strategy<Value = Value> {
         ("memoryPolicy", vec![json!({"mode": "MPOL_BIND", "nodes": "0"})]),
         ("timeOffsets", vec![json!({"boottime": {"secs": 5}, "monotonic": {"nanosecs": 5}})]),
         ("netDevices", vec![json!({"eth0": {}, "eth1": {"name": "x"}})]),
-        ("seccomp", vec![seccomp("SCMP_ACT_ERRNO"), seccomp("SCMP_ACT_NOTIFY")]),
+        (
+            "seccomp",
+            vec![
+                seccomp("SCMP_ACT_ERRNO"),
+                seccomp("SCMP_ACT_NOTIFY"),
+                json!({"defaultAction": "SCMP_ACT_KILL"}),
+                json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["read", "write", "execve"], "action": "SCMP_ACT_ALLOW"}]}),
+            ],
+        ),
         ("cgroupsPath", vec![json!("/a/b"), json!("a"), json!("a-b.slice:p:n")]),
         ("resources", vec![json!({"memory": {"limit": 1_000_000}, "pids": {"limit": 5}}), json!({})]),
         (
@@ -134,6 +142,11 @@ fn config() -> impl Strategy<Value = Value> {
         json!({"destination": "/link", "source": "/l", "options": ["bind", "copy-symlink"]}),
         json!({"destination": "/tmp", "type": "tmpfs", "options": ["tmpcopyup"]}),
         json!({"destination": "/tmp", "options": ["remount", "nosuid"]}),
+        json!({"destination": "/tmp/../dev", "options": ["remount", "noexec", "rslave", "size=1m"]}),
+        json!({"destination": "/data", "options": ["remount", "rro"]}),
+        json!({"destination": "/sys/fs/cgroup", "options": ["remount", "rw"]}),
+        json!({"destination": "/link", "options": ["remount", "ro"]}),
+        json!({"destination": "/data", "type": "tmpfs", "options": ["ro"]}),
     ]);
     let hook = || {
         vec![

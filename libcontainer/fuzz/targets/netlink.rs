@@ -1,0 +1,3 @@
+//! What the kernel answers over rtnetlink.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| libcontainer::fuzz::netlink(bytes));

@@ -1,0 +1,83 @@
+//! Reading what somebody else has named: nothing that blocks, and not without end.
+#![forbid(unsafe_code)]
+
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use std::io::{Error, Read, Result};
+use std::path::Path;
+
+/// The longest file that is read. A configuration with ten thousand mounts has four megabytes.
+const MOST: u64 = 64 << 20;
+
+/// What is in a regular file, wherever a link leads: a FIFO would keep us waiting, `/dev/zero` has no end.
+pub fn read_file(path: impl AsRef<Path>) -> Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(CWD, path.as_ref(), flags, Mode::empty()).map_err(|errno| match errno {
+        // A socket, or a device without a driver.
+        Errno::NXIO => irregular(),
+        errno => errno.into(),
+    })?;
+    let stat = rustix::fs::fstat(&file)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => {}
+        FileType::Directory => return Err(Errno::ISDIR.into()),
+        _ => return Err(irregular()),
+    }
+    // One byte more shows the end.
+    let size = u64::try_from(stat.st_size).unwrap_or(0).min(MOST) + 1;
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+    read(std::fs::File::from(file), &mut bytes)?;
+    Ok(bytes)
+}
+
+fn irregular() -> Error {
+    Error::other("not a regular file")
+}
+
+/// All that comes, up to a limit: what a pipe brings, for those who ask for one.
+pub fn read_limited(from: impl Read) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read(from, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn read(from: impl Read, bytes: &mut Vec<u8>) -> Result<()> {
+    from.take(MOST + 1).read_to_end(bytes)?;
+    if bytes.len() as u64 > MOST {
+        return Err(Error::other(format!("longer than {} MiB", MOST >> 20)));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn only_a_regular_file_is_read_and_not_without_end() {
+        let directory = std::env::temp_dir().join(format!("plimsoll-file-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let at = |name: &str| directory.join(name);
+        std::fs::write(at("file"), "text").unwrap();
+        symlink("file", at("link")).unwrap();
+        assert_eq!(read_file(at("link")).unwrap(), b"text");
+        rustix::fs::mknodat(CWD, at("fifo"), FileType::Fifo, 0o600.into(), 0).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        symlink("/dev/zero", at("zero")).unwrap();
+        let long = std::fs::File::create_new(at("long")).unwrap();
+        for (name, words) in [
+            ("fifo", "not a regular file"),
+            ("socket", "not a regular file"),
+            ("zero", "not a regular file"),
+            (".", "Is a directory (os error 21)"),
+            ("missing", "No such file or directory (os error 2)"),
+        ] {
+            assert_eq!(read_file(at(name)).unwrap_err().to_string(), words, "{name}");
+        }
+        long.set_len(MOST + 1).unwrap();
+        assert_eq!(read_file(at("long")).unwrap_err().to_string(), "longer than 64 MiB");
+        assert!(read_limited(std::io::repeat(0)).is_err());
+        std::fs::remove_dir_all(directory).unwrap();
+    }
+}
