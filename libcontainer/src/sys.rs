@@ -180,8 +180,13 @@ pub(crate) fn standard_streams(given: Option<[c_int; 3]>) -> Result<(Option<[c_i
         }
         return Ok((given, None));
     }
-    // may fail: with EBADF only, which is the answer.
-    let open = [0, 1, 2].map(|stream| is_inheritable(stream).is_ok());
+    let mut open = [true; 3];
+    for (open, stream) in open.iter_mut().zip(0..) {
+        *open = match is_inheritable(stream) {
+            Err(Errno::BADF) => false,
+            asked => asked.map(|()| true)?,
+        };
+    }
     if open == [true; 3] {
         return Ok((None, None));
     }

@@ -14,10 +14,15 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     }
     let format = invocation.choice("format")?;
     let mut states = Vec::new();
+    let mut status = 0;
     for (id, state) in invocation.store()?.list()? {
         match state {
             Ok(state) => states.push(state),
-            Err(error) => log::plainly(&format!("load container {id}: {error}")),
+            // As runc: one that is damaged keeps nobody from seeing the others. But what could not be asked is no answer.
+            Err(error) => {
+                log::plainly(&format!("load container {id}: {error}"));
+                status |= u8::from(error.errno().is_some());
+            }
         }
     }
     let text = match (invocation.is_set("quiet"), format) {
@@ -26,7 +31,7 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
         (false, _) => table(&states),
     };
     print(text.as_bytes())?;
-    Ok(0)
+    Ok(status)
 }
 
 /// A compact array; Go's encoder writes none as `null`, and its callers know.

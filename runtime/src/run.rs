@@ -69,13 +69,18 @@ fn finish(invocation: &Invocation, container: Container, status: Result<u8, Fail
     if invocation.is_set("keep") { status } else { delete(container, status) }
 }
 
-/// The container's status, or what made it fail, is worth more than whether it can be deleted.
+/// What made it fail is worth more than whether it can be deleted. A program's status is not: what is left would be taken for nothing.
 pub(crate) fn delete(container: Container, status: Result<u8, Failure>) -> Result<u8, Failure> {
-    match container.delete(true) {
+    match (container.delete(true), status) {
+        (Ok(()), status) => status,
         // A hook has failed, and took the container with it.
-        Err(error) if error.kind() == ErrorKind::DoesNotExist => {}
-        Err(error) => ::log::warn!("{error}"),
-        Ok(()) => {}
+        (Err(error), status) if error.kind() == ErrorKind::DoesNotExist => status,
+        (Err(error), Ok(status)) => Err(Failure::new(format!(
+            "the program ended with status {status}, but the container is not deleted: {error}"
+        ))),
+        (Err(error), failed) => {
+            ::log::warn!("{error}");
+            failed
+        }
     }
-    status
 }

@@ -16,11 +16,11 @@ pub mod steps;
 pub mod sys;
 
 use core::sync::atomic::{AtomicI32, AtomicU16, Ordering::Relaxed};
-use fault::{Detail, Fault, Result};
+use fault::{At, Detail, Fault, Result};
 use host::Slots;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use step::{Call, FromInit, Step, ZStr};
 use steps::enter;
 
@@ -30,6 +30,9 @@ pub type Line<'a> = Step<ZStr<'a>, &'a [u8]>;
 /// Where a panic finds the socket and the line.
 static SOCKET: AtomicI32 = AtomicI32::new(-1);
 static LINE: AtomicU16 = AtomicU16::new(0);
+
+/// The number of no line: what fails is the start of init itself.
+const BEFORE_THE_FIRST: u16 = u16::MAX;
 
 /// What init carries from line to line.
 #[derive(Debug)]
@@ -69,7 +72,7 @@ pub struct Init {
 pub fn main(socket: i32) -> ! {
     SOCKET.store(socket, Relaxed);
     let mut init = Init::new(sys::adopt(socket));
-    if let Err(fault) = init.run() {
+    if let Err(fault) = init.prepare().and_then(|()| init.run()) {
         host::send_failure(init.host.as_fd(), init.line, fault, init.detail.as_bytes());
     }
     sys::exit(1)
@@ -77,10 +80,9 @@ pub fn main(socket: i32) -> ! {
 
 impl Init {
     fn new(host: OwnedFd) -> Init {
-        sys::reset_signals();
         Init {
             host,
-            line: 0,
+            line: BEFORE_THE_FIRST,
             slots: Slots::default(),
             pid_namespace: None,
             in_chroot: false,
@@ -95,6 +97,12 @@ impl Init {
             pointers: &mut [],
             detail: Detail::default(),
         }
+    }
+
+    /// The program gets neither the socket to the host nor what the caller does with its signals.
+    fn prepare(&self) -> Result {
+        fcntl_setfd(&self.host, FdFlags::CLOEXEC).at(Call::Fcntl)?;
+        sys::reset_signals().at(Call::Sigaction)
     }
 
     fn run(&mut self) -> Result {

@@ -42,7 +42,7 @@ pub unsafe fn argument(stack: *const usize, index: usize) -> i32 {
     text.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// The descriptor that the host left open for us, which the container's program must not get. To be called once, when init begins.
+/// The descriptor that the host left open for us. To be called once, when init begins.
 pub fn adopt(number: i32) -> OwnedFd {
     // A caller of this program that names none gets none: -1 is the one number that an `OwnedFd` may not have.
     if number < 0 {
@@ -50,9 +50,7 @@ pub fn adopt(number: i32) -> OwnedFd {
     }
     // SAFETY: not -1, and at the beginning of the process nothing in it owns any descriptor. The host's side left exactly this one
     // open for us to own.
-    let socket = unsafe { OwnedFd::from_raw_fd(number) };
-    let _ = rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC);
-    socket
+    unsafe { OwnedFd::from_raw_fd(number) }
 }
 
 /// `exit_group(2)`; where a filter denies it, `exit(2)`, which is the same for a process of one thread; and where that is denied
@@ -179,35 +177,34 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: usize) -> Result<(), Err
 
 /// Unblocks all signals and gives each its default action. What the caller ignores would be inherited: SIGPIPE from a Rust program,
 /// SIGHUP from nohup(1), SIGINT from a shell that has it in the background.
-pub fn reset_signals() {
+pub fn reset_signals() -> Result<(), Errno> {
     const LAST: usize = 64;
     const SIG_SETMASK: usize = 2;
-    let action = arch::signal_action(0);
+    // SIGKILL and SIGSTOP, of which there is nothing to set.
+    const FIXED: [usize; 2] = [9, 19];
     let none = 0u64;
-    // SAFETY: a whole `struct kernel_sigaction`; the mask is one word.
-    unsafe {
-        for signal in 1..=LAST {
-            // Of SIGKILL and SIGSTOP there is nothing to set.
-            let _ = syscall(nr::__NR_rt_sigaction, [signal, action.as_ptr() as usize, 0, 8, 0]);
-        }
-        let _ = syscall(nr::__NR_rt_sigprocmask, [SIG_SETMASK, (&raw const none) as usize, 0, 8, 0]);
-    }
+    (1..=LAST)
+        .filter(|signal| !FIXED.contains(signal))
+        .try_for_each(|signal| set_action(signal, arch::signal_action(0)))?;
+    // SAFETY: the mask is one word, read only.
+    unsafe { syscall(nr::__NR_rt_sigprocmask, [SIG_SETMASK, (&raw const none) as usize, 0, 8, 0]) }.map(drop)
+}
+
+/// `rt_sigaction(2)` with a `struct kernel_sigaction`.
+fn set_action(signal: usize, action: [usize; 4]) -> Result<(), Errno> {
+    // SAFETY: a whole struct, read only; whoever names a handler (`end_on_signals`) names a function that never returns.
+    unsafe { syscall(nr::__NR_rt_sigaction, [signal, action.as_ptr() as usize, 0, 8, 0]) }.map(drop)
 }
 
 /// The first process of a pid namespace does not die of a signal that it does not handle (pid_namespaces(7)), so that
 /// a container that waits could not be asked to end. The program gets the default action back: execve(2) resets handlers.
-pub fn end_on_signals() {
+pub fn end_on_signals() -> Result<(), Errno> {
     extern "C" fn end(signal: i32) -> ! {
         exit(128 + signal)
     }
-    let action = arch::signal_action(end as extern "C" fn(i32) -> ! as usize);
+    let end = end as extern "C" fn(i32) -> ! as usize;
     // SIGHUP, SIGINT, SIGTERM.
-    for signal in [1, 2, 15] {
-        // SAFETY: a whole `struct kernel_sigaction`. The handler only ends the process, so nobody ever returns from it.
-        unsafe {
-            let _ = syscall(nr::__NR_rt_sigaction, [signal, action.as_ptr() as usize, 0, 8, 0]);
-        }
-    }
+    [1, 2, 15].into_iter().try_for_each(|signal| set_action(signal, arch::signal_action(end)))
 }
 
 /// `unshare(2)` with `CLONE_NEW*` flags.

@@ -34,26 +34,32 @@ impl Files for Kernel {
 }
 
 /// Writes what `resources` ask for where it differs from what is there; either all of it, or nothing. `tell` is for who else has
-/// to know, and to agree. Device rules stay as they are.
+/// to know, and to agree; `keep` writes it down in the end. Device rules stay as they are.
 pub(crate) fn update(
     groups: &[Group],
     resources: &LinuxResources,
     tell: impl FnMut(&[Write]) -> Result<()>,
+    keep: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     check_usage(groups, resources)?;
-    change(&Kernel, writes(resources, groups)?, tell)
+    change(&Kernel, writes(resources, groups)?, tell, keep)
 }
 
 /// Whoever is told goes first: systemd writes to every file of a controller when it hears of one limit, some of it more coarsely than
 /// asked for, and what it has not heard of as it is by default. So the last word is ours.
-fn change(files: &impl Files, mut asked: Vec<Write>, mut tell: impl FnMut(&[Write]) -> Result<()>) -> Result<()> {
+fn change(
+    files: &impl Files,
+    mut asked: Vec<Write>,
+    mut tell: impl FnMut(&[Write]) -> Result<()>,
+    keep: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     asked.iter_mut().for_each(|write| complete(files, write));
     let before = before(files, &asked);
     if let Err(error) = tell(&asked) {
         restore(files, before);
         return Err(error);
     }
-    write_all(files, asked).inspect_err(|_| {
+    write_all(files, asked).and_then(|()| keep()).inspect_err(|_| {
         if let Err(error) = tell(&before) {
             log::warn!("take back the update: {error}");
         }

@@ -21,7 +21,8 @@ pub(super) fn find(spec: &Spec, facts: &HostFacts) -> Vec<Finding> {
     // The lookup may be somebody else's (nsswitch.conf(5), `subid: sss`): then only that can tell.
     let nsswitch = std::fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
     let elsewhere = nsswitch.lines().any(|line| line.strip_prefix("subid:").is_some_and(|how| how.trim() != "files"));
-    let name = user_name(facts.euid);
+    // may fail: ranges may be given to a number as well.
+    let name = user_name(facts.euid).ok().flatten();
     let (uid, gid) = id_mappings_of(spec);
     let mut findings = Vec::new();
     for (key, helper, file, maps, own) in [

@@ -6,6 +6,7 @@ use crate::plan::{self, ExternalMount};
 use crate::{Bundle, Error, ErrorKind, HostFacts, Result};
 use oci_spec::runtime::Mount;
 use rustix::io::Errno;
+use std::path::PathBuf;
 
 const FILE: &str = "mounts";
 
@@ -41,16 +42,49 @@ impl Container {
                     None => return wrong("no mount of `mounts add` is there"),
                 }
             }
-            let targets: Vec<_> = found.into_iter().map(|note| (note.destination, note.mount)).collect();
+            found.retain(|note| !note.gone);
+            let targets: Vec<_> = found.iter().map(Note::target).collect();
             let plan = plan::remove_mounts(bundle.path(), bundle.spec(), &targets, &facts)?;
-            self.play(&bundle, &plan.lines).map_err(|error| error.in_file(FILE))?;
-            self.write_notes(&notes)
+            let removed = self.play(&bundle, &plan.lines).map_err(|error| error.in_file(FILE));
+            match removed.and_then(|()| self.write_notes(&notes)) {
+                Err(error) if !is_missing(&error) => self.settle(&bundle, &facts, found, notes, error),
+                removed => removed,
+            }
         })
+    }
+
+    /// Something has failed in the middle of it: writes down which are gone, so that the same command again removes the rest.
+    fn settle(
+        &self,
+        bundle: &Bundle,
+        facts: &HostFacts,
+        mut found: Vec<Note>,
+        mut notes: Vec<Note>,
+        error: Error,
+    ) -> Result<()> {
+        for note in &mut found {
+            let plan = plan::find_mounts(bundle.path(), bundle.spec(), &[note.target()], facts)?;
+            note.gone = self.play(bundle, &plan.lines).is_err_and(|error| is_missing(&error));
+        }
+        let gone: Vec<_> =
+            found.iter().filter(|note| note.gone).map(|note| note.destination.display().to_string()).collect();
+        if gone.is_empty() {
+            return Err(error);
+        }
+        if gone.len() == found.len() {
+            // All that was asked for is so.
+            return self.write_notes(&notes);
+        }
+        let said = format!("already removed: {}; the same command again removes the rest", gone.join(", "));
+        notes.append(&mut found);
+        self.write_notes(&notes)?;
+        Err(error.detail(said))
     }
 
     /// For a checkpoint, which says what the bundle of the restore needs: these are in no config.json yet.
     pub(super) fn added_mounts(&self) -> Result<Vec<ExternalMount>> {
-        let mounts: Vec<_> = self.notes()?.into_iter().map(|note| ExternalMount::added(note.destination)).collect();
+        let there = self.notes()?.into_iter().filter(|note| !note.gone);
+        let mounts: Vec<_> = there.map(|note| ExternalMount::added(note.destination)).collect();
         if !mounts.is_empty() {
             let targets: Vec<_> = mounts.iter().map(|mount| mount.target.display().to_string()).collect();
             let targets = targets.join(", ");
@@ -67,14 +101,12 @@ impl Container {
     fn take_back(&self, bundle: &Bundle, facts: &HostFacts, before: Vec<Note>) -> Result<()> {
         let noted = self.notes()?;
         for note in noted.iter().skip(before.len()).rev() {
-            let target = [(note.destination.clone(), note.mount)];
-            let plan = plan::remove_mounts(bundle.path(), bundle.spec(), &target, facts)?;
-            if let Err(error) = self.play(bundle, &plan.lines) {
-                let never_attached =
-                    [Errno::NOENT, Errno::STALE].iter().any(|errno| error.errno() == Some(errno.raw_os_error()));
-                if !never_attached {
-                    log::warn!("take back a mount: {error}");
-                }
+            let plan = plan::remove_mounts(bundle.path(), bundle.spec(), &[note.target()], facts)?;
+            // One that is missing was never attached.
+            if let Err(error) = self.play(bundle, &plan.lines)
+                && !is_missing(&error)
+            {
+                log::warn!("take back a mount: {error}");
             }
         }
         self.write_notes(&before)
@@ -90,4 +122,15 @@ impl Container {
         let lines = lines.map_err(|error| Error::new(ErrorKind::System, format!("note the mounts: {error}")))?;
         self.folder.write(MOUNTS, lines.join("\n").as_bytes())
     }
+}
+
+impl Note {
+    fn target(&self) -> (PathBuf, u64) {
+        (self.destination.clone(), self.mount)
+    }
+}
+
+/// It is not what is seen at its place.
+fn is_missing(error: &Error) -> bool {
+    [Errno::NOENT, Errno::STALE].iter().any(|errno| error.errno() == Some(errno.raw_os_error()))
 }

@@ -3,7 +3,6 @@ use super::{Container, Status, state};
 use crate::launch::{Heard, Hooks, explain};
 use crate::plan::line::HookKind;
 use crate::plan::{self, SAID, START};
-use crate::store::Lock;
 use crate::{Bundle, Error, ErrorKind, HostFacts, Result, Trace, launch};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FlockOperation, OFlags};
@@ -27,15 +26,17 @@ impl Container {
         if !self.record.has_process {
             return Err(Error::config("/process", "process property must not be empty"));
         }
+        // What the poststart hooks need: after the word nothing may be missing.
+        let bundle = self.record.has_poststart.then(|| self.bundle()).transpose()?;
         let said = Trace::time(trace, "(connect to init)", || self.tell_init())?;
-        match Trace::time(trace, "(lines from start to execve)", || launch::last_words(said.as_fd()))? {
-            Heard::Executing if self.record.has_poststart => {
-                let bundle = self.bundle()?;
-                let run = || self.run_poststart(&bundle);
-                Trace::time(trace, "(poststart hooks)", run).inspect_err(|_| self.abandon(&bundle))
+        let heard = Trace::time(trace, "(lines from start to execve)", || launch::last_words(said.as_fd()));
+        match (heard.inspect_err(|_| self.abandon(bundle.as_ref()))?, &bundle) {
+            (Heard::Executing, Some(bundle)) => {
+                let run = || self.run_poststart(bundle);
+                Trace::time(trace, "(poststart hooks)", run).inspect_err(|_| self.abandon(Some(bundle)))
             }
-            Heard::Executing => Ok(()),
-            heard => Err(self.explain(heard)?),
+            (Heard::Executing, None) => Ok(()),
+            (heard, _) => Err(self.explain(heard)?),
         }
     }
 
@@ -60,9 +61,10 @@ impl Container {
         }
         // Only now is it sure that nobody else has.
         let start = open(START, OFlags::WRONLY)?;
-        rustix::io::write(&start, &[word::START]).map_err(fail("write(FIFO)"))?;
-        self.folder.remove_fifos()?;
         rustix::io::ioctl_fionbio(&said, false).map_err(fail("ioctl(FIONBIO)"))?;
+        rustix::io::retry_on_intr(|| rustix::io::write(&start, &[word::START])).map_err(fail("write(FIFO)"))?;
+        // Nobody reads from it any more, which says the same as if it were not there.
+        self.folder.remove_fifos().unwrap_or_else(|error| log::warn!("{error}"));
         Ok(said)
     }
 
@@ -82,7 +84,7 @@ impl Container {
         words.line = u16::try_from(line).unwrap_or(u16::MAX);
         let error = explain(&plan.lines, &words);
         if error.kind() == ErrorKind::Hook {
-            self.abandon(&bundle);
+            self.abandon(Some(&bundle));
         }
         Ok(error)
     }
@@ -99,12 +101,17 @@ impl Container {
     }
 
     /// A hook that fails ends the container: "stop the container, and continue the lifecycle at step 12" (runtime.md),
-    /// which is what `delete` does.
-    fn abandon(&self, bundle: &Bundle) {
-        let unmake = |lock: Lock| self.destroy(&lock, Some(bundle.spec()));
-        let gone = self.end().and_then(|()| self.folder.lock()).and_then(unmake);
+    /// which is what `delete` does. And nothing runs of which `start` has said that it does not.
+    fn abandon(&self, bundle: Option<&Bundle>) {
+        let read = if bundle.is_none() && self.record.has_poststop { self.bundle().map(Some) } else { Ok(None) };
+        let read = read.unwrap_or_else(|error| {
+            log::warn!("the poststop hooks do not run: {error}");
+            None
+        });
+        let spec = bundle.or(read.as_ref()).map(|bundle| bundle.spec());
+        let gone = self.end().and_then(|()| self.folder.lock()).and_then(|lock| self.destroy(&lock, spec));
         if let Err(remains) = gone {
-            log::warn!("clean up after a failed hook: {remains}");
+            log::warn!("clean up after a failed start: {remains}");
         }
     }
 

@@ -17,7 +17,7 @@ impl Store {
             let container = self.load(id)?;
             let mut state = container.state()?;
             let owner = container.record.owner;
-            state.owner = user_name(owner).unwrap_or_else(|| format!("#{owner}"));
+            state.owner = user_name(owner)?.unwrap_or_else(|| format!("#{owner}"));
             Ok(state)
         };
         Ok(self

@@ -14,12 +14,14 @@ impl Container {
     /// do. If a value is refused, those before it are taken back.
     pub fn update(&self, change: &LinuxResources) -> Result<()> {
         // Two updates at a time would each forget the other.
-        self.locked_while_running(|| self.update_locked(change))
+        self.locked_while_running(|| self.update_locked(change, &[]))
     }
 
-    fn update_locked(&self, change: &LinuxResources) -> Result<()> {
+    /// `schemata` are keys of Intel RDT with their values, which are in place already.
+    fn update_locked(&self, change: &LinuxResources, schemata: &[(&str, &str)]) -> Result<()> {
         let bundle = self.changed(&self.bundle()?, |linux| {
             linux["resources"] = merge(&linux["resources"], change)?;
+            schemata.iter().for_each(|(key, schema)| linux["intelRdt"][*key] = (*schema).into());
             Ok(())
         })?;
         let merged = bundle.spec().linux().as_ref().and_then(|linux| linux.resources().clone()).unwrap_or_default();
@@ -28,8 +30,7 @@ impl Container {
             Some(unit) => systemd::Manager::of(unit.user).set_properties(unit, &limits(writes, groups)),
             None => Ok(()),
         };
-        cgroup::update(groups, &merged, tell)?;
-        self.folder.write(CONFIG, bundle.config_bytes())
+        cgroup::update(groups, &merged, tell, || self.folder.write(CONFIG, bundle.config_bytes()))
     }
 
     /// The same with other shares of the processor's cache and of the memory bandwidth (Intel RDT), for a container that has some.
@@ -46,7 +47,7 @@ impl Container {
         }
         self.locked_while_running(|| {
             let (class, before) = self.replace_schemata(&asked)?;
-            self.update_locked(change).inspect_err(|_| {
+            self.update_locked(change, &asked).inspect_err(|_| {
                 // Either all of it, or nothing.
                 if let Err(error) = intel_rdt::write_schemata(&class, &before) {
                     log::warn!("take back the schemata: {error}");
@@ -73,7 +74,6 @@ impl Container {
         crate::plan::validate::spec(bundle.spec())?;
         let lines: Vec<_> = asked.iter().map(|(_, schema)| (*schema).to_owned()).collect();
         let before = intel_rdt::replace_schemata(&class, &lines)?;
-        self.folder.write(CONFIG, bundle.config_bytes())?;
         Ok((class, before))
     }
 

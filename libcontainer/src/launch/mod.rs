@@ -86,7 +86,7 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
     }
     let Action::Host(step) = &lines[clone].action else { unreachable!("found as a host line above") };
     let (channel, socket) = Channel::pair()?;
-    let streams = streams::seal(host.stdio);
+    let streams = streams::seal(host.stdio)?;
     let entry = Entry { state: host.state, socket, stdio: streams.numbers, preserve: host.preserve };
     let begin = host.trace.map(|_| trace::now());
     // Its end of the socket must be open nowhere else afterwards, or its death would not be heard.

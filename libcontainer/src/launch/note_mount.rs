@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Note {
     pub(crate) destination: PathBuf,
     pub(crate) mount: u64,
+    /// By a `mounts remove` that has failed at another one: who repeats it asks for this one again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) gone: bool,
 }
 
 pub(super) fn note(state: BorrowedFd<'_>, destination: &Path, mount: BorrowedFd<'_>) -> Result<()> {
@@ -21,7 +24,7 @@ pub(super) fn note(state: BorrowedFd<'_>, destination: &Path, mount: BorrowedFd<
     // KERNEL(6.8): STATX_MNT_ID_UNIQUE; the number that others get may come to be another mount's.
     let mask = StatxFlags::from_bits_retain(0x4000) | StatxFlags::MNT_ID;
     let stat = rustix::fs::statx(mount, c"", AtFlags::EMPTY_PATH, mask).map_err(failed("statx"))?;
-    let note = Note { destination: destination.to_owned(), mount: stat.stx_mnt_id };
+    let note = Note { destination: destination.to_owned(), mount: stat.stx_mnt_id, gone: false };
     let json = serde_json::to_string(&note)
         .map_err(|error| Error::new(ErrorKind::System, format!("note the mount: {error}")))?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -17,36 +17,40 @@ pub(crate) struct Sealed {
 
 /// The same streams. Nodes of the host's `/dev` are opened through a mount by which nothing about them can be changed; init takes
 /// those that every container has from the container's own.
-pub(super) fn seal(stdio: Option<[i32; 3]>) -> Sealed {
+pub(super) fn seal(stdio: Option<[i32; 3]>) -> Result<Sealed> {
     let mut numbers = stdio.unwrap_or([0, 1, 2]);
     let mut opened = Vec::new();
     for number in &mut numbers {
-        let Some(stream) = device(*number).filter(|stat| !is_everywhere(stat)).and_then(|stat| reopen(*number, &stat))
-        else {
-            continue;
-        };
-        *number = stream.as_raw_fd();
-        opened.push(stream);
+        let device = device(*number)?.filter(|stat| !is_everywhere(stat));
+        let stream = device.map_or(Ok(None), |stat| reopen(*number, &stat))?;
+        if let Some(stream) = stream {
+            *number = stream.as_raw_fd();
+            opened.push(stream);
+        }
     }
-    Sealed { numbers: if opened.is_empty() { stdio } else { Some(numbers) }, _opened: opened }
+    Ok(Sealed { numbers: if opened.is_empty() { stdio } else { Some(numbers) }, _opened: opened })
 }
 
 /// One stream for a restored container, in which no init opens it anew.
 pub(crate) fn seal_for_restore(number: i32) -> Result<OwnedFd> {
-    let sealed = device(number).and_then(|stat| reopen(number, &stat));
-    sealed.map_or_else(
-        || {
-            let call = format!("fcntl({number})");
-            sys::duplicate(number).map_err(|errno| Error::system("hand on the standard streams", call, errno))
-        },
-        Ok,
-    )
+    match device(number)?.map_or(Ok(None), |stat| reopen(number, &stat))? {
+        Some(sealed) => Ok(sealed),
+        None => sys::duplicate(number).map_err(|errno| failed(&format!("fcntl({number})"), errno)),
+    }
 }
 
-fn device(number: i32) -> Option<Stat> {
-    let stat = sys::fstat(number).ok()?;
+fn failed(call: &str, errno: Errno) -> Error {
+    Error::system("hand on the standard streams", call, errno)
+}
+
+fn device(number: i32) -> Result<Option<Stat>> {
+    let stat = match sys::fstat(number) {
+        // A caller may have closed any of them.
+        Err(Errno::BADF) => return Ok(None),
+        stat => stat.map_err(|errno| failed(&format!("fstat({number})"), errno))?,
+    };
     let kind = FileType::from_raw_mode(stat.st_mode);
-    matches!(kind, FileType::CharacterDevice | FileType::BlockDevice).then_some(stat)
+    Ok(matches!(kind, FileType::CharacterDevice | FileType::BlockDevice).then_some(stat))
 }
 
 /// null, zero, full, random, urandom, tty.
@@ -56,31 +60,41 @@ fn is_everywhere(stat: &Stat) -> bool {
         && matches!(number, (1, 3 | 5 | 7 | 8 | 9) | (5, 0))
 }
 
+/// The same without what may be otherwise the next time: then the stream would be handed on as it is, and nobody would know.
+fn reopen(number: i32, stat: &Stat) -> Result<Option<OwnedFd>> {
+    match try_to_reopen(number, stat) {
+        Ok(stream) => Ok(stream),
+        Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::INTR | Errno::AGAIN)) => {
+            Err(failed(&format!("open({number})"), errno))
+        }
+        Err(_) => Ok(None),
+    }
+}
+
 /// `None` for what lies elsewhere, and for what would not be the same if it were opened once more (a tunnel, a filesystem in userspace,
 /// the master of a terminal): who hands that on means it. Nor may everybody make mounts, but who may not does not own the node.
-fn reopen(number: i32, stat: &Stat) -> Option<OwnedFd> {
-    let dev = rustix::fs::stat("/dev").ok()?;
-    let stream = sys::duplicate(number).ok()?;
+fn try_to_reopen(number: i32, stat: &Stat) -> rustix::io::Result<Option<OwnedFd>> {
+    let dev = rustix::fs::stat("/dev")?;
+    let stream = sys::duplicate(number)?;
     let is_block = FileType::from_raw_mode(stat.st_mode) == FileType::BlockDevice;
     let is_memory = !is_block && rustix::fs::major(stat.st_rdev) == 1;
     let is_terminal = !is_block && rustix::termios::isatty(&stream) && stat.st_rdev != rustix::fs::makedev(5, 2);
     if stat.st_dev != dev.st_dev || !(is_block || is_memory || is_terminal) {
-        return None;
+        return Ok(None);
     }
     let cloned = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-    let mount = rustix::mount::open_tree(&stream, "", cloned).ok()?;
+    let mount = rustix::mount::open_tree(&stream, "", cloned)?;
     let attributes =
         MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    sys::mount_setattr(mount.as_fd(), false, &MountAttr { set: attributes.bits().into(), ..MountAttr::default() })
-        .ok()?;
-    let asked = rustix::fs::fcntl_getfl(&stream).ok()? & (OFlags::RWMODE | OFlags::APPEND | OFlags::NONBLOCK);
+    sys::mount_setattr(mount.as_fd(), false, &MountAttr { set: attributes.bits().into(), ..MountAttr::default() })?;
+    let asked = rustix::fs::fcntl_getfl(&stream)? & (OFlags::RWMODE | OFlags::APPEND | OFlags::NONBLOCK);
     let flags = asked | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let opened = rustix::fs::openat(CWD, sys::fd_path(&mount), flags, Mode::empty()).ok()?;
+    let opened = rustix::fs::openat(CWD, sys::fd_path(&mount), flags, Mode::empty())?;
     if is_block {
-        let at = rustix::fs::tell(&stream).ok()?;
-        rustix::fs::seek(&opened, SeekFrom::Start(at)).ok()?;
+        let at = rustix::fs::tell(&stream)?;
+        rustix::fs::seek(&opened, SeekFrom::Start(at))?;
     }
-    Some(opened)
+    Ok(Some(opened))
 }
 
 /// Gives pipes, sockets and terminals to `uid`, so that `/dev/stdout` can be opened. A file or a device belongs to somebody
@@ -88,13 +102,17 @@ fn reopen(number: i32, stat: &Stat) -> Option<OwnedFd> {
 pub(super) fn give(stdio: Option<[i32; 3]>, uid: u32) -> Result<()> {
     for number in stdio.unwrap_or([0, 1, 2]) {
         // A caller may have closed any of them.
-        let (Ok(stat), Ok(stream)) = (sys::fstat(number), sys::duplicate(number)) else { continue };
+        let stat = match sys::fstat(number) {
+            Err(Errno::BADF) => continue,
+            stat => stat.map_err(|errno| failed("fstat", errno))?,
+        };
         let kind = FileType::from_raw_mode(stat.st_mode);
         let ours = matches!(kind, FileType::Fifo | FileType::Socket)
             || kind == FileType::CharacterDevice && is_terminal(stat.st_rdev);
         if !ours || stat.st_uid == uid {
             continue;
         }
+        let stream = sys::duplicate(number).map_err(|errno| failed("fcntl(F_DUPFD)", errno))?;
         match rustix::fs::fchown(stream.as_fd(), Some(Uid::from_raw(uid)), None::<Gid>) {
             Ok(()) | Err(Errno::INVAL | Errno::PERM | Errno::ROFS) => {}
             Err(errno) => {

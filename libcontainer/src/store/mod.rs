@@ -242,11 +242,16 @@ fn user_is_not_root() -> bool {
     std::env::var_os("USER").is_none_or(|user| user != "root")
 }
 
-/// What passwd(5) calls a user.
-pub(crate) fn user_name(uid: u32) -> Option<String> {
-    // may fail: then the number has to do.
-    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+/// What passwd(5) calls a user; `None` where there is no such file, or none for us.
+pub(crate) fn user_name(uid: u32) -> Result<Option<String>> {
+    use std::io::ErrorKind::{NotFound, PermissionDenied};
+    const PASSWD: &str = "/etc/passwd";
+    let passwd = match std::fs::read(PASSWD) {
+        Err(error) if matches!(error.kind(), NotFound | PermissionDenied) => return Ok(None),
+        read => read.map_err(|error| Error::io("look for the owner's name", format!("read({PASSWD})"), &error))?,
+    };
+    let passwd = String::from_utf8_lossy(&passwd);
     let number = uid.to_string();
-    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&number))?;
-    line.split(':').next().map(str::to_owned)
+    let line = passwd.lines().find(|line| line.split(':').nth(2) == Some(&number));
+    Ok(line.and_then(|line| line.split(':').next()).map(str::to_owned))
 }

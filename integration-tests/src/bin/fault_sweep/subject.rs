@@ -96,9 +96,6 @@ impl Subject {
         let also = (self.case.before == Before::Created).then(|| self.pid()).flatten();
         let mut command = harness::command(self.case.line, &self.container);
         self.with_files(&mut command);
-        if self.case.before == Before::Created {
-            command.stdout(Stdio::null());
-        }
         let run = fault::trace(&mut command, also, fault, deadline);
         self.said = fs::read_to_string(self.container.dir.join("err")).unwrap_or_default();
         run
@@ -107,7 +104,12 @@ impl Subject {
     /// Output goes to files: a pipe would stay open as long as a detached container lives.
     fn with_files(&self, command: &mut Command) {
         let file = |name| anew(&self.container.dir.join(name));
-        command.stdin(Stdio::null()).stdout(file("out")).stderr(file("err"));
+        command.stdin(Stdio::null()).stderr(file("err"));
+        match self.case.before {
+            // The program has that of `create`.
+            Before::Created => command.stdout(Stdio::null()),
+            _ => command.stdout(file("out")),
+        };
     }
 
     fn prepare(&mut self) {

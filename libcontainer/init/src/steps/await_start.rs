@@ -1,16 +1,17 @@
 //! `created`: wait for the word of `start`, and tell it from then on how it goes.
 //!
 //! The filter is loaded by now. What is called here is read(2); and what `execve` takes comes before the filter too.
-use crate::fault::Result;
+use crate::fault::{At, Result};
 use crate::{Init, host, sys};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::SocketFlags;
-use step::{Slot, word};
+use step::{Call, Slot, word};
 
 /// While every call is allowed.
-pub(super) fn prepare() {
-    sys::end_on_signals();
+pub(super) fn prepare() -> Result {
+    sys::end_on_signals().at(Call::Sigaction)?;
     sys::forget_stack();
+    Ok(())
 }
 
 pub(super) fn run(init: &mut Init, start: Slot, said: Slot, door: Option<Slot>) -> Result {

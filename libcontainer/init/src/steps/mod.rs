@@ -177,7 +177,7 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
         }
         Step::HoldNamespaces { namespaces } => enter::hold(init, namespaces),
         Step::PrepareToWait => {
-            await_start::prepare();
+            await_start::prepare()?;
             Ok(())
         }
         Step::AwaitStart { start, said, door } => await_start::run(init, start, said, door),

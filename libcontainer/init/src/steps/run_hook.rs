@@ -79,8 +79,8 @@ enum Ended {
 fn execute(umask: Mode, hook: &Hook<'_>, home: &[u8], state: BorrowedFd<'_>, stream: &OwnedFd) -> Errno {
     rustix::process::umask(umask);
     // A session of its own, so that a timeout ends all of it.
-    let _ = rustix::process::setsid();
-    let streams = rustix::stdio::dup2_stdin(state)
+    let streams = rustix::process::setsid()
+        .and_then(|_| rustix::stdio::dup2_stdin(state))
         .and_then(|()| rustix::stdio::dup2_stdout(stream))
         .and_then(|()| rustix::stdio::dup2_stderr(stream));
     match streams {

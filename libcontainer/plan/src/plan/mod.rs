@@ -383,17 +383,24 @@ pub fn add_mounts(bundle: &Path, spec: &Spec, mounts: Vec<Mount>, facts: &HostFa
 
 /// The plan of `mounts remove`: first all of them are looked for, so that a mistake costs nothing.
 pub fn remove_mounts(bundle: &Path, spec: &Spec, mounts: &[(PathBuf, u64)], facts: &HostFacts) -> Result<Plan> {
+    let mut plan = find_mounts(bundle, spec, mounts, facts)?;
+    // The last first: it may lie below another.
+    for (index, (target, mount)) in mounts.iter().enumerate().rev() {
+        let origin = format!("/{index}/destination");
+        let line = init(InitStep::Unmount { target: z(target, &origin)?, mount: *mount }, origin);
+        plan.lines.insert(plan.lines.len() - 1, line);
+    }
+    Ok(plan)
+}
+
+/// The plan that finds out whether they are all there.
+pub fn find_mounts(bundle: &Path, spec: &Spec, mounts: &[(PathBuf, u64)], facts: &HostFacts) -> Result<Plan> {
     let options = &PlanOptions::default();
     let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
     let mut lines = enter_to_mount(&context, namespaces::PID, false, &mut Slots::after(&[])?)?;
     for (index, (target, mount)) in mounts.iter().enumerate() {
         let origin = format!("/{index}/destination");
         lines.push(init(InitStep::FindMount { target: z(target, &origin)?, mount: *mount }, origin));
-    }
-    // The last first: it may lie below another.
-    for (index, (target, mount)) in mounts.iter().enumerate().rev() {
-        let origin = format!("/{index}/destination");
-        lines.push(init(InitStep::Unmount { target: z(target, &origin)?, mount: *mount }, origin));
     }
     lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
     Ok(Plan { lines, ..Plan::default() })

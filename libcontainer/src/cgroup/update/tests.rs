@@ -1,5 +1,5 @@
 use super::{model, old_value};
-use crate::plan::cgroup::{limits, merge, writes};
+use crate::plan::cgroup::{Write, limits, merge, writes};
 use oci_spec::runtime::LinuxResources;
 use std::collections::BTreeMap;
 
@@ -85,16 +85,22 @@ impl Played {
     }
 
     fn update(&mut self, change: &str) -> crate::Result<()> {
+        self.update_and(change, || Ok(()))
+    }
+
+    /// And writes it down so.
+    fn update_and(&mut self, change: &str, keep: impl FnOnce() -> crate::Result<()>) -> crate::Result<()> {
         let merged = merge(&self.stored, &serde_json::from_str(change).unwrap()).unwrap();
         let resources: LinuxResources = serde_json::from_value(merged.clone()).unwrap();
         let asked = writes(&resources, &model::groups())?;
         let (group, systemd) = (&self.group, &mut self.systemd);
-        super::change(group, asked, |writes| {
+        let tell = |writes: &[Write]| {
             if let Some(systemd) = systemd {
                 systemd.set(&limits(writes, &model::groups()), group);
             }
             Ok(())
-        })?;
+        };
+        super::change(group, asked, tell, keep)?;
         self.stored = merged;
         Ok(())
     }
@@ -180,4 +186,18 @@ fn a_period_or_no_quota_alone_keeps_the_other() {
     let mut played = Played::create("{}", true);
     played.update(r#"{"cpu": {"period": 900000}}"#).unwrap();
     assert_eq!(played.files()["cpu.max"], "max 900000");
+}
+
+#[test]
+fn an_update_that_cannot_be_written_down_leaves_files_and_properties_as_they_were() {
+    for (first, second) in FIELDS.iter().flat_map(|first| FIELDS.iter().map(move |second| (first, second))) {
+        for by_systemd in [false, true] {
+            let before = Played::create(first, by_systemd);
+            let mut played = before.clone();
+            let full = || Err(crate::Error::new(crate::ErrorKind::System, "no space left"));
+            assert!(played.update_and(second, full).is_err(), "{first}, then {second}");
+            assert_eq!(played.files(), before.files(), "{first}, then {second}");
+            assert_eq!(played.reloaded(), before.reloaded(), "{first}, then {second}, reloaded");
+        }
+    }
 }
