@@ -10,6 +10,7 @@ mod checkpoint;
 mod cpu_affinity;
 mod created;
 mod descriptors;
+mod deviations;
 mod devices;
 mod errors;
 mod events;

@@ -214,6 +214,7 @@ impl Bus {
         self.serial
     }
 
+    /// To be followed by reading, which tells if nobody was there to hear it.
     pub(super) fn send(&mut self) -> Result<()> {
         let mut sent = 0;
         while sent < self.to_send.len() {
@@ -221,6 +222,8 @@ impl Bus {
                 Ok(count) => sent += count,
                 Err(Errno::AGAIN) => self.wait(PollFlags::OUT, "send")?,
                 Err(Errno::INTR) => {}
+                // It has hung up. Why, it may have said before: whoever reads comes to that first, then to the end.
+                Err(Errno::PIPE | Errno::CONNRESET) => break,
                 Err(errno) => return Err(self.broken("send", errno)),
             }
         }

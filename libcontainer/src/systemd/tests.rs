@@ -300,7 +300,7 @@ fn a_connection_that_breaks_is_an_error_at_once() {
     const CLOSED: &str = "the connection was closed before the answer";
     let (place, _ended) = peer(|_| {});
     let error = error(|| start(&place));
-    assert!(error.contains("(ECONNRESET)") || error.contains("(EPIPE)"), "{error}");
+    assert!(error.contains("(ECONNRESET)") || error.contains(CLOSED), "{error}");
     let after_the_call = |peer: &mut Peer| {
         peer.let_in();
         peer.hear().unwrap();
@@ -324,8 +324,11 @@ fn a_connection_that_breaks_is_an_error_at_once() {
 fn what_is_no_dbus_is_an_error() {
     let http = |peer: &mut Peer| peer.0.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
     starting_fails(http, "not let in (HTTP/1.1 400 Bad Request)");
-    let rejected = |peer: &mut Peer| peer.0.write_all(b"REJECTED EXTERNAL\r\n").unwrap();
-    starting_fails(rejected, "not let in (REJECTED EXTERNAL)");
+    // Who hangs up before we have sent everything is heard all the same.
+    for _ in 0..50 {
+        let rejected = |peer: &mut Peer| peer.0.write_all(b"REJECTED EXTERNAL\r\n").unwrap();
+        starting_fails(rejected, "not let in (REJECTED EXTERNAL)");
+    }
     for bytes in [[b'x'; 64], [0xff; 64]] {
         let noise = move |peer: &mut Peer| {
             peer.let_in();
