@@ -86,8 +86,7 @@ fn try_to_reopen(number: i32, stat: &Stat) -> rustix::io::Result<Option<OwnedFd>
     let mount = rustix::mount::open_tree(&stream, "", cloned)?;
     let attributes =
         MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    sys::mount_setattr(mount.as_fd(), false, &MountAttr { set: attributes.bits().into(), ..MountAttr::default() })
-        ?;
+    sys::mount_setattr(mount.as_fd(), false, &MountAttr { set: attributes.bits().into(), ..MountAttr::default() })?;
     let asked = rustix::fs::fcntl_getfl(&stream)? & (OFlags::RWMODE | OFlags::APPEND | OFlags::NONBLOCK);
     let flags = asked | OFlags::NOCTTY | OFlags::CLOEXEC;
     let opened = rustix::fs::openat(CWD, sys::fd_path(&mount), flags, Mode::empty())?;

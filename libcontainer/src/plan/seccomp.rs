@@ -16,6 +16,7 @@ const WAITING: [&str; 2] = ["read", "write"];
 const LETTING_IN: [&str; 3] = ["accept4", "sendmsg", "close"];
 
 /// What init calls from the filter on to the program, with what filters look at.
+#[allow(clippy::unnecessary_cast, reason = "TIOCSCTTY is an int with musl")]
 const LAST_CALLS: &[(libc::c_long, [u64; 2])] = &[
     (libc::SYS_capset, [0, 0]),
     (libc::SYS_capget, [0, 0]),
