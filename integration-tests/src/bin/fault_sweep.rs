@@ -10,7 +10,7 @@
 //! * *half*: it has failed, and what was there before is no longer as it was
 //! * *panicked*, *silent*: it has failed without saying why
 //!
-//! A point is `runtime:openat:3`: who calls, what, and for which time. `--for-good` lets every call of one name fail, as on a kernel
+//! A point is `runtime:openat:3`: who calls, what, and for which time; `runtime:openat` is each of them. `--for-good` lets every call of one name fail, as on a kernel
 //! or under a filter that has none. `--every 10` tries one pair of point and errno in ten.
 #![allow(clippy::print_stdout, reason = "it prints a table")]
 
@@ -163,6 +163,12 @@ mod sweep {
         kinds.into_iter().for_each(add);
     }
 
+    /// `runtime:openat` stands for each of that name.
+    fn is_called(point: &Point, at: &str) -> bool {
+        let whole = point.to_string();
+        whole == at || whole.rsplit_once(':').is_some_and(|(call, _)| call == at)
+    }
+
     /// Pairs of point and errno, in turn for each worker.
     fn faults(subject: &mut Subject, options: &Options, sums: &mut BTreeMap<&str, usize>) -> Vec<(Which, Errno)> {
         let calls = subject.calls(DEADLINE);
@@ -171,7 +177,7 @@ mod sweep {
             let mut seen = HashSet::new();
             calls.iter().map(|call| call.number).filter(|number| seen.insert(*number)).map(Which::All).collect()
         } else {
-            let wanted = |point: &Point| options.at.as_ref().is_none_or(|at| point.to_string() == *at);
+            let wanted = |point: &Point| options.at.as_ref().is_none_or(|at| is_called(point, at));
             calls.into_iter().filter(wanted).map(Which::One).collect()
         };
         let errnos: Vec<_> = ERRNOS.iter().filter(|errno| options.has_errno(**errno)).copied().collect();

@@ -405,23 +405,24 @@ fn an_update_is_whole_or_nothing() {
         )
     };
     // Up: memory may not pass memory+swap, which has to go first.
-    update(&lab.groups, &resources(r#"{"memory": {"limit": 134217728, "swap": 268435456}}"#), |_| Ok(())).unwrap();
+    update(&lab.groups, &resources(r#"{"memory": {"limit": 134217728, "swap": 268435456}}"#), |_| Ok(()), || Ok(()))
+        .unwrap();
     assert_eq!(state(), "134217728 268435456 512 50000 100000 50000 0 20");
     // Down: the other way round. A quota below the burst needs the burst lowered first.
     let down = r#"{"memory": {"limit": 16777216, "swap": 16777216}, "cpu": {"quota": 20000, "burst": 0}, "pids": {"limit": -1}}"#;
-    update(&lab.groups, &resources(down), |_| Ok(())).unwrap();
+    update(&lab.groups, &resources(down), |_| Ok(()), || Ok(())).unwrap();
     assert_eq!(state(), "16777216 16777216 512 20000 100000 0 0 max");
     // Out of range only for the kernel: nothing changes.
     let before = state();
     let half = r#"{"memory": {"limit": 33554432, "swap": 33554432}, "cpu": {"shares": 100, "period": 50000, "quota": 5}, "pids": {"limit": 3}}"#;
-    let error = update(&lab.groups, &resources(half), |_| Ok(())).unwrap_err().to_string();
+    let error = update(&lab.groups, &resources(half), |_| Ok(()), || Ok(())).unwrap_err().to_string();
     assert!(error.contains("cpu.cfs_quota_us"), "{error}");
     assert_eq!(state(), before);
     // An idle group has no shares to set.
-    update(&lab.groups, &resources(r#"{"cpu": {"idle": 1}}"#), |_| Ok(())).unwrap();
-    update(&lab.groups, &resources(r#"{"cpu": {"shares": 300, "idle": 0}}"#), |_| Ok(())).unwrap();
+    update(&lab.groups, &resources(r#"{"cpu": {"idle": 1}}"#), |_| Ok(()), || Ok(())).unwrap();
+    update(&lab.groups, &resources(r#"{"cpu": {"shares": 300, "idle": 0}}"#), |_| Ok(()), || Ok(())).unwrap();
     assert_eq!(state(), "16777216 16777216 300 20000 100000 0 0 max");
-    update(&lab.groups, &resources(r#"{"memory": {"limit": -1}}"#), |_| Ok(())).unwrap();
+    update(&lab.groups, &resources(r#"{"memory": {"limit": -1}}"#), |_| Ok(()), || Ok(())).unwrap();
     assert!(state().starts_with("9223372036854771712 9223372036854771712 "));
 }
 

@@ -55,7 +55,7 @@ fn run(hook: &Hook, kind: HookKind, index: usize, with: &Hooks<'_>) -> Result<()
     // Who deletes a container may have removed its bundle before; what the hook has to clean up is there all the same.
     command.current_dir(if with.bundle.is_dir() { with.bundle } else { Path::new("/") }).process_group(0);
     // A file, not a pipe: however long the state is, nobody has to wait for a hook that does not read it.
-    let state = descriptors::in_memory(with.state)?;
+    let state = descriptors::in_memory(with.state).map_err(|error| fail(error.to_string()))?;
     rustix::fs::seek(&state, SeekFrom::Start(0)).map_err(|errno| fail(crate::describe_errno(errno.raw_os_error())))?;
     command.stdin(state).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child =

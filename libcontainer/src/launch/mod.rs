@@ -92,13 +92,12 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
     // Its end of the socket must be open nowhere else afterwards, or its death would not be heard.
     let (pid, pidfd, descriptors) = entry::start(entry, step)?;
     timed(clone, begin);
+    let mut made = Launched { pid, pidfd, console: None };
     let mut launch = Launch {
         lines,
         host,
         channel,
-        pid,
-        pidfd,
-        console: None,
+        made: &mut made,
         made_rdt: Vec::new(),
         starting: None,
         fork: lines.iter().position(|line| matches!(line.action, Action::Init(Step::Fork { .. }))),
@@ -107,9 +106,8 @@ pub(crate) fn play(lines: &[Line], host: &mut Host<'_>) -> Result<Launched> {
     };
     launch.run(clone + 1, descriptors)?;
     launch.settled = true;
-    let Launch { pid, ref pidfd, ref mut console, .. } = launch;
-    let pidfd = pidfd.try_clone().map_err(|error| Error::io("hold on to init", "fcntl(F_DUPFD)", &error))?;
-    Ok(Launched { pid, pidfd, console: console.take() })
+    drop(launch);
+    Ok(made)
 }
 
 /// Plays a plan that ends without a program, in a process that is gone afterwards; `init` is who it joins.
@@ -168,9 +166,8 @@ struct Launch<'l, 'h, 'a> {
     lines: &'l [Line],
     host: &'h mut Host<'a>,
     channel: Channel,
-    pid: i32,
-    pidfd: OwnedFd,
-    console: Option<OwnedFd>,
+    /// Outlives this: what it is given back by must not fail, for the program runs by then.
+    made: &'l mut Launched,
     /// Groups of resctrl, the last first, to be undone if anything fails.
     made_rdt: Vec<PathBuf>,
     /// The scope that systemd has been asked for.
@@ -207,7 +204,7 @@ impl Launch<'_, '_, '_> {
                         return Err(out_of_turn());
                     }
                     rider = sent.or(rider);
-                    log::debug!("init {pid} has reached line {line}", pid = self.pid);
+                    log::debug!("init {pid} has reached line {line}", pid = self.made.pid);
                     self.note_gap(self.lines.get(usize::from(line)));
                     let mut descriptors = Vec::new();
                     next = usize::from(line);
@@ -255,7 +252,7 @@ impl Launch<'_, '_, '_> {
             match self.hear()? {
                 Heard::Forked { pid, by } => {
                     // Only who forks, which nobody in the container has met, says into what.
-                    if self.fork.take().is_none() || by != self.pid {
+                    if self.fork.take().is_none() || by != self.made.pid {
                         return Err(out_of_turn());
                     }
                     self.adopt(pid)?;
@@ -280,7 +277,7 @@ impl Launch<'_, '_, '_> {
     /// for us for ever, as we for it.
     fn await_fork(&self) -> Result<()> {
         use rustix::event::{PollFd, PollFlags, poll};
-        let mut either = [PollFd::new(&self.channel, PollFlags::IN), PollFd::new(&self.pidfd, PollFlags::IN)];
+        let mut either = [PollFd::new(&self.channel, PollFlags::IN), PollFd::new(&self.made.pidfd, PollFlags::IN)];
         while let Err(rustix::io::Errno::INTR) = poll(&mut either, None) {}
         // What it has said before it ended is there by the time it has ended.
         match either[0].revents().is_empty() {
@@ -354,7 +351,7 @@ impl Launch<'_, '_, '_> {
         let Action::Host(step) = &line.action else { return Ok(None) };
         match step {
             HostStep::WriteIdMaps { uid, gid, deny_setgroups } => {
-                id_mappings::write(self.pid, uid, gid, *deny_setgroups).map(|()| None)
+                id_mappings::write(self.made.pid, uid, gid, *deny_setgroups).map(|()| None)
             }
             HostStep::OpenProcess => {
                 let gone = || Error::new(ErrorKind::NotRunning, "container not running");
@@ -375,7 +372,7 @@ impl Launch<'_, '_, '_> {
                 open_mount::id_map(self.host.state, sent(rider, "mount")?, id_map).map(Some)
             }
             HostStep::MakeNode { device, mode, uid, gid } => {
-                let (uid, gid) = (host_id(self.pid, "uid_map", *uid)?, host_id(self.pid, "gid_map", *gid)?);
+                let (uid, gid) = (host_id(self.made.pid, "uid_map", *uid)?, host_id(self.made.pid, "gid_map", *gid)?);
                 make_node::make(*device, *mode, uid, gid).map(Some)
             }
             HostStep::NoteMount { destination } => {
@@ -385,65 +382,65 @@ impl Launch<'_, '_, '_> {
             }
             HostStep::Meet => Ok(None),
             HostStep::RunHook { kind, index } => {
-                let state = &(self.host.describe)("creating", self.pid);
-                let (spec, bundle, init) = (self.host.spec, self.host.bundle, Some(self.pidfd.as_fd()));
+                let state = &(self.host.describe)("creating", self.made.pid);
+                let (spec, bundle, init) = (self.host.spec, self.host.bundle, Some(self.made.pidfd.as_fd()));
                 Hooks { spec, bundle, state, init }.run(*kind, *index).map(|()| None)
             }
             HostStep::SendState { status } => {
-                let pid = pid_inside(self.host.spec, self.pid)?;
+                let pid = pid_inside(self.host.spec, self.made.pid)?;
                 descriptors::in_memory(&(self.host.describe)(status, pid)).map(Some)
             }
-            HostStep::SetRlimit { resource, name, soft, hard } => sys::prlimit(self.pid, *resource, *soft, *hard)
+            HostStep::SetRlimit { resource, name, soft, hard } => sys::prlimit(self.made.pid, *resource, *soft, *hard)
                 .map_err(|errno| Error::system(format!("set {name} to {soft}:{hard}"), "prlimit", errno))
                 .map(|()| None),
-            HostStep::SetScheduler { step } => set_scheduler(self.pid, step, line).map(|()| None),
+            HostStep::SetScheduler { step } => set_scheduler(self.made.pid, step, line).map(|()| None),
             HostStep::ForwardConsole => {
                 let master = sent(rider, "console")?;
                 match self.host.console_socket {
                     Some(path) => descriptors::send(path, master.as_fd(), b"/dev/ptmx", "send the console")?,
                     None => {
                         leave_line_ends_alone(&master)?;
-                        self.console = Some(master);
+                        self.made.console = Some(master);
                     }
                 }
                 Ok(None)
             }
             HostStep::ChownStreams { uid } => {
-                streams::give(self.host.stdio, host_id(self.pid, "uid_map", *uid)?).map(|()| None)
+                streams::give(self.host.stdio, host_id(self.made.pid, "uid_map", *uid)?).map(|()| None)
             }
             HostStep::ListenForStart => make_fifo(self.host.state, START).map(Some),
             HostStep::AnswerStart => make_fifo(self.host.state, SAID).map(Some),
             HostStep::ListenForExec => listen(self.host.state).map(Some),
-            HostStep::SaveState => (self.host.save)(self.pid, self.pidfd.as_fd()).map(|()| None),
+            HostStep::SaveState => (self.host.save)(self.made.pid, self.made.pidfd.as_fd()).map(|()| None),
             HostStep::CreateCgroup { .. }
             | HostStep::WriteCgroup { .. }
             | HostStep::AttachDeviceProgram { .. }
             | HostStep::ChownCgroup { .. } => before_clone(line, &mut cgroup::Writer::default()).map(|()| None),
             HostStep::StartScope { unit, properties } => {
                 note_scope(self.host.state)?;
-                self.starting = Some(systemd::Manager::of(unit.user).start(unit, properties, self.pid)?);
+                self.starting = Some(systemd::Manager::of(unit.user).start(unit, properties, self.made.pid)?);
                 Ok(None)
             }
             HostStep::AwaitScope { groups } => {
                 let starting = self.starting.take();
                 starting.ok_or_else(|| Error::new(ErrorKind::System, "no scope has been asked for"))?.wait()?;
                 self.host.made_cgroups = true;
-                cgroup::settle_in_scope(groups, self.pid).map(|()| None)
+                cgroup::settle_in_scope(groups, self.made.pid).map(|()| None)
             }
-            HostStep::JoinCgroup { directory } => entry::join(self.pid, directory).map(|()| None),
+            HostStep::JoinCgroup { directory } => entry::join(self.made.pid, directory).map(|()| None),
             HostStep::AttachToScope { unit, below } => {
-                systemd::Manager::of(unit.user).attach(unit, below, self.pid).map(|()| None)
+                systemd::Manager::of(unit.user).attach(unit, below, self.made.pid).map(|()| None)
             }
             HostStep::MakeRdtClass { .. } | HostStep::MakeRdtMonitor { .. } | HostStep::JoinRdtGroup { .. } => {
-                intel_rdt::play(step, self.pid, &mut self.made_rdt).map(|()| None)
+                intel_rdt::play(step, self.made.pid, &mut self.made_rdt).map(|()| None)
             }
             HostStep::MoveNetDevice { name, new_name } => {
-                net_devices::move_into(self.pid, name, new_name).map(|()| None)
+                net_devices::move_into(self.made.pid, name, new_name).map(|()| None)
             }
             HostStep::ForwardSeccompListener { path, metadata, status } => {
                 let listener = sent(rider, "seccomp listener")?;
-                let state = (self.host.describe)(status, self.pid);
-                seccomp_listener::forward(listener.as_fd(), path, metadata, self.pid, &state).map(|()| None)
+                let state = (self.host.describe)(status, self.made.pid);
+                seccomp_listener::forward(listener.as_fd(), path, metadata, self.made.pid, &state).map(|()| None)
             }
             HostStep::Clone { .. } => Err(Error::new(ErrorKind::System, "a second clone")),
         }
@@ -451,16 +448,18 @@ impl Launch<'_, '_, '_> {
 
     /// Init goes on as another process: wait for the one that forked, hold on to the new one.
     fn adopt(&mut self, pid: i32) -> Result<()> {
-        reap(self.pidfd.as_fd());
-        self.pidfd = hold(pid)?;
-        self.pid = pid;
+        reap(self.made.pidfd.as_fd());
+        self.made.pidfd = hold(pid)?;
+        self.made.pid = pid;
         Ok(())
     }
 
     /// Init is gone without a word.
     fn died(&self) -> Error {
-        let status =
-            rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+        let status = rustix::process::waitid(
+            WaitId::PidFd(self.made.pidfd.as_fd()),
+            WaitIdOptions::EXITED | WaitIdOptions::NOWAIT,
+        );
         failure::silent_death(self.lines, status.ok().flatten().and_then(|status| status.terminating_signal()))
     }
 }
@@ -469,8 +468,8 @@ impl Drop for Launch<'_, '_, '_> {
     fn drop(&mut self) {
         if !self.settled {
             // may fail: it has ended.
-            let _ = sys::pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
-            reap(self.pidfd.as_fd());
+            let _ = sys::pidfd_send_signal(self.made.pidfd.as_fd(), libc::SIGKILL);
+            reap(self.made.pidfd.as_fd());
             // may fail: what is reported is why.
             let _ = intel_rdt::remove(&self.made_rdt);
             // It may be there all the same, and only then it is ours to remove.

@@ -28,7 +28,7 @@ pub(crate) use record::Record;
 use crate::{Error, ErrorKind, Result};
 use folder::is_there;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -149,16 +149,27 @@ impl Store {
     /// A folder that has no id's name yet, locked. Whatever a `create` that died has left in it will be overwritten.
     fn draft(&self, root: BorrowedFd<'_>, id: &str) -> Result<(Folder, Lock)> {
         let name = draft_name(id);
+        let mut made = false;
+        let drafted = self.draft_as(root, id, &name, &mut made);
+        if made && drafted.is_err() {
+            // may fail: whoever has come first may have put something into it. What matters is why it is not ours.
+            _ = rustix::fs::unlinkat(root, &name, AtFlags::REMOVEDIR);
+        }
+        drafted
+    }
+
+    fn draft_as(&self, root: BorrowedFd<'_>, id: &str, name: &str, made: &mut bool) -> Result<(Folder, Lock)> {
         loop {
-            match rustix::fs::mkdirat(root, &name, Mode::from_raw_mode(0o700)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(self.not_made("mkdir", &name, errno)),
+            match rustix::fs::mkdirat(root, name, Mode::from_raw_mode(0o700)) {
+                Ok(()) => *made = true,
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(self.not_made("mkdir", name, errno)),
             }
             let own =
                 root.try_clone_to_owned().map_err(|error| Error::io("hold the store", "fcntl(F_DUPFD)", &error))?;
             // As long as it is not locked, somebody may take it for remains, or for his own.
-            let Some(folder) = Folder::open(own, &self.root, id, &name)? else { continue };
-            match folder.try_lock_as(&name) {
+            let Some(folder) = Folder::open(own, &self.root, id, name)? else { continue };
+            match folder.try_lock_as(name) {
                 Ok(Some(lock)) => return Ok((folder, lock)),
                 Ok(None) if is_there(root, id).map_err(|errno| self.not_made("stat", id, errno))? => {
                     return Err(exists());
@@ -244,10 +255,9 @@ fn user_is_not_root() -> bool {
 
 /// What passwd(5) calls a user; `None` where there is no such file, or none for us.
 pub(crate) fn user_name(uid: u32) -> Result<Option<String>> {
-    use std::io::ErrorKind::{NotFound, PermissionDenied};
     const PASSWD: &str = "/etc/passwd";
     let passwd = match std::fs::read(PASSWD) {
-        Err(error) if matches!(error.kind(), NotFound | PermissionDenied) => return Ok(None),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EACCES)) => return Ok(None),
         read => read.map_err(|error| Error::io("look for the owner's name", format!("read({PASSWD})"), &error))?,
     };
     let passwd = String::from_utf8_lossy(&passwd);
