@@ -437,17 +437,30 @@ impl Drop for Container {
 
 /// busybox, and a name in /bin for all it can do.
 fn make_root(root: &Path) {
-    static APPLETS: LazyLock<Vec<String>> = LazyLock::new(|| {
-        let list = Command::new("/bin/busybox").arg("--list").output().expect("busybox-static").stdout;
-        String::from_utf8_lossy(&list).lines().map(str::to_owned).collect()
-    });
     let mut builder = fs::DirBuilder::new();
     for dir in ["bin", "dev", "etc", "proc", "sys", "tmp", "root"] {
         builder.recursive(true).mode(0o755).create(root.join(dir)).expect("a temporary directory");
     }
     fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).expect("our own");
     fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox-static");
-    for applet in APPLETS.iter().filter(|name| *name != "busybox") {
-        symlink("busybox", root.join("bin").join(applet)).expect("our own");
+    // Further names of the same symbolic links: hundreds of inodes for each of hundreds of containers take minutes on ext4.
+    for applet in &APPLETS.1 {
+        fs::hard_link(APPLETS.0.join(applet), root.join("bin").join(applet)).expect("our own");
     }
 }
+
+/// A directory with a symbolic link to busybox for all it can do, and their names.
+static APPLETS: LazyLock<(PathBuf, Vec<String>)> = LazyLock::new(|| {
+    extern "C" fn remove() {
+        let _ = fs::remove_dir_all(&APPLETS.0);
+    }
+    let dir = std::env::temp_dir().join(format!("plimsoll-test-{}-applets", std::process::id()));
+    fs::create_dir(&dir).expect("a temporary directory");
+    let list = Command::new("/bin/busybox").arg("--list").output().expect("busybox-static").stdout;
+    let list = String::from_utf8_lossy(&list);
+    let names: Vec<_> = list.lines().filter(|name| *name != "busybox").map(str::to_owned).collect();
+    names.iter().for_each(|name| symlink("busybox", dir.join(name)).expect("our own"));
+    // SAFETY: takes a function without arguments. Nothing drops a static.
+    unsafe { libc::atexit(remove) };
+    (dir, names)
+});

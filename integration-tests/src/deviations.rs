@@ -250,6 +250,11 @@ pub const KNOWN: &[(&str, &str, &str)] = &[
     (CRUN, "store::so_is_what_somebody_else_could_have_written", "trusts it"),
     (CRUN, "store::streams_that_the_caller_has_closed_are_the_null_device", "fails, or leaves them closed"),
     (CRUN, "store::what_cannot_be_found_out_is_an_error_and_not_an_answer", "takes errors for answers"),
+    (
+        CRUN,
+        "store::where_proc_hides_processes_a_user_has_his_containers_all_the_same",
+        "delete does not always wait until it is dead",
+    ),
     (CRUN, "cgroup::a_group_that_was_there_before_stays", "removes it"),
     (CRUN, "cgroup::below_a_frozen_group_is_no_place_to_start", "hangs"),
     (CRUN, "cgroup::groups_nested_deeper_than_a_path_can_say_are_no_obstacle", "leaves them"),

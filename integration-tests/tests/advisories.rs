@@ -267,7 +267,7 @@ fn a_ptracer_in_the_container_finds_nothing_worth_taking_in_who_execs() {
         "capabilities": {"bounding": [], "effective": [], "permitted": [], "inheritable": [], "ambient": []}});
     let path = container.dir.join("process.json");
     fs::write(&path, process.to_string()).expect("our own");
-    for _ in 0..500 {
+    for _ in 0..200 {
         container.call(&["exec", "--process", &path.to_string_lossy(), &container.id]);
     }
     assert_nothing_worth_taking(&container, SYS_PTRACE);

@@ -34,7 +34,7 @@ fn check_tells_every_problem_at_once() {
     }
     let container = Container::new()
         .set("/process/cwd", json!("relative"))
-        .set("/linux/maskedPaths/-", json!("relative"))
+        .set("/linux/devices", json!([{"path": "relative", "type": "c", "major": 1, "minor": 3}]))
         .set("/mounts/0/optoins", json!(["ro"]))
         .mount(json!({"destination": "/x", "source": "/no/such/place", "type": "bind", "options": ["bind"]}));
     let output = check(&container, &["--json"]);
@@ -47,10 +47,13 @@ fn check_tells_every_problem_at_once() {
         .map(|finding| (finding["concern"].as_str().expect("text"), finding["pointer"].as_str().expect("text")))
         .collect();
     let last = container.config["mounts"].as_array().expect("an array").len() - 1;
-    let masked = container.config["linux"]["maskedPaths"].as_array().expect("an array").len() - 1;
-    let (source, masked) = (format!("/mounts/{last}/source"), format!("/linux/maskedPaths/{masked}"));
-    let expected =
-        [("config", "/process/cwd"), ("config", &masked), ("ignored", "/mounts/0/optoins"), ("host", &source)];
+    let source = format!("/mounts/{last}/source");
+    let expected = [
+        ("config", "/process/cwd"),
+        ("config", "/linux/devices/0/path"),
+        ("ignored", "/mounts/0/optoins"),
+        ("host", &source),
+    ];
     assert_eq!(told, expected.into());
     // The same for people.
     assert!(check(&container, &[]).exits(1).stdout.contains("error       /process/cwd"));
