@@ -14,6 +14,7 @@ mod devices;
 mod errors;
 mod events;
 mod exec;
+mod faults;
 mod features;
 mod foreground;
 mod hooks;
