@@ -22,6 +22,7 @@ struct Kernel;
 impl Files for Kernel {
     fn read(&self, file: &Path) -> Option<String> {
         let (parent, name) = split(file);
+        // may fail: what is not known is written, and that says why it cannot be.
         Directory::open(parent).and_then(|group| group.read(name)).ok()
     }
 

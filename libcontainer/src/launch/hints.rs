@@ -48,6 +48,7 @@ fn exhausted(namespaces: u32) -> String {
 }
 
 fn missing(namespaces: u32) -> String {
+    // may fail: only a hint.
     let lacks = |file: &str| std::fs::symlink_metadata(format!("/proc/self/ns/{file}")).is_err();
     match asked(namespaces).find(|(file, _)| lacks(file)) {
         Some((_, name)) => format!("hint: this kernel has no {name} namespaces"),
@@ -72,10 +73,12 @@ fn no_user_namespace() -> &'static str {
 }
 
 fn reads(path: &str, value: &str) -> bool {
+    // may fail: only a hint.
     std::fs::read_to_string(path).is_ok_and(|text| text.trim() == value)
 }
 
 fn is_privileged() -> bool {
+    // may fail: only a hint.
     rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
@@ -90,7 +93,9 @@ fn is_chrooted() -> bool {
         return true;
     }
     let namespaces_root = move || {
+        // may fail: only a hint.
         let namespace = std::fs::File::open("/proc/thread-self/ns/mnt").ok()?;
+        // may fail: only a hint.
         crate::sys::unshare_fs().ok()?;
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount)).ok()?;
         root().ok()
