@@ -15,6 +15,7 @@ mod devices;
 mod errors;
 mod events;
 mod exec;
+mod faults;
 mod features;
 mod foreground;
 mod hooks;

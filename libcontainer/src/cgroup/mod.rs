@@ -134,7 +134,7 @@ pub(crate) fn pids(groups: &[Group]) -> Result<Vec<i32>> {
         return Ok(Vec::new());
     };
     let opened = gone_is_none(Directory::open(&group.directory)).map_err(|errno| ("openat", errno));
-    // may fail: no error is dropped: of a group that is gone there are none.
+    // may fail: not here: without a group there is nobody in it.
     let listed = opened.and_then(|opened| opened.map_or(Ok(Vec::new()), |group| group.pids()));
     listed.map_err(|(call, errno)| {
         let doing = format!("list the container's processes in {}", group.directory.display());

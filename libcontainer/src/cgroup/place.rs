@@ -39,7 +39,7 @@ fn within(group: &Path, place: &str) -> Option<PathBuf> {
 /// therefore (kernel: `cgroup-v2.rst`, "No Internal Process Constraint"), in the group below it where init has gone. If it is no more,
 /// because somebody has moved the container, wherever init is.
 pub(crate) fn for_another(group: &Group, init: i32) -> PathBuf {
-    // may fail: then it is the group of the record, which the kernel takes or refuses.
+    // may fail: then it is the group of the record, and who cannot join that says why.
     let text = || std::fs::read_to_string(format!("/proc/{init}/cgroup")).ok();
     let divided = || {
         let controllers = Directory::open(&group.directory).and_then(|group| group.read("cgroup.subtree_control"));
@@ -70,7 +70,7 @@ fn anywhere(group: &Path, place: &str, is_in_hierarchy: &dyn Fn(&Path) -> bool) 
 }
 
 fn is_in_hierarchy(directory: &Path) -> bool {
-    // may fail: what cannot be opened is no place to go to.
+    // may fail: then it is the group of the record, as above.
     Directory::open(directory).and_then(|open| open.version()).is_ok_and(|version| version.is_some())
 }
 

@@ -22,7 +22,7 @@ struct Kernel;
 impl Files for Kernel {
     fn read(&self, file: &Path) -> Option<String> {
         let (parent, name) = split(file);
-        // may fail: what cannot be read is write-only: nothing of it can be taken back.
+        // may fail: what is not known is written, and that says why it cannot be.
         Directory::open(parent).and_then(|group| group.read(name)).ok()
     }
 

@@ -31,7 +31,7 @@ pub(super) fn find(bundle: &Bundle) -> Vec<Finding> {
     }
     if let Some(rootfs) = &rootfs {
         // devtmpfs is one filesystem, wherever it is mounted.
-        // may fail: `check` tells what it can see.
+        // may fail: `check` says what it can see.
         let host = rustix::fs::stat("/dev").ok();
         let own = rootfs.look(Path::new("/dev"), usize::MAX);
         if own.zip(host).is_some_and(|(own, host)| own.st_dev == host.st_dev && own.st_ino == host.st_ino) {
@@ -56,7 +56,7 @@ fn misplaced(bundle: &Bundle, rootfs: &Rootfs<'_>, index: usize, mount: &Mount) 
     let target = rootfs.look(mount.destination(), index)?;
     let is_remount = mount.options().iter().flatten().any(|option| option == "remount");
     let source_is_directory = if is_bind(mount) {
-        // may fail: `check` tells what it can see.
+        // may fail: `check` says what it can see.
         is_directory(&rustix::fs::stat(bundle.path().join(mount.source().as_deref()?)).ok()?)
     } else {
         true

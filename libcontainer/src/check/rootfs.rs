@@ -15,9 +15,9 @@ impl Rootfs<'_> {
     /// None if it is not there.
     pub(super) fn open(bundle: &Bundle) -> Option<Rootfs<'_>> {
         let path = bundle.path().join(bundle.spec().root().as_ref()?.path());
-        // may fail: `check` tells what it can see.
+        // may fail: `check` says what it can see.
         let root = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        // may fail: see above.
+        // may fail: as above.
         let path = std::fs::read_link(crate::sys::fd_path(&root)).ok()?;
         Some(Rootfs { root, path, bundle })
     }
@@ -26,13 +26,13 @@ impl Rootfs<'_> {
     pub(super) fn look(&self, path: &Path, before: usize) -> Option<Stat> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let found =
-            // may fail: `check` tells what it can see.
+            // may fail: `check` says what it can see.
             rustix::fs::openat2(&self.root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve).ok()?;
-        // may fail: see above.
+        // may fail: as above.
         let real = std::fs::read_link(crate::sys::fd_path(&found)).ok()?;
         let real = Path::new("/").join(real.strip_prefix(&self.path).ok()?);
         let covered = |place: &Path| self.covering(place, before).is_some();
-        // may fail: see above.
+        // may fail: as above.
         (!covered(path) && !covered(&real)).then(|| rustix::fs::fstat(&found).ok()).flatten()
     }
 

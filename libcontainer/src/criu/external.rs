@@ -48,7 +48,7 @@ pub(crate) fn for_restore(mut options: Message, mounts: &[ExternalMount]) -> Res
             // CRIU takes a path for a directory and a name in it, and goes wrong at `.`, `..` and a slash in the end. What is not
             // there is for it to say.
             #[expect(clippy::disallowed_methods, reason = "CRIU takes nothing but a path, and looks it up itself")]
-            // may fail: CRIU says so itself of a source that is not there.
+            // may fail: as was just said.
             let resolved = std::fs::canonicalize(&mount.source).unwrap_or_else(|_| mount.source.clone());
             let source = readable(&resolved, mount)?;
             options = options.message(option::EXT_MNT, &Message::default().text(1, &name).text(2, source));

@@ -149,7 +149,7 @@ pub(crate) fn in_user_namespace() -> Result<bool> {
     const FIRST: u64 = 0xEFFF_FFFD;
     match rustix::fs::stat("/proc/self/ns/user") {
         // A kernel without user namespaces (CONFIG_USER_NS).
-        // may fail: without it the answer is the error of the line below.
+        // may fail: then that there is none is the error.
         Err(Errno::NOENT) if rustix::fs::access("/proc/self/ns", Access::EXISTS).is_ok() => Ok(false),
         Err(errno) => Err(Error::system("find out our user namespace", "stat(/proc/self/ns/user)", errno)),
         Ok(namespace) => Ok(namespace.st_ino != FIRST),

@@ -93,7 +93,7 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
 /// sched(7): what else than `validate` looks at the kernel looks at.
 pub(crate) fn deadline_range(period: u64) -> Option<String> {
     let limit = |name: &str| {
-        // may fail: it only adds to an error.
+        // may fail: only a hint.
         let text = std::fs::read_to_string(format!("/proc/sys/kernel/sched_deadline_period_{name}_us")).ok()?;
         text.trim().parse::<u64>().ok()?.checked_mul(1000)
     };

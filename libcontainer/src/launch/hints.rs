@@ -48,7 +48,7 @@ fn exhausted(namespaces: u32) -> String {
 }
 
 fn missing(namespaces: u32) -> String {
-    // may fail: it only adds to an error.
+    // may fail: only a hint.
     let lacks = |file: &str| std::fs::symlink_metadata(format!("/proc/self/ns/{file}")).is_err();
     match asked(namespaces).find(|(file, _)| lacks(file)) {
         Some((_, name)) => format!("hint: this kernel has no {name} namespaces"),
@@ -73,12 +73,12 @@ fn no_user_namespace() -> &'static str {
 }
 
 fn reads(path: &str, value: &str) -> bool {
-    // may fail: it only adds to an error.
+    // may fail: only a hint.
     std::fs::read_to_string(path).is_ok_and(|text| text.trim() == value)
 }
 
 fn is_privileged() -> bool {
-    // may fail: it only adds to an error.
+    // may fail: only a hint.
     rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
@@ -93,9 +93,9 @@ fn is_chrooted() -> bool {
         return true;
     }
     let namespaces_root = move || {
-        // may fail: it only adds to an error.
+        // may fail: only a hint.
         let namespace = std::fs::File::open("/proc/thread-self/ns/mnt").ok()?;
-        // may fail: it only adds to an error.
+        // may fail: only a hint.
         crate::sys::unshare_fs().ok()?;
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount)).ok()?;
         root().ok()

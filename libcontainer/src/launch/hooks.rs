@@ -53,7 +53,7 @@ fn run(hook: &Hook, kind: HookKind, index: usize, with: &Hooks<'_>) -> Result<()
         command.env_clear().envs(env.iter().filter_map(|entry| entry.split_once('=')));
     }
     // Who deletes a container may have removed its bundle before; what the hook has to clean up is there all the same.
-    // may fail: poststop hooks run though their bundle is gone.
+    // may fail: then it is run in `/`, as was just said.
     command.current_dir(if with.bundle.is_dir() { with.bundle } else { Path::new("/") }).process_group(0);
     // A file, not a pipe: however long the state is, nobody has to wait for a hook that does not read it.
     let state = descriptors::in_memory(with.state).map_err(|error| fail(error.to_string()))?;

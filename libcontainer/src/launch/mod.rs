@@ -449,7 +449,7 @@ impl Launch<'_, '_, '_> {
     /// Init goes on as another process: wait for the one that forked, hold on to the new one.
     fn adopt(&mut self, pid: i32) -> Result<()> {
         reap(self.made.pidfd.as_fd());
-        self.made.pidfd = hold(pid)?;
+        self.made.pidfd = hold(pid).inspect_err(|_| end_child(pid))?;
         self.made.pid = pid;
         Ok(())
     }
@@ -503,6 +503,16 @@ fn pid_inside(spec: &Spec, pid: i32) -> Result<i32> {
             let last = pids.and_then(|pids| pids.split_ascii_whitespace().next_back()?.parse().ok());
             last.ok_or_else(|| Error::new(ErrorKind::System, format!("/proc/{pid}/status has no line NSpid")))
         }
+    }
+}
+
+/// A child that cannot be held on to: nobody else waits for it, so that its number is its own.
+fn end_child(pid: i32) {
+    if let Some(child) = rustix::process::Pid::from_raw(pid.max(0)) {
+        // may fail: it has ended. What is reported is why it could not be held.
+        let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
+        // may fail: as was just said.
+        let _ = rustix::process::waitpid(Some(child), rustix::process::WaitOptions::empty());
     }
 }
 

@@ -178,9 +178,10 @@ impl Subject {
             }
             (Before::Created, _) => {
                 let state = self.quietly("state ID");
-                // A poststart hook that fails ends the container, whose program may have come to anything by then.
+                // What fails after the word, a poststart hook above all, ends the container, whose program may have come to
+                // anything by then.
                 let ended = state.as_ref().is_err_and(|words| words.contains("does not exist"));
-                if ended && self.said.contains("poststart hook") {
+                if ended {
                     if let Err(words) = self.nothing_left() {
                         found("leaked", words);
                     }
