@@ -29,7 +29,7 @@ const LAST_CALLS: &[(libc::c_long, [u64; 2])] = &[
     (libc::SYS_sched_setaffinity, [0, 0]),
     (libc::SYS_prlimit64, [0, libc::RLIMIT_NPROC as u64]),
     (libc::SYS_setsid, [0, 0]),
-    (libc::SYS_ioctl, [0, libc::TIOCSCTTY as u64]),
+    (libc::SYS_ioctl, [0, libc::TIOCSCTTY as libc::c_ulong]),
     (libc::SYS_sendmsg, [3, 0]),
     (libc::SYS_recvmsg, [3, 0]),
     (libc::SYS_read, [3, 0]),
