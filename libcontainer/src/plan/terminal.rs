@@ -52,7 +52,13 @@ mod tests {
     fn a_console_that_is_mounted_stays() {
         let config = r#"{"process": {"terminal": true, "args": ["a"], "cwd": "/", "user": {}},
             "mounts": [{"destination": "/dev/console", "source": "/dev/pts/5", "options": ["bind"]}]}"#;
-        check(config, "/process/terminal", "init open-console for 0\n host forward-console");
+        check(
+            config,
+            "/process/terminal",
+            "init open-console for 0
+             host forward-console
+             init set-controlling-terminal",
+        );
     }
 
     #[test]
