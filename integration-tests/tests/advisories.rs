@@ -267,7 +267,7 @@ fn a_ptracer_in_the_container_finds_nothing_worth_taking_in_who_execs() {
         "capabilities": {"bounding": [], "effective": [], "permitted": [], "inheritable": [], "ambient": []}});
     let path = container.dir.join("process.json");
     fs::write(&path, process.to_string()).expect("our own");
-    for _ in 0..200 {
+    for _ in 0..120 {
         container.call(&["exec", "--process", &path.to_string_lossy(), &container.id]);
     }
     assert_nothing_worth_taking(&container, SYS_PTRACE);
@@ -281,7 +281,7 @@ fn nor_where_a_filter_takes_cap_sys_admin_to_load() {
     let container = ptracer(
         &json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO"}]}),
     );
-    for _ in 0..200 {
+    for _ in 0..120 {
         container.exec(&["true"]);
     }
     assert_nothing_worth_taking(&container, SYS_PTRACE);
@@ -294,7 +294,7 @@ fn nor_in_who_joins_its_pid_namespace() {
     }
     let container = ptracer(&Value::Null);
     let pid = format!("/proc/{}/ns/pid", container.pid());
-    for _ in 0..60 {
+    for _ in 0..40 {
         let neighbour = Container::new().capabilities(&[]).namespace("pid", Some(&pid)).args(&["true"]);
         neighbour.run();
     }

@@ -272,7 +272,7 @@ fn commands_on_one_id_at_once_lose_nothing() {
         return;
     }
     let storm = Storm::over(1);
-    storm.blow(8, Duration::from_secs(8));
+    storm.blow(8, Duration::from_secs(5));
     assert_eq!(storm.losses(), Losses::default());
 }
 

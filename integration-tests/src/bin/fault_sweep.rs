@@ -3,7 +3,7 @@
 //! `fault_sweep [--jobs N] [--every K] [--errno NAME,…] [--for-good] [--at POINT] [--verbose] [COMMAND…]`: exit status 1 unless all
 //! of *hung*, *wrong*, *leaked*, *half*, *panicked* and *silent* are zero.
 //!
-//! * *hung*: not at its end after [`DEADLINE`]
+//! * *hung*: not at its end after `DEADLINE`
 //! * *wrong*: exit status 0, and what the command promises is not so. A created container is started, and what its program sees
 //!   (ids, capabilities, limits, mounts, devices, cgroups, hooks) has to be what an undisturbed container's sees
 //! * *leaked*: it has failed, and something is left that it has made; or it has not, and something is left once it is deleted
