@@ -239,7 +239,8 @@ fn a_tmpfs_that_is_asked_for_read_only_is_so_whoever_exchanges_directories() {
     }
     let _exchanging = Exchanging::start(volume.join("a"), volume.join("b"));
     let (mut mounted, mut writable_ones) = (0, Vec::new());
-    for start in 0..150 {
+    let starts = plimsoll_integration_tests::attempts(150);
+    for start in 0..starts {
         let container = writable().mount(bind(&volume, "/mnt", &["rbind"]));
         let container = container.mount(tmpfs("/mnt/a/t", "tmpfs", &["ro", "size=64k"]));
         let output = container.args(&["cat", "/proc/self/mountinfo"]).run();
@@ -252,7 +253,7 @@ fn a_tmpfs_that_is_asked_for_read_only_is_so_whoever_exchanges_directories() {
         }
     }
     assert!(writable_ones.is_empty(), "{writable_ones:?}");
-    assert!(mounted > 50, "{mounted} of 150 were mounted");
+    assert!(mounted > starts / 3, "{mounted} of {starts} were mounted");
 }
 
 // Links and id maps.
