@@ -42,5 +42,5 @@ pub mod terminal;
 
 pub use container::Container;
 pub use deviations::known_deviation;
-pub use output::{Output, wait_until};
+pub use output::{Output, attempts, wait_until};
 pub use runtime::{Runtime, runtime};

@@ -116,6 +116,12 @@ pub fn wait_until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
     panic!("not within {DEADLINE:?}: {what}");
 }
 
+/// How often a race is run: `most` times, or 40 where `EMULATED` says that each takes ten times as long (`test-vm`).
+#[must_use]
+pub fn attempts(most: usize) -> usize {
+    if std::env::var_os("EMULATED").is_some() { most.min(40) } else { most }
+}
+
 /// A file without a name.
 fn scratch() -> io::Result<File> {
     OpenOptions::new().read(true).write(true).custom_flags(libc::O_TMPFILE).open(std::env::temp_dir())
