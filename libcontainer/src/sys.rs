@@ -365,6 +365,15 @@ pub(crate) fn is_inheritable(number: u32) -> Result<(), Errno> {
     if flags & c_long::from(libc::FD_CLOEXEC) == 0 { Ok(()) } else { Err(Errno::BADF) }
 }
 
+/// Does it on a thread of its own, for what changes the thread for good. std panics where no thread can be had.
+pub(crate) fn on_a_thread<T: Send>(work: impl FnOnce() -> Result<T, Errno> + Send) -> Result<T, Errno> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, work);
+        let thread = thread.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))?;
+        thread.join().unwrap_or(Err(Errno::NOTRECOVERABLE))
+    })
+}
+
 /// `pidfd_open(2)` of a number that somebody has told or written down: one that can be nobody's, which to rustix is a mistake of
 /// ours, is ESRCH as one that is nobody's.
 pub(crate) fn pidfd_open(number: i32) -> Result<OwnedFd, Errno> {

@@ -101,8 +101,7 @@ impl Restored<'_> {
             }
             Ok(())
         };
-        let protected = std::thread::scope(|scope| scope.spawn(protect).join());
-        protected.unwrap_or_else(|_| Err(Error::new(ErrorKind::System, "the thread has panicked")))
+        sys::on_a_thread(|| Ok(protect())).map_err(|errno| Error::system("enter the container", "clone3", errno))?
     }
 
     fn check_namespaces(&self) -> Result<()> {

@@ -146,8 +146,7 @@ impl Criu {
             Criu::start_here(start)
         };
         // A thread, because the hooks that we run while CRIU waits belong to the caller's mount namespace.
-        let started = std::thread::scope(|scope| scope.spawn(begin).join());
-        started.unwrap_or_else(|_| Err(Error::new(ErrorKind::System, "start criu: the thread has panicked")))
+        sys::on_a_thread(|| Ok(begin())).map_err(|errno| Error::system("start criu", "clone3", errno))?
     }
 
     fn start_here(start: Start<'_>) -> Result<Criu> {

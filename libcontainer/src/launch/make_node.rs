@@ -52,7 +52,7 @@ fn attach_and_clone(place: &OwnedFd) -> rustix::io::Result<OwnedFd> {
         rustix::mount::move_mount(place, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
         clone(place)
     };
-    std::thread::scope(|scope| scope.spawn(attached).join()).unwrap_or(Err(Errno::NOTRECOVERABLE))
+    sys::on_a_thread(attached)
 }
 
 #[cfg(test)]

@@ -190,13 +190,12 @@ impl Netlink {
     /// A thread of its own goes there, as it could not come back without privilege, and nobody else may be taken along.
     fn in_namespace(namespace: BorrowedFd<'_>) -> Result<Netlink> {
         let fail = |errno| Error::system("enter the container's network", "setns(CLONE_NEWNET)", errno);
-        std::thread::scope(|scope| {
-            let there = scope.spawn(|| {
-                move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network)).map_err(fail)?;
-                Netlink::here()
-            });
-            there.join().unwrap_or_else(|_| Err(fail(Errno::SRCH)))
-        })
+        let there = || {
+            move_into_link_name_space(namespace, Some(LinkNameSpaceType::Network)).map_err(fail)?;
+            Netlink::here()
+        };
+        let threaded = sys::on_a_thread(|| Ok(there()));
+        threaded.map_err(|errno| Error::system("enter the container's network", "clone3", errno))?
     }
 
     fn links(&self) -> Result<Vec<Link>> {
