@@ -101,7 +101,8 @@ impl Restored<'_> {
             }
             Ok(())
         };
-        sys::on_a_thread(|| Ok(protect())).map_err(|errno| Error::system("enter the container", "clone3", errno))?
+        sys::on_a_thread(|| Ok(protect()))
+            .map_err(|errno| Error::system("enter the container", "pthread_create", errno))?
     }
 
     fn check_namespaces(&self) -> Result<()> {

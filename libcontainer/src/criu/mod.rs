@@ -146,7 +146,7 @@ impl Criu {
             Criu::start_here(start)
         };
         // A thread, because the hooks that we run while CRIU waits belong to the caller's mount namespace.
-        sys::on_a_thread(|| Ok(begin())).map_err(|errno| Error::system("start criu", "clone3", errno))?
+        sys::on_a_thread(|| Ok(begin())).map_err(|errno| Error::system("start criu", "pthread_create", errno))?
     }
 
     fn start_here(start: Start<'_>) -> Result<Criu> {
