@@ -1,5 +1,5 @@
 //! What went wrong in other runtimes, each as a recipe. A canary on the host must stay as it was.
-use plimsoll_integration_tests::{Container, attempts, known_deviation, runtime};
+use plimsoll_integration_tests::{Container, attempts, kernel_is_at_least, known_deviation, runtime};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -293,13 +293,6 @@ fn nor_where_a_filter_takes_cap_sys_admin_to_load() {
     assert_nothing_worth_taking(&container, SYS_PTRACE);
 }
 
-/// KERNEL(6.18): the option `pidns` of procfs.
-fn knows_pidns() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").expect("procfs");
-    let mut numbers = release.split(|each: char| !each.is_ascii_digit()).map(|each| each.parse::<u32>().unwrap_or(0));
-    (numbers.next(), numbers.next()) >= (Some(6), Some(18))
-}
-
 #[test]
 fn nor_in_who_joins_its_pid_namespace() {
     if known_deviation() {
@@ -310,8 +303,8 @@ fn nor_in_who_joins_its_pid_namespace() {
     let pid = format!("/proc/{}/ns/pid", container.pid());
     for _ in 0..attempts(60) {
         let mut neighbour = Container::new().capabilities(&[]).namespace("pid", Some(&pid)).args(&["true"]);
-        if !knows_pidns() {
-            // Whoever wants a procfs has to be inside before (docs/decisions/0008-late-fork.md).
+        if !kernel_is_at_least(6, 18) {
+            // Without its option `pidns` whoever wants a procfs has to be inside before (docs/decisions/0008-late-fork.md).
             neighbour = neighbour.remove("/mounts/0");
         }
         neighbour.run().ok();
