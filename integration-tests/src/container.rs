@@ -121,8 +121,10 @@ impl Container {
     #[must_use]
     pub fn remove(mut self, pointer: &str) -> Container {
         let (parent, key) = pointer.rsplit_once('/').expect("a JSON pointer");
-        if let Some(object) = self.config.pointer_mut(parent).and_then(Value::as_object_mut) {
-            object.remove(key);
+        match (self.config.pointer_mut(parent), key.parse::<usize>()) {
+            (Some(Value::Object(object)), _) => drop(object.remove(key)),
+            (Some(Value::Array(array)), Ok(index)) => drop(array.remove(index)),
+            _ => {}
         }
         self
     }

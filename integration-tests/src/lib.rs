@@ -44,3 +44,4 @@ pub use container::Container;
 pub use deviations::known_deviation;
 pub use output::{Output, attempts, wait_until};
 pub use runtime::{Runtime, runtime};
+pub use see::kernel_is_at_least;

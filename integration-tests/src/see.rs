@@ -52,3 +52,14 @@ pub fn mounts(mountinfo: &str) -> Vec<Mount> {
 pub fn mount_at(mountinfo: &str, target: &str) -> Option<Mount> {
     mounts(mountinfo).into_iter().rfind(|mount| mount.target == target)
 }
+
+/// Of this machine.
+///
+/// # Panics
+/// Without procfs.
+#[must_use]
+pub fn kernel_is_at_least(major: u32, minor: u32) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("procfs");
+    let mut numbers = release.split(|each: char| !each.is_ascii_digit()).map(|each| each.parse().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
+}

@@ -210,7 +210,8 @@ fn stranger_in(container: &Container) -> Child {
 
 #[test]
 fn who_may_be_somebody_else_is_not_killed_for_a_damaged_record() {
-    if !runtime().is("plimsoll") {
+    // A scope ends with its last process: there is no group that a stranger could be in.
+    if !runtime().is("plimsoll") || plimsoll_integration_tests::cgroup::by_systemd() {
         return;
     }
     let container = Container::new().running();
