@@ -222,6 +222,8 @@ fn run_with_dev(container: &Container, dev: &Path) -> Output {
         let none = None::<&str>;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
         mount(Some(&dev), "/dev", none, MsFlags::MS_BIND, none)?;
+        // Where /tmp is mounted nodev, this is not.
+        mount(none, "/dev", none, MsFlags::MS_BIND | MsFlags::MS_REMOUNT, none)?;
         Ok(())
     };
     // SAFETY: only system calls between fork and exec.
