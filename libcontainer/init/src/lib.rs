@@ -2,7 +2,7 @@
 //!
 //! Promises: never allocates (but for two mappings whose size is known), decides nothing that could have
 //! been decided from config.json and the host, does nothing that is not a line of the plan. Unsafe code is in
-//! [`sys`] and `arch` only (and in `main.rs`, before there is a Rust program).
+//! `sys` and `arch` only (and in `main.rs`, before there is a Rust program).
 #![cfg(any(test, feature = "program"))]
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
