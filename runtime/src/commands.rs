@@ -26,6 +26,13 @@ const GLOBAL_FLAGS: &[Flag] = &[
 
 const BUNDLE: Flag = value("bundle", "DIR", "the bundle's directory (default: the current one)").short('b');
 const CONFIG: Flag = value("config", "FILE", "read this file instead of the bundle's config.json").short('f');
+const PARENT_PATH: Flag = value("parent-path", "DIR", "images of an earlier --pre-dump, relative to --image-path");
+const WORK_PATH: Flag = value("work-path", "DIR", "where CRIU writes its log and work files");
+const EXT_UNIX_SK: Flag = switch("ext-unix-sk", "allow Unix sockets connected to the outside");
+const SHELL_JOB: Flag = switch("shell-job", "allow a terminal of the outside");
+const FILE_LOCKS: Flag = switch("file-locks", "allow file locks");
+const MANAGE_CGROUPS_MODE: Flag =
+    value("manage-cgroups-mode", "soft|full|strict|ignore", "how CRIU treats cgroups (default: soft)");
 const CONSOLE_SOCKET: Flag =
     value("console-socket", "PATH", "Unix socket that gets the master of the container's terminal");
 const PIDFD_SOCKET: Flag = value("pidfd-socket", "PATH", "Unix socket that gets a pidfd of the process");
@@ -66,20 +73,20 @@ const COMMANDS: &[Command] = &[
         positionals: ID,
         flags: &[
             value("image-path", "DIR", "where to save the images (default: ./checkpoint)"),
-            value("work-path", "DIR", "where CRIU writes its log and work files"),
-            value("parent-path", "DIR", "images of an earlier --pre-dump, relative to --image-path"),
+            WORK_PATH,
+            PARENT_PATH,
             switch("leave-running", "let the container run on"),
             switch("tcp-established", "allow open TCP connections"),
             switch("tcp-skip-in-flight", "skip TCP connections that are being made"),
             switch("link-remap", "link deleted files back where possible"),
-            switch("ext-unix-sk", "allow Unix sockets connected to the outside"),
-            switch("shell-job", "allow a terminal of the outside"),
+            EXT_UNIX_SK,
+            SHELL_JOB,
             switch("lazy-pages", "leave memory behind, to be fetched while the restored container runs"),
             value("status-fd", "FD", "CRIU writes a zero byte to FD when --lazy-pages is ready"),
             value("page-server", "ADDRESS:PORT", "send the memory to a page server"),
-            switch("file-locks", "allow file locks"),
+            FILE_LOCKS,
             switch("pre-dump", "save the memory only and let the container run on"),
-            value("manage-cgroups-mode", "soft|full|strict|ignore", "how CRIU treats cgroups (default: soft)"),
+            MANAGE_CGROUPS_MODE,
             value("network-lock", "METHOD", "how CRIU stops the network: iptables, nftables or skip"),
             value("empty-ns", "NAMESPACE", "make the namespace, but do not restore its contents").repeatable(),
             switch("auto-dedup", "drop pages from older images"),
@@ -264,14 +271,14 @@ const COMMANDS: &[Command] = &[
         flags: &[
             CONSOLE_SOCKET,
             value("image-path", "DIR", "where the images are (default: ./checkpoint)"),
-            value("work-path", "DIR", "where CRIU writes its log and work files"),
-            value("parent-path", "DIR", "images of an earlier --pre-dump, relative to --image-path"),
+            WORK_PATH,
+            PARENT_PATH,
             switch("tcp-established", "allow open TCP connections"),
             switch("tcp-close", "restore TCP connections as closed ones"),
-            switch("ext-unix-sk", "allow Unix sockets connected to the outside"),
-            switch("shell-job", "allow a terminal of the outside"),
-            switch("file-locks", "allow file locks"),
-            value("manage-cgroups-mode", "soft|full|strict|ignore", "how CRIU treats cgroups (default: soft)"),
+            EXT_UNIX_SK,
+            SHELL_JOB,
+            FILE_LOCKS,
+            MANAGE_CGROUPS_MODE,
             value("network-lock", "METHOD", "how CRIU stopped the network: iptables, nftables or skip"),
             BUNDLE,
             CONFIG,
