@@ -220,7 +220,7 @@ impl Tracer<'_> {
             }
         } else if self.tracees.get_mut(&pid).is_some_and(|tracee| std::mem::take(&mut tracee.fails)) {
             let errno = self.fault.map_or(0, |(_, errno)| *errno as i64);
-            change(process, |registers| registers.rax = (-errno).cast_unsigned());
+            change(process, |registers| registers.rax = -errno as u64);
         }
         self.go_on(pid, 0);
     }

@@ -148,9 +148,8 @@ impl Peer {
             if !matches!(call.method, "Hello" | "AddMatch" | "Subscribe") {
                 self.log.lock().ok()?.push(call.method.to_owned());
             }
-            if let Part::Reexecutes { has_heard } = part
-                && self.log.lock().ok()?.iter().filter(|method| *method == call.method).count() == 1
-            {
+            let heard = self.log.lock().ok()?.iter().filter(|method| *method == call.method).count();
+            if let (Part::Reexecutes { has_heard }, 1) = (part, heard) {
                 if has_heard && call.method == "StartTransientUnit" {
                     make(&call.slice, &call.texts[0], call.pid);
                 }

@@ -4,15 +4,15 @@ use plimsoll_integration_tests::terminal::ConsoleSocket;
 use plimsoll_integration_tests::{Container, Output, cgroup, known_deviation, output, wait_until};
 use serde_json::{Value, json};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write, pipe};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 /// What the container's streams lead to.
 struct Streams {
-    stdin: Option<PipeWriter>,
-    stdout: BufReader<PipeReader>,
+    stdin: Option<File>,
+    stdout: BufReader<File>,
 }
 
 impl Streams {
@@ -72,19 +72,21 @@ impl Saved {
     /// On new pipes. Not to be read from before the runtime has ended: crun holds on to them.
     #[track_caller]
     fn on_pipes(mut command: Command) -> Streams {
-        let ((stdin, writer), (reader, stdout)) = (pipe().expect("a pipe"), pipe().expect("a pipe"));
+        let pipe = || nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).expect("a pipe");
+        let ((stdin, writer), (reader, stdout)) = (pipe(), pipe());
+        let (mut writer, reader) = (Some(File::from(writer)), File::from(reader));
         command.stdin(stdin).stdout(stdout.try_clone().expect("dup")).stderr(stdout);
         let child = command.spawn().expect("the runtime");
         drop(command);
         let status = output::wait(child, "on pipes");
         let mut stdout = BufReader::new(reader);
         if status != 0 {
-            drop(writer);
+            writer.take();
             let mut words = String::new();
             std::io::Read::read_to_string(&mut stdout, &mut words).expect("a pipe");
             panic!("status {status}: {words}");
         }
-        Streams { stdin: Some(writer), stdout }
+        Streams { stdin: writer, stdout }
     }
 
     #[track_caller]

@@ -54,7 +54,7 @@ fn answer(listener: &OwnedFd) {
     let mut question = [0u64; 10];
     // SAFETY: the kernel fills 80 bytes.
     assert_eq!(unsafe { libc::ioctl(listener.as_raw_fd(), RECEIVE, question.as_mut_ptr()) }, 0);
-    let mut response = [question[0], 0, u64::from((-libc::EMEDIUMTYPE).cast_unsigned())];
+    let mut response = [question[0], 0, u64::from(-libc::EMEDIUMTYPE as u32)];
     // SAFETY: the kernel reads 24 bytes.
     assert_eq!(unsafe { libc::ioctl(listener.as_raw_fd(), SEND, response.as_mut_ptr()) }, 0);
 }

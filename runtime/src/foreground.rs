@@ -31,7 +31,8 @@ impl Foreground {
     /// mask all the same: init sets it.)
     pub(crate) fn prepare(has_terminal: bool, subreaper: bool) -> Result<Foreground, Failure> {
         let ours = has_terminal.then(OurTerminal::find).transpose()?;
-        if subreaper && let Err(errno) = prctl::set_child_subreaper(true) {
+        let set = if subreaper { prctl::set_child_subreaper(true) } else { Ok(()) };
+        if let Err(errno) = set {
             log::warn!("prctl(PR_SET_CHILD_SUBREAPER): {}", libcontainer::describe_errno(errno as i32));
         }
         let mut signals = SigSet::all();
@@ -116,7 +117,7 @@ impl Foreground {
     fn take_signals(&mut self, child: &Child) -> Result<Option<i32>, Failure> {
         let mut ended = None;
         while let Some(signal) = self.signals.read_signal().map_err(|errno| Failure::call("read signals", errno))? {
-            let number = signal.ssi_signo.cast_signed();
+            let number = signal.ssi_signo as i32;
             match number {
                 libc::SIGCHLD if self.subreaper => ended = ended.or(reap(child)),
                 libc::SIGCHLD | libc::SIGURG => {}
@@ -140,10 +141,9 @@ impl Foreground {
 
     /// Gives the container's terminal the size of ours. If ours has gone, there is no size to give.
     fn resize(&self) {
-        if let (Some(ours), Some(console)) = (&self.ours, &self.console)
-            // may fail: as above.
-            && let Ok(size) = tcgetwinsize(&ours.terminal)
-        {
+        let (Some(ours), Some(console)) = (&self.ours, &self.console) else { return };
+        // may fail: as above.
+        if let Ok(size) = tcgetwinsize(&ours.terminal) {
             // may fail: the container has closed it.
             let _ = tcsetwinsize(&console.master, size);
         }

@@ -113,9 +113,9 @@ impl Log for Logger {
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
             let message = record.args().to_string();
-            if let Some((service, name)) = &self.service
-                && to_service(*service, name, record.level(), &message).is_ok()
-            {
+            let sent =
+                self.service.as_ref().map(|(service, name)| to_service(*service, name, record.level(), &message));
+            if matches!(sent, Some(Ok(_))) {
                 return;
             }
             let line = line(self.json, record.level(), &message, SystemTime::now(), "");

@@ -9,7 +9,7 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let page = match invocation.positionals.first() {
         None => of_program(invocation.interface),
         Some(name) => {
-            let unknown = || Failure::new(format!("No help topic for '{}'", name.display()));
+            let unknown = || Failure::new(format!("No help topic for '{}'", name.to_string_lossy()));
             of_command(invocation.interface.command(name).ok_or_else(unknown)?)
         }
     };

@@ -152,7 +152,7 @@ impl Call {
             0 => u32::try_from(self.number).unwrap_or(u32::MAX),
             4 if self.as_i386 => 0x4000_0003,
             4 => 0xc000_003e,
-            _ if offset.is_multiple_of(8) => (argument((offset - 16) / 8) & 0xffff_ffff) as u32,
+            _ if offset % 8 == 0 => (argument((offset - 16) / 8) & 0xffff_ffff) as u32,
             _ => (argument((offset - 16) / 8) >> 32) as u32,
         }
     }

@@ -199,7 +199,7 @@ unsafe fn loopback_up() {
     unsafe {
         let socket = check("socket", libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0));
         let mut request: libc::ifreq = std::mem::zeroed();
-        request.ifr_name[..2].copy_from_slice(&[b'l'.cast_signed(), b'o'.cast_signed()]);
+        request.ifr_name[..2].copy_from_slice(&[b'l' as _, b'o' as _]);
         request.ifr_ifru.ifru_flags = 1; // IFF_UP
         check("ioctl", libc::ioctl(socket, libc::SIOCSIFFLAGS, &raw mut request));
         libc::close(socket);

@@ -22,9 +22,8 @@ struct Seen {
 impl Seen {
     fn look(&mut self, pid: i32, own_root: (u64, u64)) {
         self.take_status(pid);
-        if let Ok(root) = fs::metadata(format!("/proc/{pid}/root/"))
-            && (root.dev(), root.ino()) != own_root
-        {
+        let root = fs::metadata(format!("/proc/{pid}/root/")).ok();
+        if let Some(root) = root.filter(|root| (root.dev(), root.ino()) != own_root) {
             self.roots.insert(format!("{}:{}", root.dev(), root.ino()));
         }
         for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
@@ -77,7 +76,7 @@ fn main() {
         for pid in now.difference(&known) {
             seen.processes += 1;
             // Every other one runs on while it is looked at.
-            if seen.processes.is_multiple_of(2) {
+            if seen.processes % 2 == 0 {
                 seen.stop(*pid, root);
             }
             seen.look(*pid, root);

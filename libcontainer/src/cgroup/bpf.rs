@@ -63,7 +63,7 @@ fn number(fd: BorrowedFd<'_>) -> u32 {
 /// Loads a device program; `log`, if not empty, gets the verifier's words.
 pub(super) fn load_device_program(program: &[u8], log: &mut [u8]) -> Result<OwnedFd, Errno> {
     // Instructions are read as u64.
-    let code: Vec<[u8; 8]> = program.as_chunks().0.to_vec();
+    let code: Vec<[u8; 8]> = program.chunks_exact(8).map(|bytes| bytes.try_into().unwrap_or_default()).collect();
     let count = u32::try_from(code.len()).unwrap_or(u32::MAX);
     let log_size = u32::try_from(log.len()).unwrap_or(0);
     let mut attr = Attr::new(&[(0, TYPE_CGROUP_DEVICE), (4, count), (24, u32::from(log_size > 0)), (28, log_size)])

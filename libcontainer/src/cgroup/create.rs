@@ -190,10 +190,11 @@ fn inherit_cpuset(group: &Directory) {
     for file in ["cpuset.cpus", "cpuset.mems"] {
         // No file: another hierarchy. An error shows when init joins the group.
         // may fail: as was just said.
-        if group.read(file).is_ok_and(|value| value.trim().is_empty())
-            && let Ok(parent) = group.child("..")
-            && parent.version() == Ok(Some(Version::V1))
-        {
+        if !group.read(file).is_ok_and(|value| value.trim().is_empty()) {
+            continue;
+        }
+        let parent = group.child("..").ok().filter(|parent| parent.version() == Ok(Some(Version::V1)));
+        if let Some(parent) = parent {
             inherit_cpuset(&parent);
             // may fail: as above.
             if let Ok(value) = parent.read(file) {
@@ -208,9 +209,8 @@ fn inherit_cpuset(group: &Directory) {
 /// needed; if it is, writing its file fails and says why.
 fn enable_controllers(group: &Directory) {
     // may fail: see above.
-    if let Ok(parent) = group.child("..")
-        && parent.version() == Ok(Some(Version::V2))
-    {
+    let parent = group.child("..").ok().filter(|parent| parent.version() == Ok(Some(Version::V2)));
+    if let Some(parent) = parent {
         enable_controllers(&parent);
     }
     // may fail: see above.

@@ -24,7 +24,7 @@ pub(crate) fn kill_all(groups: &[Group], signal: i32) -> Result<bool> {
     let mut exists = false;
     let unified = groups.iter().find(|group| group.unified);
     // KERNEL(5.14): cgroup.kill takes all at once, those that are just being forked included.
-    if kills && let Some(unified) = unified {
+    if let Some(unified) = unified.filter(|_| kills) {
         let opened = gone_is_none(Directory::open(&unified.directory)).map_err(|errno| failed("openat", errno))?;
         exists |= opened.is_some();
         // may fail: before 5.14, or in a threaded group; then one after the other.
@@ -33,9 +33,8 @@ pub(crate) fn kill_all(groups: &[Group], signal: i32) -> Result<bool> {
             return Ok(true);
         }
     }
-    if let Some(group) = members(groups)
-        && let Some(top) = gone_is_none(Directory::open(&group.directory)).map_err(|errno| failed("openat", errno))?
-    {
+    let opened = members(groups).map(|group| gone_is_none(Directory::open(&group.directory))).transpose();
+    if let Some(top) = opened.map_err(|errno| failed("openat", errno))?.flatten() {
         exists = true;
         let settled = signal_each(&top, signal);
         if kills && settled == Ok(false) {
@@ -87,9 +86,8 @@ fn open_some(pids: &mut Vec<i32>) -> (Vec<(i32, OwnedFd)>, std::result::Result<(
     // So many are needed to look who is still there.
     const SPARE: usize = 4;
     let mut opened: Vec<(i32, OwnedFd)> = Vec::new();
-    while opened.len() < 128
-        && let Some(pid) = pids.pop()
-    {
+    while opened.len() < 128 {
+        let Some(pid) = pids.pop() else { break };
         match sys::pidfd_open(pid) {
             Ok(pidfd) => opened.push((pid, pidfd)),
             Err(Errno::SRCH | Errno::NOENT | Errno::INVAL) => {}

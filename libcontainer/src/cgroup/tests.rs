@@ -286,7 +286,8 @@ fn a_fork_bomb_is_killed() {
     let Some(lab) = Lab::new("bomb", r#"{"resources": {"pids": {"limit": 150}}}"#) else { return };
     // Without cgroup.kill, the freezer has to do.
     let mut lab = lab.play();
-    let unified: Vec<_> = lab.groups.extract_if(.., |group| group.unified).collect();
+    let (unified, groups): (Vec<_>, _) = lab.groups.drain(..).partition(|group| group.unified);
+    lab.groups = groups;
     let child = lab.shell("", "bomb() { bomb & bomb & wait; }; bomb");
     wait_until("it is a crowd", || pids(&lab.groups).unwrap().len() > 50);
     assert!(kill_all(&lab.groups, libc::SIGKILL).unwrap());

@@ -70,10 +70,10 @@ fn change(
 
 /// A quota without a period keeps the one that there is, which systemd does not know of.
 fn complete(files: &impl Files, write: &mut Write) {
-    if write.is("cpu.max")
-        && !write.value.trim().contains(' ')
-        && let Some(period) = files.read(&write.file).as_deref().and_then(|text| text.split_whitespace().nth(1))
-    {
+    if !write.is("cpu.max") || write.value.trim().contains(' ') {
+        return;
+    }
+    if let Some(period) = files.read(&write.file).as_deref().and_then(|text| text.split_whitespace().nth(1)) {
         write.value = format!("{} {period}", write.value.trim());
     }
 }

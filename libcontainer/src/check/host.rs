@@ -32,9 +32,8 @@ pub(super) fn find(bundle: &Bundle) -> Vec<Finding> {
         }
     }
     for (index, mount) in spec.mounts().iter().flatten().enumerate() {
-        if let Some(source) = mount.source().as_deref().filter(|_| is_bind(mount))
-            && let Some(message) = missing(&bundle.path().join(source))
-        {
+        let source = mount.source().as_deref().filter(|_| is_bind(mount));
+        if let Some(message) = source.and_then(|source| missing(&bundle.path().join(source))) {
             wrong(format!("/mounts/{index}/source"), message);
         }
     }

@@ -81,9 +81,7 @@ pub(super) fn find(spec: &Spec) -> Vec<Finding> {
 fn about_scheduler(process: &Process, wrong: &mut impl FnMut(String, String)) {
     let Some(scheduler) = process.scheduler() else { return };
     let of = |value: &Option<u64>| value.filter(|value| *value != 0);
-    if let Some(period) = of(scheduler.period()).or(of(scheduler.deadline()))
-        && let Some(message) = deadline_range(period)
-    {
+    if let Some(message) = of(scheduler.period()).or(of(scheduler.deadline())).and_then(deadline_range) {
         let key = if of(scheduler.period()).is_some() { "period" } else { "deadline" };
         wrong(format!("/process/scheduler/{key}"), message);
     }
@@ -97,10 +95,10 @@ fn about_labels(process: &Process, wrong: &mut impl FnMut(String, String)) {
         wrong("/process/apparmorProfile".into(), "AppArmor is not enabled on this host".into());
     }
     // Only root may read it.
-    if let Ok(loaded) = fs::read_to_string("/sys/kernel/security/apparmor/profiles")
-        && !matches!(profile, "" | "unconfined")
-        && !loaded.lines().any(|line| line.rsplit_once(" (").is_some_and(|(name, _)| name == profile))
-    {
+    let loaded = fs::read_to_string("/sys/kernel/security/apparmor/profiles");
+    let has_profile =
+        |loaded: String| loaded.lines().any(|line| line.rsplit_once(" (").is_some_and(|(name, _)| name == profile));
+    if !matches!(profile, "" | "unconfined") && loaded.is_ok_and(|loaded| !has_profile(loaded)) {
         wrong("/process/apparmorProfile".into(), format!("the profile {profile} is not loaded"));
     }
     let has_label = process.selinux_label().as_deref().is_some_and(|label| !label.is_empty());

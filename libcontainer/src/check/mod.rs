@@ -153,10 +153,9 @@ impl Taken {
     /// Removes what `pointer` leads to, or what holds it if there is no such thing; `false` if that is everything. What has to be there
     /// gets a stand-in, or all that is with it would be lost.
     fn take(&mut self, tree: &mut Value, pointer: &str) -> bool {
-        if let (Some(value), false) = (stand_in(pointer), self.0.iter().any(|taken| taken == pointer))
-            && let Some((parent, key)) = pointer.rsplit_once('/')
-            && let Some(Value::Object(members)) = tree.pointer_mut(parent)
-        {
+        let is_there = !self.0.iter().any(|taken| taken == pointer);
+        let holder = pointer.rsplit_once('/').and_then(|(parent, key)| Some((tree.pointer_mut(parent)?, key)));
+        if let (Some(value), true, Some((Value::Object(members), key))) = (stand_in(pointer), is_there, holder) {
             members.insert(key.to_owned(), value);
             self.0.push(pointer.to_owned());
             return true;

@@ -26,10 +26,8 @@ impl Container {
         let dumped = self.dump(bundle.spec(), options);
         if let Err(error) = dumped {
             // CRIU has died at it. If this process does, the container is a paused one.
-            if status == Status::Running
-                && let Err(frozen) = cgroup::thaw(&self.record.cgroups)
-            {
-                log::warn!("{frozen}");
+            if status == Status::Running {
+                cgroup::thaw(&self.record.cgroups).unwrap_or_else(|frozen| log::warn!("{frozen}"));
             }
             return Err(error);
         }

@@ -128,9 +128,8 @@ impl Container {
         self.remove_groups()?;
         // Without groups the scope ends by itself; this waits for it, so that its name is free. And it is all there is of one
         // whose groups are gone already, or not yet there: systemd may still have been about to make it.
-        if let Some(unit) = &self.record.unit
-            && self.folder.has_asked_for_scope()?
-        {
+        let has_scope = self.record.unit.is_some() && self.folder.has_asked_for_scope()?;
+        if let Some(unit) = self.record.unit.as_ref().filter(|_| has_scope) {
             if let Err(error) = systemd::Manager::of(unit.user).stop(unit) {
                 log::warn!("{error}");
             }

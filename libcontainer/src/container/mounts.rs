@@ -103,10 +103,9 @@ impl Container {
         for note in noted.iter().skip(before.len()).rev() {
             let plan = plan::remove_mounts(bundle.path(), bundle.spec(), &[note.target()], facts)?;
             // One that is missing was never attached.
-            if let Err(error) = self.play(bundle, &plan.lines)
-                && !is_missing(&error)
-            {
-                log::warn!("take back a mount: {error}");
+            match self.play(bundle, &plan.lines) {
+                Err(error) if !is_missing(&error) => log::warn!("take back a mount: {error}"),
+                _ => {}
             }
         }
         self.write_notes(&before)

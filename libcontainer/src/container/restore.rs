@@ -91,9 +91,10 @@ impl Store {
             let left = record.opened_images.iter().filter(|opened| directories.iter().any(|each| each.is_same(opened)));
             let left: Vec<_> = left.collect();
             // Whoever is still at it closes them itself.
-            if !left.is_empty()
-                && let Some(_lock) = folder.try_lock()?
-            {
+            if left.is_empty() {
+                continue;
+            }
+            if let Some(_lock) = folder.try_lock()? {
                 left.into_iter().try_for_each(Opened::close)?;
             }
         }

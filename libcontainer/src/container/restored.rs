@@ -227,10 +227,8 @@ impl Restored<'_> {
         let criu = mounts(self.criu)?;
         let mut pids = vec![self.init];
         for pid in cgroup::pids(self.groups)? {
-            if pid != self.init
-                && let Some(mounts) = mounts(pid)?
-                && Some(mounts) != criu
-            {
+            let mounts = if pid == self.init { None } else { mounts(pid)? };
+            if mounts.is_some() && mounts != criu {
                 pids.push(pid);
             }
         }

@@ -13,7 +13,7 @@ pub(crate) fn hold(bytes: &[u8]) {
 fn answer(bytes: &[u8]) {
     let Some(all) = fields(bytes) else { return };
     let again = all.iter().fold(Message::default(), |message, (field, value)| match value {
-        Value::Number(number) => message.number(*field, number.cast_signed()),
+        Value::Number(number) => message.number(*field, *number as i64),
         Value::Bytes(bytes) => message.text(*field, bytes),
     });
     assert_eq!(fields(again.as_bytes()).as_ref(), Some(&all));

@@ -20,7 +20,7 @@ impl Log {
             return String::new();
         };
         // may fail: as above.
-        let size = rustix::fs::fstat(&file).map_or(0, |stat| stat.st_size.cast_unsigned());
+        let size = rustix::fs::fstat(&file).map_or(0, |stat| stat.st_size as u64);
         let mut bytes = vec![0; MOST];
         let read = rustix::fs::seek(&file, SeekFrom::Start(size.saturating_sub(MOST as u64)))
             .and_then(|_| rustix::io::read(&file, &mut bytes[..]));

@@ -17,7 +17,7 @@ impl Message {
     pub(crate) fn number(mut self, field: u64, value: impl Into<i64>) -> Message {
         self.varint(field << 3 | VARINT);
         // Negative ones are extended to 64 bits, by definition.
-        self.varint(value.into().cast_unsigned());
+        self.varint(value.into() as u64);
         self
     }
 
@@ -65,7 +65,7 @@ impl Value<'_> {
     /// An `int32` or an enum.
     pub(crate) fn number(self) -> Option<i32> {
         match self {
-            Value::Number(number) => i32::try_from(number.cast_signed()).ok(),
+            Value::Number(number) => i32::try_from(number as i64).ok(),
             Value::Bytes(_) => None,
         }
     }
@@ -89,20 +89,26 @@ pub(crate) fn fields(mut bytes: &[u8]) -> Option<Vec<(u64, Value<'_>)>> {
             VARINT => fields.push((field, Value::Number(varint(&mut bytes)?))),
             BYTES => {
                 let length = usize::try_from(varint(&mut bytes)?).ok()?;
-                fields.push((field, Value::Bytes(bytes.split_off(..length)?)));
+                fields.push((field, Value::Bytes(take(&mut bytes, length)?)));
             }
-            FIXED64 => _ = bytes.split_off(..8)?,
-            FIXED32 => _ = bytes.split_off(..4)?,
+            FIXED64 => _ = take(&mut bytes, 8)?,
+            FIXED32 => _ = take(&mut bytes, 4)?,
             _ => return None,
         }
     }
     Some(fields)
 }
 
+fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (taken, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(taken)
+}
+
 fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for shift in (0..64).step_by(7) {
-        let byte = *bytes.split_off_first()?;
+        let byte = take(bytes, 1)?[0];
         value |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
             return Some(value);

@@ -183,7 +183,7 @@ impl Criu {
     }
 
     pub(crate) fn pid(&self) -> i32 {
-        self.process.id().cast_signed()
+        self.process.id() as i32
     }
 
     /// An error if this CRIU is too old.

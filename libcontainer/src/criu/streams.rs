@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn pipes_and_files_are_given_anew() {
-        let (reader, _writer) = std::io::pipe().unwrap();
+        let (reader, _writer) = rustix::pipe::pipe().unwrap();
         assert!(is_given(&name(reader.as_raw_fd())) && !is_file(&name(reader.as_raw_fd())));
         let null = std::fs::File::open("/dev/null").unwrap();
         assert!(is_given(&name(null.as_raw_fd())) && is_file(&name(null.as_raw_fd())));

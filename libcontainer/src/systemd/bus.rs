@@ -234,9 +234,8 @@ impl Bus {
     /// The next message.
     pub(super) fn receive(&mut self) -> Result<Message> {
         loop {
-            if let Some(length) = message::length(&self.received).map_err(|_| self.nonsense())?
-                && self.received.len() >= length
-            {
+            let length = message::length(&self.received).map_err(|_| self.nonsense())?;
+            if let Some(length) = length.filter(|length| self.received.len() >= *length) {
                 let bytes: Vec<u8> = self.received.drain(..length).collect();
                 return match message::parse(&bytes).map_err(|_| self.nonsense())? {
                     Message::Failure { refusal, .. } if HUNG_UP.contains(&refusal.name.as_str()) => {

@@ -95,7 +95,7 @@ fn parse_command(
 }
 
 fn topic_of(interface: &Interface, word: &OsStr) -> Result<&'static Command, Misuse> {
-    let message = || format!("No help topic for '{}'", word.display());
+    let message = || format!("No help topic for '{}'", word.to_string_lossy());
     interface.command(word).ok_or_else(|| Misuse { message: message(), command: None, status: 3 })
 }
 
@@ -143,7 +143,7 @@ fn read_flag<'a>(
         (Some(_), Some(value)) => OsStr::from_bytes(value).to_owned(),
         // podman looks for these words.
         (Some(_), None) => {
-            words.next().cloned().ok_or_else(|| format!("flag needs an argument: {}", word.display()))?
+            words.next().cloned().ok_or_else(|| format!("flag needs an argument: {}", word.to_string_lossy()))?
         }
         (None, None | Some(b"")) => "true".into(),
         (None, Some(value)) => match boolean(value) {

@@ -13,11 +13,11 @@ fn read(line: &str) -> String {
         Ok(Request::Run(invocation)) => {
             let mut text = invocation.command.name.to_owned();
             for given in &invocation.flags {
-                text += &format!(" {}={}", given.name, given.value.display());
+                text += &format!(" {}={}", given.name, given.value.to_string_lossy());
             }
             text += " |";
             for positional in &invocation.positionals {
-                text += &format!(" {}", positional.display());
+                text += &format!(" {}", positional.to_string_lossy());
             }
             text
         }

@@ -110,7 +110,8 @@ impl Subject {
             }
         }
         let may_go_on = self.case.is_only_asking() && findings.iter().all(|finding| finding.kind == "unnamed");
-        if !may_go_on && let Some(words) = self.clear() {
+        let left = if may_go_on { None } else { self.clear() };
+        if let Some(words) = left {
             findings.push(Finding { kind: "leaked", words });
         }
         findings

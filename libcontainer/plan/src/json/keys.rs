@@ -74,7 +74,7 @@ fn is_respelled(key: &[u8]) -> bool {
         Ok(index) => KEYS[index].as_bytes() != key,
         // An escape or a letter of another alphabet may stand for one of these.
         Err(_) if key.contains(&b'\\') => true,
-        Err(_) => !key.is_ascii() && str::from_utf8(key).is_ok_and(|key| is_respelled_in_ascii(&folded(key))),
+        Err(_) => !key.is_ascii() && std::str::from_utf8(key).is_ok_and(|key| is_respelled_in_ascii(&folded(key))),
     }
 }
 

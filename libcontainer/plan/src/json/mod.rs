@@ -56,12 +56,10 @@ pub type Mend = fn(&mut Value) -> Result<(), Problem>;
 /// Straight from the bytes; only if that fails, or could mean something else, as a tree.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8], mend: Mend) -> Result<Parsed<T>, Problem> {
     let may_hold_nul = starts_of(bytes, b'\\').any(|rest| rest.starts_with(br"\u0000"));
-    if !may_hold_nul
-        && !may_misplace_arrays(bytes)
-        && !may_be_respelled(bytes)
-        && let Ok(value) = serde_json::from_slice(bytes)
-    {
-        return Ok(Parsed { value, rewritten: None });
+    if !may_hold_nul && !may_misplace_arrays(bytes) && !may_be_respelled(bytes) {
+        if let Ok(value) = serde_json::from_slice(bytes) {
+            return Ok(Parsed { value, rewritten: None });
+        }
     }
     let (mut tree, respelled) = tree::<T>(bytes)?;
     let rewritten = (!respelled.is_empty()).then(|| (tree.clone(), respelled));

@@ -377,8 +377,8 @@ fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
         Chdir { path, uid: 0, gid: 0 } => ("chdir", path.to_string()),
         Chdir { path, uid, gid } => ("chdir", format!("{path} as {uid}:{gid}")),
         SetGroups { gids } => {
-            let gid = |bytes: &[u8; 4]| u32::from_ne_bytes(*bytes);
-            ("set-groups", or_none(joined(gids.as_chunks().0.iter().map(gid), ",")))
+            let gid = |bytes: &[u8]| u32::from_ne_bytes(bytes.try_into().unwrap_or_default());
+            ("set-groups", or_none(joined(gids.chunks_exact(4).map(gid), ",")))
         }
         SetIds { uid, gid } => ("set-ids", format!("{uid}:{gid}")),
         SetCapabilities { effective, permitted, inheritable, ambient } => {
@@ -584,7 +584,10 @@ fn both_maps(uid: &[IdMap], gid: &[IdMap]) -> String {
 
 /// `0-3,7` for a bit mask of native words.
 fn bits(mask: &[u8]) -> String {
-    let words: Vec<usize> = mask.as_chunks().0.iter().map(|bytes| usize::from_ne_bytes(*bytes)).collect();
+    let words: Vec<usize> = mask
+        .chunks_exact(size_of::<usize>())
+        .map(|bytes| usize::from_ne_bytes(bytes.try_into().unwrap_or_default()))
+        .collect();
     let width = usize::BITS as usize;
     let is_set = |bit: usize| words.get(bit / width).is_some_and(|word| word & (1 << (bit % width)) != 0);
     let mut ranges: Vec<String> = Vec::new();

@@ -51,7 +51,7 @@ impl Action {
     /// Ascending from the most restrictive to the most permissive, as the kernel compares the
     /// results of several filters.
     pub(super) fn permissiveness(self) -> i32 {
-        (self.0 & 0xffff_0000).cast_signed()
+        (self.0 & 0xffff_0000) as i32
     }
 
     /// Whether it lets a call of init's happen. Nobody traces init, and without a tracer `TRACE` is ENOSYS.

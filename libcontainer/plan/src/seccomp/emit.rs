@@ -114,16 +114,14 @@ impl<'a> Writer<'a> {
         while let Some((last, before)) = rules.split_last() {
             // Values of one argument that only differ in their low half are compared after one load.
             let group = rules.iter().rev().take_while(|rule| are_siblings(rule, last)).count().max(1);
-            if group > 1
-                && let [condition] = last.conditions[..]
-            {
+            if let (true, [condition]) = (group > 1, &last.conditions[..]) {
                 let (before, values) = rules.split_at(rules.len() - group);
                 let mut low = otherwise;
                 for value in values.iter().rev().filter_map(|rule| rule.conditions.first()) {
                     low = self.branch(EQUAL, low_half(value.value), Target::Return(last.action), low);
                 }
                 let low = self.load(self.low(condition.index), low);
-                otherwise = self.high_equal(condition, low, otherwise);
+                otherwise = self.high_equal(*condition, low, otherwise);
                 rules = before;
                 continue;
             }

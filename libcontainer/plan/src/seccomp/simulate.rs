@@ -19,8 +19,8 @@ impl Data {
         match offset {
             0 => Some(self.number),
             4 => Some(self.architecture),
-            16..64 if offset.is_multiple_of(4) => {
-                let low = offset.is_multiple_of(8) != self.big_endian;
+            16..64 if offset % 4 == 0 => {
+                let low = (offset % 8 == 0) != self.big_endian;
                 argument((offset - 16) / 8, if low { 0 } else { 32 })
             }
             _ => None,

@@ -59,10 +59,9 @@ fn ranges(abi: Abi, rules: &Rules<'_>, decisions: &mut Decisions) -> Vec<Range> 
                 if let Some(slot) = direct.and_then(|cell| slots.get_mut(place(cell))) {
                     slot.add(rule, abi.wide, &mut pending);
                 }
-                if let Some((through, cell)) = through
-                    && let Some(rule) = through.carry(rule, rules.default, abi.wide)
-                    && let Some(slot) = slots.get_mut(place(cell))
-                {
+                let Some((through, cell)) = through else { continue };
+                let Some(rule) = through.carry(rule, rules.default, abi.wide) else { continue };
+                if let Some(slot) = slots.get_mut(place(cell)) {
                     slot.add(&rule, abi.wide, &mut pending);
                 }
             }

@@ -108,8 +108,9 @@ fn overridden(mut writes: Vec<Write>, mut entries: Vec<Write>) -> Vec<Write> {
         if !is_quota && entry.value.contains(' ') {
             continue;
         }
-        let others =
-            writes.extract_if(.., |write| write.file == entry.file && (is_quota || !write.value.contains(' ')));
+        let is_other = |write: &Write| write.file == entry.file && (is_quota || !write.value.contains(' '));
+        let (others, rest): (Vec<_>, Vec<_>) = writes.into_iter().partition(is_other);
+        writes = rest;
         let period = others.last().and_then(|other| other.value.split(' ').nth(1).map(str::to_owned));
         // A quota alone is one for the period that there is.
         if let Some(period) = period.filter(|_| !entry.value.trim().contains(' ')) {

@@ -30,9 +30,7 @@ impl Memory {
     pub(super) fn of(memory: &LinuxMemory) -> Result<Memory> {
         let limit = bytes("/memory/limit", memory.limit())?;
         let swap = bytes("/memory/swap", memory.swap())?;
-        if let (Some(limit), Some(swap)) = (limit, swap)
-            && (0..limit).contains(&swap)
-        {
+        if swap.zip(limit).is_some_and(|(swap, limit)| (0..limit).contains(&swap)) {
             return Err(invalid("/memory/swap", "memory+swap limit should be >= memory limit"));
         }
         Ok(Memory { limit, reservation: bytes("/memory/reservation", memory.reservation())?, swap })

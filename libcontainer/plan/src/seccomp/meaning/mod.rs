@@ -164,8 +164,9 @@ impl<'a> Meaning<'a> {
                     meaning.newest =
                         meaning.newest.max(Some(number).filter(|number| !(0xf_0000..0x10_0000).contains(number)));
                 }
-                if let Some((outer, inner)) = abis::multiplexed(name)
-                    && let Some(outer) = abis::number(arch, outer)
+                let multiplexed = abis::multiplexed(name);
+                if let Some((outer, inner)) =
+                    multiplexed.and_then(|(outer, inner)| Some((abis::number(arch, outer)?, inner)))
                 {
                     meaning.newest = meaning.newest.max(Some(outer));
                     meaning.multiplexed.entry((outer, inner)).or_default().push((i, syscall));
@@ -185,9 +186,7 @@ impl<'a> Meaning<'a> {
         let base = abis::base(self.arch);
         let permissive = action::Action(default).is_permissive();
         let private = self.arch == Arch::ScmpArchArm && (0xf_0000..0xf_0008).contains(&data.number);
-        if let Some(newest) = self.newest.filter(|newest| *newest != base)
-            && !permissive
-        {
+        if let Some(newest) = self.newest.filter(|newest| *newest != base && !permissive) {
             let setup = data.number == 0 && matches!(self.arch, Arch::ScmpArchS390 | Arch::ScmpArchS390x);
             if setup || data.number > newest && !private {
                 return ENOSYS.0;
@@ -253,7 +252,7 @@ impl<'a> Meaning<'a> {
 }
 
 fn rank(action: u32) -> i32 {
-    (action & 0xffff_0000).cast_signed()
+    (action & 0xffff_0000) as i32
 }
 
 fn repeated(args: &[LinuxSeccompArg]) -> bool {

@@ -4,8 +4,9 @@ mod libseccomp;
 mod random;
 mod tables;
 
-use super::meaning::Reading;
+use super::meaning::{Reading, abis};
 use super::simulate::{Data, decode, run};
+use super::table::TABLE;
 use super::*;
 use serde_json::json;
 
@@ -372,9 +373,10 @@ fn profiles_of_other_hosts_mean_what_they_say() {
 
 #[test]
 fn long_filters_jump_as_far_as_they_must() {
-    let rules = (0..120_u64).map(|i| {
+    let names = TABLE.iter().map(|(name, _)| name).filter(|name| abis::number(Arch::ScmpArchX86_64, name).is_some());
+    let rules = names.take(120).zip(0_u64..).map(|(name, i)| {
         let args = json!([{"index": 0, "value": i << 32 | i, "op": "SCMP_CMP_GT"}, {"index": 3, "value": i, "op": "SCMP_CMP_NE"}]);
-        json!({"names": [::syscalls::x86_64::Sysno::from(2 * u32::try_from(i).unwrap()).name()], "action": "SCMP_ACT_LOG", "args": args})
+        json!({"names": [name], "action": "SCMP_ACT_LOG", "args": args})
     });
     let profile = profile(json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules.collect::<Vec<_>>()}));
     let program = compile_on(Arch::ScmpArchX86_64, &profile).unwrap();

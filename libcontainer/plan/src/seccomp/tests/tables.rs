@@ -24,6 +24,7 @@ const ARCHS: [Arch; 14] = [
 
 /// Where the crate has a table. It calls newfstatat `fstatat` on the two newest ABIs and gives
 /// them the calls with 64-bit time that only 32-bit ABIs have.
+#[cfg(feature = "syscalls")]
 fn in_crate(arch: Arch, name: &str) -> Option<i32> {
     use ::syscalls::*;
     let name = match name {
@@ -47,6 +48,11 @@ fn in_crate(arch: Arch, name: &str) -> Option<i32> {
     }
 }
 
+#[cfg(not(feature = "syscalls"))]
+fn in_crate(_: Arch, _: &str) -> Option<i32> {
+    None
+}
+
 #[test]
 fn our_numbers_are_those_of_the_syscalls_crate_and_of_libseccomp() {
     let mut compared = 0;
@@ -68,9 +74,10 @@ fn our_numbers_are_those_of_the_syscalls_crate_and_of_libseccomp() {
             }
         }
     }
-    assert!(compared > 8000, "{compared}");
+    assert!(compared > if cfg!(feature = "syscalls") { 8000 } else { 4000 }, "{compared}");
 }
 
+#[cfg(feature = "syscalls")]
 #[test]
 fn no_call_of_a_plain_host_is_missing() {
     for (arch, last) in [(Arch::ScmpArchX86_64, 335), (Arch::ScmpArchX86_64, 469), (Arch::ScmpArchX86, 469)] {

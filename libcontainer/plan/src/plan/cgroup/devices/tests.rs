@@ -177,7 +177,7 @@ fn run(program: &[u8], (kind, major, minor, access): Request) -> bool {
         let offset = i16::from_ne_bytes([code[2], code[3]]);
         let immediate = i32::from_ne_bytes([code[4], code[5], code[6], code[7]]);
         let word = u32::from_ne_bytes(immediate.to_ne_bytes());
-        let wide = i64::from(immediate).cast_unsigned();
+        let wide = i64::from(immediate) as u64;
         let low = |register: u64| u32::try_from(register & 0xffff_ffff).unwrap();
         counter += 1;
         let jump = match code[0] {
@@ -219,7 +219,7 @@ fn run(program: &[u8], (kind, major, minor, access): Request) -> bool {
 }
 
 fn number() -> impl Strategy<Value = Option<u32>> {
-    proptest::option::weighted(0.6, prop_oneof![0..3_u32, Just(136), Just(i32::MAX.cast_unsigned())])
+    proptest::option::weighted(0.6, prop_oneof![0..3_u32, Just(136), Just(i32::MAX as u32)])
 }
 
 fn any_kind() -> impl Strategy<Value = Kind> {
@@ -234,8 +234,8 @@ fn any_rule() -> impl Strategy<Value = Rule> {
 fn requests() -> Vec<Request> {
     let mut requests = Vec::new();
     for kind in [Kind::Block, Kind::Char] {
-        for major in [0, 1, 2, 3, 136, i32::MAX.cast_unsigned()] {
-            for minor in [0, 1, 2, 3, 136, i32::MAX.cast_unsigned()] {
+        for major in [0, 1, 2, 3, 136, i32::MAX as u32] {
+            for minor in [0, 1, 2, 3, 136, i32::MAX as u32] {
                 requests.extend((1..=ALL).map(|access| (kind, major, minor, access)));
             }
         }
