@@ -33,9 +33,11 @@ mod process;
 mod readonly_paths;
 mod rlimits;
 mod root;
+mod running_mounts;
 mod scheduler;
 mod seccomp;
 mod selinux;
+mod slots;
 mod sysctl;
 mod terminal;
 #[cfg(test)]
@@ -57,21 +59,22 @@ pub use memory_policy::{MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES};
 pub use mounts::is_bind;
 pub use namespaces::{asked as asked_namespace, file as namespace_file};
 pub use notify::SOCKET as NOTIFY_SOCKET;
+pub use running_mounts::{add_mounts, find_mounts, mount_target, remove_mounts};
 pub use sysctl::path_of as sysctl_path;
 pub use wait::{DOOR, SAID, START};
 
 use crate::facts::HostFacts;
-use crate::{Bundle, Error, ErrorKind, Result, validate};
+use crate::{Bundle, Error, Result, validate};
 use capabilities::Granted;
 use cgroup::ScopeLines;
 use exec_groups::ExecGroups;
 use line::{Action, HostStep, InitStep, Origin, ZString};
 use namespaces::Namespaces;
-use oci_spec::runtime::{Linux, Mount, Process, Spec};
+use oci_spec::runtime::{Linux, Process, Spec};
 use seccomp::Filter;
+use slots::Slots;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
-use step::Slot;
 
 /// What is going to happen, line by line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -363,70 +366,6 @@ pub fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &ExecPla
     Ok(Plan { lines, ..Plan::default() })
 }
 
-/// The plan of `mounts add`: into the container's namespaces, and there the lines that its own mounts have. Of the pid namespace
-/// only where a procfs cannot be made from outside: nobody in the container sees this init otherwise. It is in no group of the
-/// container's either.
-pub fn add_mounts(bundle: &Path, spec: &Spec, mounts: Vec<Mount>, facts: &HostFacts) -> Result<Plan> {
-    let needs_pid = mounts.iter().any(mounts::is_procfs);
-    validate::mounts(&mounts, "")?;
-    let mut with = spec.clone();
-    with.set_mounts(Some(mounts));
-    let options = &PlanOptions::default();
-    let context = Context { bundle, spec: &with, facts, options, namespaces: Namespaces::of(&with) };
-    let not = if needs_pid && !facts.procfs_of_another { 0 } else { namespaces::PID };
-    let mut slots = Slots::after(&[])?;
-    let mut lines = enter_to_mount(&context, not, needs_pid, &mut slots)?;
-    lines.extend(mounts::add(&context, &mut slots)?);
-    lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
-    Ok(Plan { lines, ..Plan::default() })
-}
-
-/// The plan of `mounts remove`: first all of them are looked for, so that a mistake costs nothing.
-pub fn remove_mounts(bundle: &Path, spec: &Spec, mounts: &[(PathBuf, u64)], facts: &HostFacts) -> Result<Plan> {
-    let mut plan = find_mounts(bundle, spec, mounts, facts)?;
-    // The last first: it may lie below another.
-    for (index, (target, mount)) in mounts.iter().enumerate().rev() {
-        let origin = format!("/{index}/destination");
-        let line = init(InitStep::Unmount { target: z(target, &origin)?, mount: *mount }, origin);
-        plan.lines.insert(plan.lines.len() - 1, line);
-    }
-    Ok(plan)
-}
-
-/// The plan that finds out whether they are all there.
-pub fn find_mounts(bundle: &Path, spec: &Spec, mounts: &[(PathBuf, u64)], facts: &HostFacts) -> Result<Plan> {
-    let options = &PlanOptions::default();
-    let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
-    let mut lines = enter_to_mount(&context, namespaces::PID, false, &mut Slots::after(&[])?)?;
-    for (index, (target, mount)) in mounts.iter().enumerate() {
-        let origin = format!("/{index}/destination");
-        lines.push(init(InitStep::FindMount { target: z(target, &origin)?, mount: *mount }, origin));
-    }
-    lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
-    Ok(Plan { lines, ..Plan::default() })
-}
-
-/// Where in the container a mount goes.
-pub fn mount_target(bundle: &Path, spec: &Spec, facts: &HostFacts, destination: &Path) -> PathBuf {
-    let options = &PlanOptions::default();
-    let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
-    mounts::target(&context, destination)
-}
-
-fn enter_to_mount(context: &Context, not: u32, keep_pid: bool, slots: &mut Slots) -> Result<Vec<Line>> {
-    if !context.namespaces.has(namespaces::MOUNT) {
-        let message = "the container has no mount namespace of its own";
-        return Err(Error::new(ErrorKind::Unsupported, message));
-    }
-    let mut lines =
-        vec![host(HostStep::Clone { namespaces: 0, into_cgroup: None, tasks: Vec::new() }, Origin::LIFECYCLE)];
-    let entry = context.namespaces.enter_container_but(not, keep_pid, context.spec, slots)?;
-    lines.extend(entry.opened);
-    lines.extend(entry.lines);
-    lines.extend(entry.fork);
-    Ok(lines)
-}
-
 /// Who the process is and what it may do: the same for `create` and `exec`. The `filter` is loaded after it; whether init `forks`
 /// then matters to what a fork is measured by, or does not hand on.
 fn identity(
@@ -494,27 +433,4 @@ fn block<T: AsRef<std::ffi::OsStr>>(texts: impl IntoIterator<Item = T>, origin: 
 /// In Go, whose configurations these are, an empty string is as good as none.
 fn given(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|text| !text.is_empty())
-}
-
-/// The order in which descriptors reach init: those of the clone line, then one for each line that fills a slot.
-struct Slots {
-    next: usize,
-}
-
-impl Slots {
-    fn after(tasks: &[PathBuf]) -> Result<Slots> {
-        let slots = Slots { next: tasks.len() };
-        Slot::try_from(slots.next).map_err(|_| Slots::too_many())?;
-        Ok(slots)
-    }
-
-    fn take(&mut self) -> Result<Slot> {
-        let slot = Slot::try_from(self.next).map_err(|_| Slots::too_many())?;
-        self.next += 1;
-        Ok(slot)
-    }
-
-    fn too_many() -> Error {
-        Error::new(crate::ErrorKind::InvalidConfig, "the configuration needs more descriptors than a plan can number")
-    }
 }

@@ -2,8 +2,10 @@
 //! make, which to join, in which order, and how often to fork.
 #![forbid(unsafe_code)]
 
+mod enter;
+
 use super::line::{HookKind, HostStep, IdMap, InitStep, Line, Origin};
-use super::{Context, Slots, hooks, host, id_mappings, init, mounts, time_offsets, z};
+use super::{Slots, hooks, host, id_mappings, init, mounts, z};
 use crate::CgroupManager;
 use crate::{HostFacts, Result};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
@@ -101,80 +103,6 @@ impl<'a> Namespaces<'a> {
         self.joined(PID).is_some()
             && (facts.procfs_of_another || !makes_procfs)
             && told.into_iter().all(|kind| hooks::of(spec, kind).is_empty())
-    }
-
-    /// The lines that bring init from the clone into the container's namespaces, without a trace of the host's
-    /// being open to the container's processes.
-    pub(super) fn enter(&self, context: &Context) -> Result<Vec<Line>> {
-        let (spec, facts) = (context.spec, context.facts);
-        let mut lines = Vec::new();
-        let others = || {
-            let others = self.joined.iter().filter(|joined| joined.namespace != USER);
-            // The mount namespace last: the other paths are the runtime's.
-            let (mount, mut others): (Vec<_>, Vec<_>) = others.partition(|joined| joined.namespace == MOUNT);
-            others.extend(mount);
-            others.into_iter().map(|joined| self.join(joined)).collect::<Result<Vec<_>>>()
-        };
-        let user = self.joined.iter().find(|joined| joined.namespace == USER);
-        // Root of the host may join what does not belong to the user namespace, but only as long as it is
-        // outside. An ordinary user may do nothing before it is inside.
-        let others_first = facts.privileged && self.has(USER);
-        // The offsets' file in procfs belongs to whoever we are while we are dumpable, and to root after that.
-        let mut time = time_offsets::line(spec).filter(|_| self.is_new(TIME)).map(|line| [self.unshare(TIME), line]);
-        let mut rest = self.new & !(self.by_clone() | USER);
-        if context.options.cgroup_manager == CgroupManager::Systemd {
-            // Later: `unshare_cgroup`.
-            rest &= !CGROUP;
-        }
-        if time.is_some() {
-            rest &= !TIME;
-        }
-
-        if let Some(user) = user {
-            if others_first || time.is_none() {
-                lines.extend(time.take().into_iter().flatten());
-                // Before init can be seen from inside.
-                lines.push(undumpable());
-            }
-            if others_first {
-                lines.extend(others()?);
-            }
-            lines.push(self.join(user)?);
-            if let Some(time) = time.take() {
-                lines.extend(time);
-                lines.push(undumpable());
-            }
-            lines.push(init(InitStep::BecomeRoot, self.origin(USER)));
-        } else if self.is_new(USER) {
-            if others_first {
-                lines.extend(others()?);
-            }
-            lines.push(self.unshare(USER));
-            lines.push(id_mappings::line(spec, facts));
-            lines.extend(time.take().into_iter().flatten());
-            // Now, so that what the other namespaces hold (/dev/mqueue, say) belongs to somebody of the container.
-            lines.push(init(self.become_somebody(spec), "/linux/uidMappings"));
-        }
-
-        // clone3 has been the fork for a new pid namespace, unless that has to belong to a user namespace.
-        let forked = rest & PID;
-        rest &= !PID;
-        if rest != 0 {
-            lines.push(self.unshare(rest));
-        }
-        lines.extend(time.into_iter().flatten());
-        if user.is_none() {
-            // Not earlier: the host could not write the id maps, nor init its time offsets.
-            lines.push(undumpable());
-        }
-        if !others_first {
-            lines.extend(others()?);
-        }
-        // Membership of a pid namespace begins with a fork. Of a new one nobody else is a member.
-        if forked != 0 || self.joined(PID).is_some() && !context.forks_late() {
-            lines.push(self.fork(forked));
-        }
-        Ok(lines)
     }
 
     pub(super) fn fork(&self, namespaces: u32) -> Line {
@@ -282,120 +210,9 @@ fn undumpable() -> Line {
 mod tests {
     use crate::facts::HostFacts;
     use crate::plan::tests::{facts, spec_of};
-    use crate::plan::{Context, PlanOptions};
 
-    const MAPS: &str = r#""uidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}], "gidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}]"#;
-
-    /// `user net=/n` and so on in, the entering lines out.
-    fn entry(facts: &HostFacts, listed: &str, more: &str) -> String {
-        let namespaces: Vec<_> = (listed.split_whitespace())
-            .map(|entry| match entry.split_once('=') {
-                Some((kind, path)) => format!(r#"{{"type": "{kind}", "path": "{path}"}}"#),
-                None => format!(r#"{{"type": "{entry}"}}"#),
-            })
-            .collect();
-        let comma = if more.is_empty() { "" } else { ", " };
-        let spec = spec_of(&format!(r#"{{"linux": {{"namespaces": [{}]{comma}{more}}}}}"#, namespaces.join(", ")));
-        let options = PlanOptions::default();
-        let namespaces = super::Namespaces::of(&spec);
-        let context = Context { bundle: "/b".as_ref(), spec: &spec, facts, options: &options, namespaces };
-        let mut lines = vec![context.namespaces.clone_line(None, &[])];
-        lines.extend(context.namespaces.enter(&context).unwrap());
-        lines.iter().map(|line| line.brief(None)).collect::<Vec<_>>().join("; ")
-    }
-
-    #[test]
-    fn entering_is_a_table() {
-        let root = &facts();
-        let user = &HostFacts { euid: 1000, egid: 1000, ..Default::default() };
-        let offsets = &format!(r#"{MAPS}, "timeOffsets": {{"boottime": {{"secs": 5}}}}"#);
-        let maps = "host write-id-maps uid 0:1000:1 gid 0:1000:1";
-        let table: &[(&HostFacts, &str, &str, &str)] = &[
-            (root, "", "", "host clone; init set-undumpable"),
-            (root, "pid network ipc uts mount", "", "host clone pid,network,ipc,uts,mount; init set-undumpable"),
-            // The cgroup namespace begins where init is then.
-            (root, "mount cgroup", "", "host clone mount; init unshare cgroup; init set-undumpable"),
-            (
-                root,
-                "mount time",
-                r#""timeOffsets": {"boottime": {"secs": 5}}"#,
-                "host clone mount; init unshare time; init set-time-offsets boottime 5 0; init set-undumpable",
-            ),
-            // Kubernetes: a pod's namespaces are joined.
-            (
-                root,
-                "pid network=/n ipc=/i uts=/u mount",
-                "",
-                "host clone pid,mount; init set-undumpable; init join network /n; init join ipc /i; init join uts /u",
-            ),
-            // A joined pid namespace takes a fork, but not here.
-            (root, "mount pid=/p", "", "host clone mount; init set-undumpable; init join pid /p"),
-            // The path of the network namespace is the host's, not that of the mount namespace.
-            (
-                root,
-                "mount=/m network=/n",
-                "",
-                "host clone; init set-undumpable; init join network /n; init join mount /m",
-            ),
-            // Everything that is new has to belong to the new user namespace.
-            (
-                root,
-                "user pid network mount cgroup",
-                MAPS,
-                &format!(
-                    "host clone; init unshare user; {maps}; init become-root; init unshare network,mount,cgroup; init set-undumpable; init fork pid"
-                ),
-            ),
-            (
-                root,
-                "user time mount",
-                offsets,
-                &format!(
-                    "host clone; init unshare user; {maps}; init unshare time; init set-time-offsets boottime 5 0; init become-root; init unshare mount; init set-undumpable"
-                ),
-            ),
-            (
-                user,
-                "user pid mount",
-                MAPS,
-                &format!(
-                    "host clone; init unshare user; {maps} setgroups denied; init become-root; init unshare mount; init set-undumpable; init fork pid"
-                ),
-            ),
-            // Joined with the host's privilege, before it is given up.
-            (
-                root,
-                "user network=/n mount pid",
-                MAPS,
-                &format!(
-                    "host clone; init join network /n; init unshare user; {maps}; init become-root; init unshare mount; init set-undumpable; init fork pid"
-                ),
-            ),
-            (
-                root,
-                "user=/u pid=/p mount",
-                "",
-                "host clone; init set-undumpable; init join pid /p; init join user /u; init become-root; init unshare mount",
-            ),
-            // An ordinary user has no privilege outside of the user namespace.
-            (
-                user,
-                "user=/u pid=/p network=/n mount",
-                "",
-                "host clone; init set-undumpable; init join user /u; init become-root; init unshare mount; init join pid /p; init join network /n",
-            ),
-            // No root to become.
-            (
-                root,
-                "user mount",
-                r#""uidMappings": [{"containerID": 5, "hostID": 1000, "size": 1}], "gidMappings": [{"containerID": 5, "hostID": 1000, "size": 1}]"#,
-                "host clone; init unshare user; host write-id-maps uid 5:1000:1 gid 5:1000:1; init set-ids 5:5; init unshare mount; init set-undumpable",
-            ),
-        ];
-        for (facts, listed, more, expected) in table {
-            assert_eq!(entry(facts, listed, more), *expected, "\nfor {listed}");
-        }
-    }
+    const MAPS: &str = r#""uidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}],
+        "gidMappings": [{"containerID": 0, "hostID": 1000, "size": 1}]"#;
 
     /// The steps of a plan, by their names.
     fn steps(plan: &crate::plan::Plan) -> Vec<&'static str> {
