@@ -14,6 +14,7 @@
 //! * [`mod@runtime`]: who is tested, and how it must be called on this machine
 //! * [`container`]: a bundle in a temporary directory, the container that runs from it, and what is left of them
 //! * [`output`]: what a call said, and what was expected
+//! * [`saved`]: containers that CRIU saves and restores
 //! * [`see`]: reading what a payload printed: `/proc/self/{status,mountinfo}`
 //! * [`terminal`]: pseudo terminals and console sockets
 //! * [`cgroup`]: the hierarchies of this machine
@@ -34,6 +35,7 @@ pub mod harness;
 pub mod measure;
 pub mod output;
 pub mod runtime;
+pub mod saved;
 pub mod see;
 pub mod storm;
 pub mod syscalls;

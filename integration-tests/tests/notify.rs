@@ -4,10 +4,10 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 /// busybox has one program that writes to a Unix socket, and that names it itself.
-const READY: &str = "ln -s $NOTIFY_SOCKET /dev/log; logger \"$(printf 'x\\nREADY=1')\"; sleep 1000";
+pub(super) const READY: &str = "ln -s $NOTIFY_SOCKET /dev/log; logger \"$(printf 'x\\nREADY=1')\"; sleep 1000";
 
 /// What a manager reads, up to the barrier.
-fn read(manager: &UnixDatagram) -> Vec<String> {
+pub(super) fn read(manager: &UnixDatagram) -> Vec<String> {
     let mut messages = Vec::new();
     while messages.last().is_none_or(|last: &String| !last.starts_with("BARRIER")) {
         let mut buffer = [0; 4096];
@@ -17,7 +17,7 @@ fn read(manager: &UnixDatagram) -> Vec<String> {
     messages
 }
 
-fn manager(container: &Container) -> (UnixDatagram, std::path::PathBuf) {
+pub(super) fn manager(container: &Container) -> (UnixDatagram, std::path::PathBuf) {
     let path = container.dir.join("manager.sock");
     let socket = UnixDatagram::bind(&path).expect("our own directory");
     socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");

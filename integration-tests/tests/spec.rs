@@ -39,6 +39,7 @@ mod oom_score_adj;
 mod personality;
 mod process;
 mod readonly_paths;
+mod restore;
 mod rlimits;
 mod root;
 mod rootless;

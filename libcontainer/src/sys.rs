@@ -1,6 +1,9 @@
 //! What rustix lacks: calls, each behind a safe function, and two things that everybody needs. With cgroup/bpf.rs the host side's
 //! only unsafe code.
 #![allow(unsafe_code)]
+mod helper;
+
+pub(crate) use helper::{Helper, prepare};
 
 use rustix::fd::AsFd;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -415,32 +418,6 @@ pub(crate) fn knows_seccomp_flags(flags: libc::c_ulong) -> bool {
     // our memory; only a mapping at address 0, which vm.mmap_min_addr forbids, could change that.
     let answer = check(unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, nothing) });
     answer == Err(Errno::FAULT)
-}
-
-/// How a helper program is to begin.
-#[derive(Debug, Default)]
-pub(crate) struct Helper {
-    /// Descriptors that it keeps, under the numbers that they have here. Nothing else above the standard streams is left open.
-    pub(crate) keep: Vec<OwnedFd>,
-    /// Files of cgroups into which it writes `0`, to join them: `tasks` (v1), `cgroup.procs` (v2).
-    pub(crate) join: Vec<OwnedFd>,
-}
-
-/// Makes `command` begin as `helper` says.
-pub(crate) fn prepare(command: &mut std::process::Command, helper: Helper) {
-    use std::os::unix::process::CommandExt;
-    let begin = move || {
-        // SAFETY: numbers only.
-        check(unsafe { libc::syscall(libc::SYS_close_range, 3, c_int::MAX, libc::CLOSE_RANGE_CLOEXEC) })?;
-        for kept in &helper.keep {
-            // SAFETY: a descriptor that `helper` owns, and a number.
-            check(unsafe { libc::fcntl(kept.as_raw_fd(), libc::F_SETFD, 0) }.into())?;
-        }
-        helper.join.iter().try_for_each(|group| rustix::io::write(group, b"0").map(drop))?;
-        Ok(())
-    };
-    // SAFETY: between fork and exec it makes system calls only: it allocates nothing and takes no lock.
-    unsafe { command.pre_exec(begin) };
 }
 
 /// A way to name what a descriptor stands for to calls that take paths only.

@@ -3,36 +3,56 @@
 use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::foreground::Foreground;
-use crate::{checkpoint, create, foreground};
-use libcontainer::{CreateOptions, CriuOptions};
+use crate::{checkpoint, create, foreground, trace};
+use libcontainer::{Container, CreateOptions, CriuOptions, Notifications, Trace};
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
+    let options = options(invocation)?;
+    let trace = options.trace.clone();
+    let status = restore(invocation, options);
+    trace::save(invocation, trace.as_ref())?;
+    status
+}
+
+fn restore(invocation: &Invocation, mut options: CreateOptions) -> Result<u8, Failure> {
     let id = invocation.id()?;
     let criu = criu_options(invocation)?;
-    let bundle = create::bundle(invocation)?;
+    let bundle = Trace::time(options.trace.as_ref(), "(read the bundle)", || create::bundle(invocation))?;
     let store = invocation.store()?;
-    let mut options = CreateOptions::default();
-    options.pid_file = invocation.path("pid-file");
-    options.console_socket = invocation.path("console-socket");
-    options.no_pivot = invocation.is_set("no-pivot");
-    options.cgroup_manager = invocation.cgroup_manager()?;
-    options.rootless = invocation.rootless()?;
-    if options.no_pivot {
-        ::log::warn!("--no-pivot: CRIU uses pivot_root(2) all the same");
-    }
     if invocation.is_set("detach") {
-        store.restore(id, &bundle, &options, &criu)?;
-        return Ok(0);
+        let container = store.restore(id, &bundle, &options, &criu)?;
+        let told = tell_ready(&container, true);
+        return if told.is_err() { crate::run::delete(container, told.map(|()| 0)) } else { Ok(0) };
     }
     let has_terminal = create::has_terminal(&bundle);
     foreground::refuse_socket(options.console_socket.as_deref())?;
     options.own_console = has_terminal;
     let mut foreground = Foreground::prepare(has_terminal, !invocation.is_set("no-subreaper"))?;
     let mut container = store.restore(id, &bundle, &options, &criu)?;
-    let status = crate::run::wait(&mut foreground, &mut container);
+    let told = tell_ready(&container, false);
+    let status = told.and_then(|()| crate::run::wait(&mut foreground, &mut container));
     // The terminal is given back before anything is said.
     drop(foreground);
     crate::run::delete(container, status)
+}
+
+/// As for `create`, but descriptors are those of the images.
+fn options(invocation: &Invocation) -> Result<CreateOptions, Failure> {
+    let mut options = create::options(invocation)?;
+    if options.no_pivot {
+        ::log::warn!("--no-pivot: CRIU uses pivot_root(2) all the same");
+    }
+    if options.listen_fds > 0 {
+        ::log::warn!("LISTEN_FDS: a restored container gets no descriptors of socket activation");
+        options.listen_fds = 0;
+    }
+    Ok(options)
+}
+
+/// The program goes on where it was: who has started us need not wait until it says that it is ready.
+fn tell_ready(container: &Container, tell_pid: bool) -> Result<(), Failure> {
+    let notifications = create::notifications(container, tell_pid)?;
+    Ok(notifications.map_or(Ok(()), Notifications::ready)?)
 }
 
 fn criu_options(invocation: &Invocation) -> Result<CriuOptions, Failure> {

@@ -1,16 +1,16 @@
 //! `exec`: another process in a container.
-use super::create::write_pid_file;
+use super::make::write_pid_file;
 use super::{Child, Container, ExecOptions, Status, not_running, state};
-use crate::launch::{self, Host};
+use crate::launch::{self, Host, Process};
 use crate::plan::{self, ExecPlanOptions};
 use crate::{Error, ErrorKind, HostFacts, Result, cgroup};
-use oci_spec::runtime::Process;
-use rustix::fd::BorrowedFd;
+use oci_spec::runtime;
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 
 impl Container {
     /// Starts another process in the container's namespaces and cgroup: a child of the caller.
-    pub fn exec(&self, process: &Process, options: &ExecOptions) -> Result<Child> {
+    pub fn exec(&self, process: &runtime::Process, options: &ExecOptions) -> Result<Child> {
         match self.status()? {
             Status::Running | Status::Created => {}
             Status::Paused if options.ignore_paused => {}
@@ -38,28 +38,21 @@ impl Container {
         };
         planned.go_through(self.record.unit.as_ref(), &self.record.cgroups, &facts);
         let plan = plan::exec(bundle.spec(), process, &facts, &planned).map_err(Error::in_process)?;
-        let mut save = |pid: i32, pidfd: BorrowedFd<'_>| {
+        let mut save = |made: &Process| {
             if let Some(path) = &options.pidfd_socket {
-                launch::descriptors::send(path, pidfd, b"setns", "send the pidfd")?;
+                launch::descriptors::send(path, made.pidfd.as_fd(), b"setns", "send the pidfd")?;
             }
-            options.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, pid))
+            options.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, made.pid))
         };
         // That of the container, whose pid is init's.
         let describe = |_: &str, _: i32| state::for_hooks(&self.record, "running", self.record.pid());
         let init = self.way_in()?.ok_or_else(not_running)?;
-        let mut host = Host {
-            spec: bundle.spec(),
-            bundle: bundle.path(),
-            state: self.folder.fd(),
-            init: Some(init),
-            stdio: options.stdio,
-            preserve: options.preserve_fds,
-            made_cgroups: false,
-            console_socket: options.console_socket.as_deref(),
-            describe: &describe,
-            trace: options.trace.as_ref(),
-            save: &mut save,
-        };
+        let mut host = Host::new(&bundle, self.folder.fd(), &describe, &mut save);
+        host.init = Some(init);
+        host.stdio = options.stdio;
+        host.preserve = options.preserve_fds;
+        host.console_socket = options.console_socket.as_deref();
+        host.trace = options.trace.as_ref();
         let mut launched = launch::play(&plan.lines, &mut host);
         if launched.as_ref().is_err_and(is_full) && planned.join_though_full(bundle.spec()) {
             let plan = plan::exec(bundle.spec(), process, &facts, &planned).map_err(Error::in_process)?;

@@ -6,6 +6,7 @@ mod delete;
 mod events;
 mod exec;
 mod kill;
+mod make;
 mod mounts;
 mod notify;
 mod pause;

@@ -60,6 +60,11 @@ impl Container {
 }
 
 impl Notifications {
+    /// Tells the manager that the container is ready. What a restored program has said before the checkpoint it does not say again.
+    pub fn ready(self) -> Result<()> {
+        self.tell(b"READY=1").map_err(|errno| Error::system("pass on notifications", "send($NOTIFY_SOCKET)", errno))
+    }
+
     /// Waits until the container says that it is ready, or ends, and tells the manager.
     pub fn relay(self) -> Result<()> {
         let fail = |call: &'static str| move |errno| Error::system("pass on notifications", call, errno);

@@ -1,22 +1,24 @@
 //! `restore`: a container from a checkpoint's images and a bundle. What the images cannot know, or should not decide, comes from
 //! config.json: the cgroup and its limits, what the mounts are of, which namespaces are joined.
-use super::create::{check_console, has_terminal, write_pid_file};
+#![forbid(unsafe_code)]
+use super::make::{Unfinished, has_terminal};
 use super::restored::Restored;
-use super::{Child, Container, CreateOptions, state};
+use super::{Container, CreateOptions};
 use crate::criu::images::Directory;
 use crate::criu::search::{Opened, Searchable};
 use crate::criu::{Criu, Event, Kind, Message, Start, external, namespaces, option, streams};
-use crate::launch::folder::note_scope;
-use crate::launch::{self, Hooks, intel_rdt, net_devices};
-use crate::plan::line::{Action, HostStep};
-use crate::plan::{self, ExternalMount, Line, Plan, PlanOptions, asked_namespace};
-use crate::store::{Folder, ProcessId, Record, Store};
-use crate::sys::Helper;
-use crate::{Bundle, CriuOptions, Error, ErrorKind, HostFacts, ManageCgroups, Result, cgroup, sys, systemd};
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use crate::launch::{self, Host, Process};
+use crate::plan::cgroup::{Group, Property, Unit};
+use crate::plan::line::{Action, HostStep, InitStep, Line};
+use crate::plan::{self, ExternalMount, Plan, asked_namespace};
+use crate::store::Store;
+use crate::sys::{self, Helper};
+use crate::{Bundle, CriuOptions, Error, ErrorKind, ManageCgroups, Result, Trace, cgroup, systemd};
+use oci_spec::runtime::LinuxNamespaceType;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 const LOG: &str = "restore.log";
 
@@ -24,64 +26,24 @@ impl Store {
     /// Restores a container from the images of a checkpoint. Its first process is a child of the caller. After a failure nothing
     /// of it is left.
     pub fn restore(&self, id: &str, bundle: &Bundle, options: &CreateOptions, criu: &CriuOptions) -> Result<Container> {
-        crate::store::check_id(id)?;
         let spec = bundle.spec();
-        check_console(spec, options)?;
+        check_descriptors(options)?;
+        let decided = self.decide(id, bundle, options)?;
         namespaces::check(spec)?;
-        let facts = HostFacts::probe_for(options.cgroup_manager)?.probe_procfs_for(spec);
-        let planned = PlanOptions {
-            id: id.to_owned(),
-            no_pivot: options.no_pivot,
-            cgroup_manager: options.cgroup_manager,
-            rootless: options.rootless,
-            ..PlanOptions::default()
-        };
-        let plan = plan::create(bundle.path(), spec, &facts, &planned)?;
-        let targets = plan::mount_targets(bundle.path(), spec, &facts, &planned)?;
+        let targets = plan::mount_targets(bundle.path(), spec, &decided.facts, &decided.planned)?;
         let images = Images::open(criu)?;
         if let Some(searching) = Searchable::for_restore(spec, &images.images)? {
             self.close_left_open(&searching.before())?;
         }
-        let without_socket = CreateOptions { notify: false, ..options.clone() };
-        let (folder, lock, mut record) = self.intend(id, bundle, &without_socket, &facts, planned, &plan)?;
-        let mut restore = Restore {
-            bundle,
-            options,
-            criu,
-            images,
-            folder: &folder,
-            record: &mut record,
-            init: None,
-            console: None,
-            made_cgroups: false,
-        };
-        let made = restore.play(&plan, &targets);
-        let child = restore.init.take();
-        if !restore.made_cgroups {
-            // Somebody else's.
-            record.cgroups.clear();
-            record.unit = None;
-        }
-        match made {
-            Ok(child) => Ok(Container { folder, record, child: Some(child) }),
-            Err(error) => {
-                let container = Container { folder, record, child: None };
-                let ended = container.end();
-                if let Some(Child { pidfd, .. }) = &child {
-                    // may fail: it has ended.
-                    let _ = sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL);
-                    launch::reap(pidfd.as_fd());
-                }
-                if let Err(remains) = ended.and_then(|()| container.destroy(&lock, Some(spec))) {
-                    log::warn!("clean up after a failed restore: {remains}");
-                }
-                Err(error)
+        self.make(&decided, |unfinished, host| {
+            let played = Restore { unfinished, host, criu, images }.play(&targets);
+            if played.is_err() {
+                host.undo();
             }
-        }
+            played.and_then(|()| host.launched())
+        })
     }
-}
 
-impl Store {
     /// Closes those of the directories that a restore which was killed has left open: what it found is what the next one has to
     /// leave.
     fn close_left_open(&self, directories: &[Opened]) -> Result<()> {
@@ -100,6 +62,14 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// A restored process has the descriptors that the images name, and its standard streams.
+fn check_descriptors(options: &CreateOptions) -> Result<()> {
+    if options.preserve_fds == 0 && options.listen_fds == 0 {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Unsupported, "CRIU cannot give a restored container descriptors of the caller's"))
 }
 
 /// What is read of a checkpoint.
@@ -124,81 +94,89 @@ impl Images {
 }
 
 /// A restore that is under way.
-struct Restore<'a> {
-    bundle: &'a Bundle,
-    options: &'a CreateOptions,
+struct Restore<'a, 'h> {
+    unfinished: &'a Unfinished<'a>,
+    /// Its process is CRIU until there is init.
+    host: &'a mut Host<'h>,
     criu: &'a CriuOptions,
     images: Images,
-    folder: &'a Folder,
-    record: &'a mut Record,
-    /// The first process, as soon as there is one: our child.
-    init: Option<Child>,
-    console: Option<OwnedFd>,
-    /// Whether the groups of the record are ours by now (see `Host`).
-    made_cgroups: bool,
 }
 
-impl Restore<'_> {
-    fn play(&mut self, plan: &Plan, targets: &Plan) -> Result<Child> {
-        let spec = self.bundle.spec();
+impl<'a> Restore<'a, '_> {
+    fn play(mut self, targets: &Plan) -> Result<()> {
+        let (unfinished, trace) = (self.unfinished, self.host.trace);
+        let plan = &unfinished.decided.plan;
         let mounts = plan.external_mounts()?;
         // A limit of few processes would leave CRIU no room.
-        let (late, early): (Vec<_>, Vec<_>) = cgroup_lines(plan).partition(|line| is_limit_of_processes(line));
+        let (late, early): (Vec<_>, Vec<_>) =
+            lines(plan, is_about_groups).into_iter().partition(|(_, line)| is_limit_of_processes(line));
         // systemd wants somebody to put into a scope: then it is CRIU that is there first.
-        let (by_us, in_scope) = if plan.unit.is_none() { (early, Vec::new()) } else { (Vec::new(), early) };
-        self.make_cgroups(by_us)?;
-        let join = if plan.unit.is_none() { open_groups(&self.record.cgroups)? } else { Vec::new() };
-        let mut helper = Helper { join, ..Helper::default() };
-        let joined = namespaces::for_restore(spec, &mut helper)?;
-        // A terminal of the container's own comes from elsewhere.
-        let streams = if has_terminal(spec) && !self.criu.shell_job { None } else { Some(self.streams()?) };
-        // CRIU wants the root to be a mount point that nothing above is mounted over: in its own mount namespace our folder is a
-        // place for it.
-        let mount = Some((&*self.record.rootfs, self.folder.path()));
-        let mut criu = Criu::start(Start { helper, streams, work: self.criu.work(), log: LOG, mount })?;
-        let late_limit = enter_scope(plan, self.folder, criu.pid())?;
-        self.made_cgroups |= plan.unit.is_some();
-        play_lines(in_scope)?;
+        if plan.unit.is_none() {
+            self.play_lines(&early)?;
+        }
+        let mut helper = self.helper()?;
+        let joined = namespaces::for_restore(self.host.spec, &mut helper)?;
+        let mut criu = Trace::time(trace, "(start CRIU)", || self.start_criu(helper))?;
+        let criu_pid = criu.pid();
+        self.host.process = Some(Process::hold(criu_pid)?);
+        let late_limit = self.enter_scope()?;
+        if plan.unit.is_some() {
+            self.play_lines(&early)?;
+        }
         // As `create` does it, in a process that is gone afterwards with the mounts it has made; the container's groups are one of them.
-        launch::play_to_the_end(&targets.lines, self.bundle, self.folder.fd(), None)?;
-        self.join_rdt(plan, criu.pid())?;
+        let bundle = unfinished.decided.bundle;
+        let make_targets = || launch::play_to_the_end(&targets.lines, bundle, self.host.state, None);
+        Trace::time(trace, "(make the mounts' targets)", make_targets)?;
+        // Whoever CRIU starts is in its groups.
+        self.play_lines(&lines(plan, is_about_rdt))?;
+        self.host.process = None;
         let message = self.message(&criu, &mounts, &joined)?;
         criu.check_version()?;
-        let criu_pid = criu.pid();
-        let searchable = self.open_images(spec)?;
-        criu.finish(Kind::RESTORE, &message, &mut |event| {
-            // From here on processes go on, whatever we say (they have had other capabilities until now).
-            if event.script == "pre-resume" {
-                let restored = self.restored(plan, &mounts, criu_pid);
-                return restored.protect().and_then(|()| restored.check()).inspect_err(|_| self.kill());
-            }
-            self.act(plan, event)
-        })?;
+        let searchable = self.open_images()?;
+        let act = &mut |event| self.act(event, &mounts, criu_pid);
+        Trace::time(trace, "(CRIU restores)", || criu.finish(Kind::RESTORE, &message, act))?;
         if let Some(searchable) = searchable {
             drop(searchable);
-            self.record.opened_images.clear();
-            self.folder.write_record(self.record)?;
+            unfinished.change_record(|record| record.opened_images.clear())?;
         }
-        play_lines(late)?;
-        if let Some((unit, limit)) = late_limit {
-            systemd::Manager::of(unit.user).set_properties(unit, &[limit])?;
+        self.play_lines(&late)?;
+        match late_limit {
+            Some((unit, limit)) => systemd::Manager::of(unit.user).set_properties(unit, &[limit]),
+            None => Ok(()),
         }
-        let Child { pid, pidfd, .. } =
-            self.init.take().ok_or_else(|| Error::new(ErrorKind::System, "criu has not said what it restored"))?;
-        let child = Child { pid, pidfd, console: self.console.take() };
-        let written = self.options.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, pid));
-        if let Err(error) = written {
-            self.init = Some(child);
-            return Err(error);
-        }
-        Ok(child)
+    }
+
+    fn play_lines(&mut self, lines: &[(usize, &Line)]) -> Result<()> {
+        lines.iter().try_for_each(|(number, line)| self.host.play(*number, line, &mut None).map(drop))
+    }
+
+    /// How CRIU begins, and with it whoever it restores: in the container's groups, and with what init would have changed that no
+    /// image holds.
+    fn helper(&self) -> Result<Helper> {
+        let plan = &self.unfinished.decided.plan;
+        let join = if plan.unit.is_none() { open_groups(&plan.cgroups)? } else { Vec::new() };
+        let keyring = plan.lines.iter().find_map(|line| match &line.action {
+            Action::Init(InitStep::JoinSessionKeyring { name }) => Some(name.0.clone()),
+            _ => None,
+        });
+        Ok(Helper { join, keyring, on_all_processors: true, ..Helper::default() })
+    }
+
+    fn start_criu(&self, helper: Helper) -> Result<Criu> {
+        // A terminal of the container's own comes from elsewhere.
+        let has_streams = !has_terminal(self.host.spec) || self.criu.shell_job;
+        let streams = has_streams.then(|| self.streams()).transpose()?;
+        // CRIU wants the root to be a mount point that nothing above is mounted over: in its own mount namespace our folder is a
+        // place for it.
+        let root = self.host.spec.root().as_ref().map(|root| self.host.bundle.join(root.path())).unwrap_or_default();
+        let mount = Some((&*root, self.unfinished.folder.path()));
+        Criu::start(Start { helper, streams, work: self.criu.work(), log: LOG, mount })
     }
 
     /// Until it is dropped. Written down before, for who finds us killed.
-    fn open_images(&mut self, spec: &Spec) -> Result<Option<Searchable>> {
-        let Some(searching) = Searchable::for_restore(spec, &self.images.images)? else { return Ok(None) };
-        self.record.opened_images = searching.before();
-        self.folder.write_record(self.record)?;
+    fn open_images(&self) -> Result<Option<Searchable>> {
+        let Some(searching) = Searchable::for_restore(self.host.spec, &self.images.images)? else { return Ok(None) };
+        self.unfinished.change_record(|record| record.opened_images = searching.before())?;
         searching.open().map(Some)
     }
 
@@ -206,8 +184,8 @@ impl Restore<'_> {
     fn message(&self, criu: &Criu, mounts: &[ExternalMount], joined: &Message) -> Result<Message> {
         let mut message = self
             .criu
-            .message(&self.images.images, criu, self.bundle.spec())
-            .text(option::ROOT, self.folder.path().as_os_str().as_bytes())
+            .message(&self.images.images, criu, self.host.spec)
+            .text(option::ROOT, self.unfinished.folder.path().as_os_str().as_bytes())
             .number(option::EVASIVE_DEVICES, true)
             .number(option::RST_SIBLING, true)
             .number(option::TCP_CLOSE, self.criu.tcp_close)
@@ -227,122 +205,104 @@ impl Restore<'_> {
         Ok(message)
     }
 
-    fn make_cgroups(&mut self, lines: Vec<&Line>) -> Result<()> {
-        lines.into_iter().try_for_each(|line| {
-            play_lines(vec![line])?;
-            self.made_cgroups |= matches!(line.action, Action::Host(HostStep::CreateCgroup { .. }));
-            Ok(())
-        })
-    }
-
-    fn restored<'a>(&'a self, plan: &'a Plan, external: &'a [ExternalMount], criu: i32) -> Restored<'a> {
-        Restored {
-            spec: self.bundle.spec(),
-            plan,
-            external,
-            groups: &self.record.cgroups,
-            init: self.init.as_ref().map_or(0, |init| init.pid),
-            criu,
-            ignores_cgroups: self.criu.manage_cgroups == ManageCgroups::Ignore,
-            lsm_profile: self.criu.lsm_profile.as_deref(),
-        }
-    }
-
     /// Every process, and with them CRIU.
     fn kill(&self) {
-        if let Some(init) = &self.init {
+        if let Some(init) = &self.host.process {
             // may fail: what is reported is why; the cleaning up does it again.
             let _ = sys::pidfd_send_signal(init.pidfd.as_fd(), libc::SIGKILL);
         }
         // may fail: as above.
-        let _ = cgroup::kill_all(&self.record.cgroups, libc::SIGKILL);
+        let _ = cgroup::kill_all(&self.unfinished.decided.plan.cgroups, libc::SIGKILL);
     }
 
     fn streams(&self) -> Result<[OwnedFd; 3]> {
-        let [stdin, stdout, stderr] = self.options.stdio.unwrap_or([0, 1, 2]);
+        let [stdin, stdout, stderr] = self.host.stdio.unwrap_or([0, 1, 2]);
         let sealed = launch::streams::seal_for_restore;
         Ok([sealed(stdin)?, sealed(stdout)?, sealed(stderr)?])
     }
 
     /// CRIU stands at a point where it is our turn.
-    fn act(&mut self, plan: &Plan, event: Event) -> Result<()> {
+    fn act(&mut self, event: Event, mounts: &[ExternalMount], criu: i32) -> Result<()> {
         match (&*event.script, event.pid) {
             ("setup-namespaces", Some(pid)) => {
                 self.adopt(pid)?;
-                self.set_up(plan, pid)
+                // A network namespace that is joined still has its devices.
+                let new_network = asked_namespace(self.host.spec, LinuxNamespaceType::Network) == Some(None);
+                let unfinished = self.unfinished;
+                self.play_lines(&lines(&unfinished.decided.plan, |step| match step {
+                    HostStep::MoveNetDevice { .. } => new_network,
+                    step => matches!(step, HostStep::RunHook { .. }),
+                }))
             }
             ("post-restore", Some(pid)) => {
                 self.adopt(pid)?;
-                let init =
-                    self.init.as_ref().ok_or_else(|| Error::new(ErrorKind::System, "criu has restored nobody"))?;
-                let id = ProcessId::of(pid, init.pidfd.as_fd(), self.folder.fd())?;
-                self.folder.note_init(&id)?;
-                self.record.init = Some(id);
-                let asked = asked_namespace(self.bundle.spec(), LinuxNamespaceType::Time);
-                self.record.time_namespace =
-                    asked.is_none() && time_namespace(&pid.to_string())? != time_namespace("self")?;
-                self.folder.write_record(self.record)
+                self.note(pid)
             }
+            // From here on processes go on, whatever we say (they have had other capabilities until now).
+            ("pre-resume", _) => self.let_go(mounts, criu).inspect_err(|_| self.kill()),
             ("orphan-pts-master", _) => {
                 let lost = || Error::new(ErrorKind::System, "criu sent no console");
-                let master = event.rider.ok_or_else(lost)?;
-                match &self.options.console_socket {
-                    Some(path) => launch::descriptors::send(path, master.as_fd(), b"/dev/ptmx", "send the console"),
-                    None => {
-                        self.console = Some(master);
-                        Ok(())
-                    }
-                }
+                self.host.forward_console(event.rider.ok_or_else(lost)?)
             }
             _ => Ok(()),
         }
     }
 
     fn adopt(&mut self, pid: i32) -> Result<()> {
-        if self.init.is_none() {
-            self.init = Some(Child { pid, pidfd: launch::hold(pid)?, console: None });
+        if self.host.process.is_none() {
+            self.host.process = Some(Process::hold(pid)?);
         }
         Ok(())
     }
 
-    /// Plays the host's lines that need the namespaces. A network namespace that is joined still has its devices.
-    fn set_up(&self, plan: &Plan, pid: i32) -> Result<()> {
-        let spec = self.bundle.spec();
-        let new_network = asked_namespace(spec, LinuxNamespaceType::Network) == Some(None);
-        let state = &state::for_hooks(self.record, "creating", pid);
-        let init = self.init.as_ref().map(|init| init.pidfd.as_fd());
-        let hooks = Hooks { spec, bundle: self.bundle.path(), state, init };
-        plan.lines.iter().try_for_each(|line| {
-            let played = match &line.action {
-                Action::Host(HostStep::MoveNetDevice { name, new_name }) if new_network => {
-                    net_devices::move_into(pid, name, new_name)
-                }
-                Action::Host(HostStep::RunHook { kind, index }) => hooks.run(*kind, *index),
-                _ => Ok(()),
-            };
-            played.map_err(|error| error.at(line.origin()))
-        })
+    /// Writes down who init is, and what config.json does not say of it.
+    fn note(&self, pid: i32) -> Result<()> {
+        let asked = asked_namespace(self.host.spec, LinuxNamespaceType::Time);
+        let in_time_namespace = asked.is_none() && time_namespace(&pid.to_string())? != time_namespace("self")?;
+        self.unfinished.note_init(self.host.process()?, |record| record.time_namespace = in_time_namespace)
     }
 
-    /// Whoever CRIU starts is in its groups.
-    fn join_rdt(&mut self, plan: &Plan, pid: i32) -> Result<()> {
-        let mut made = Vec::new();
-        let joined = plan.lines.iter().try_for_each(|line| {
-            let Action::Host(step) = &line.action else { return Ok(()) };
-            intel_rdt::play(step, pid, &mut made).map_err(|error| error.at(line.origin()))
-        });
-        if joined.is_err() {
-            // may fail: what is reported is why.
-            let _ = intel_rdt::remove(&made);
-            // What was there before is somebody else's.
-            self.record.intel_rdt.clear();
+    /// Looks at what CRIU has restored, and hands it over to the caller.
+    fn let_go(&mut self, mounts: &[ExternalMount], criu: i32) -> Result<()> {
+        let unfinished = self.unfinished;
+        let plan = &unfinished.decided.plan;
+        let restored = Restored {
+            spec: self.host.spec,
+            plan,
+            external: mounts,
+            groups: &plan.cgroups,
+            init: self.host.process()?.pid,
+            criu,
+            ignores_cgroups: self.criu.manage_cgroups == ManageCgroups::Ignore,
+            lsm_profile: self.criu.lsm_profile.as_deref(),
+        };
+        restored.protect()?;
+        restored.check()?;
+        self.play_lines(&lines(plan, |step| matches!(step, HostStep::ChownStreams { .. })))?;
+        self.host.settle_console()?;
+        unfinished.tell(self.host.process()?)
+    }
+
+    /// Makes the container's scope, if systemd is to make one, with CRIU in it. Of the limits one is left for later: its unit and that.
+    fn enter_scope(&mut self) -> Result<Option<(&'a Unit, Property)>> {
+        let unfinished = self.unfinished;
+        let mut late = None;
+        for (number, line) in lines(&unfinished.decided.plan, is_about_scope) {
+            let mut line = line.clone();
+            if let (Action::Host(HostStep::StartScope { properties, .. }), Some(unit)) =
+                (&mut line.action, &unfinished.decided.plan.unit)
+            {
+                let limit = properties.iter().position(|property| property.name == "TasksMax");
+                late = limit.map(|at| (unit, properties.remove(at)));
+            }
+            self.host.play(number, &line, &mut None)?;
         }
-        joined
+        Ok(late)
     }
 }
 
 /// `None` on a kernel without them.
-fn time_namespace(pid: &str) -> Result<Option<std::path::PathBuf>> {
+fn time_namespace(pid: &str) -> Result<Option<PathBuf>> {
     let path = format!("/proc/{pid}/ns/time");
     match std::fs::read_link(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -352,65 +312,39 @@ fn time_namespace(pid: &str) -> Result<Option<std::path::PathBuf>> {
     }
 }
 
-fn cgroup_lines(plan: &Plan) -> impl Iterator<Item = &Line> {
-    plan.lines.iter().filter(|line| {
-        matches!(
-            line.action,
-            Action::Host(
-                HostStep::CreateCgroup { .. }
-                    | HostStep::WriteCgroup { .. }
-                    | HostStep::AttachDeviceProgram { .. }
-                    | HostStep::ChownCgroup { .. }
-            )
-        )
-    })
+/// Those lines of the host's that are `wanted`, with their numbers.
+fn lines(plan: &Plan, wanted: impl Fn(&HostStep) -> bool) -> Vec<(usize, &Line)> {
+    let numbered = plan.lines.iter().enumerate();
+    numbered.filter(|(_, line)| matches!(&line.action, Action::Host(step) if wanted(step))).collect()
+}
+
+fn is_about_groups(step: &HostStep) -> bool {
+    matches!(
+        step,
+        HostStep::CreateCgroup { .. }
+            | HostStep::WriteCgroup { .. }
+            | HostStep::AttachDeviceProgram { .. }
+            | HostStep::ChownCgroup { .. }
+    )
+}
+
+fn is_about_scope(step: &HostStep) -> bool {
+    matches!(step, HostStep::StartScope { .. } | HostStep::AwaitScope { .. })
+}
+
+fn is_about_rdt(step: &HostStep) -> bool {
+    matches!(step, HostStep::MakeRdtClass { .. } | HostStep::MakeRdtMonitor { .. } | HostStep::JoinRdtGroup { .. })
 }
 
 fn is_limit_of_processes(line: &Line) -> bool {
     matches!(&line.action, Action::Host(HostStep::WriteCgroup { file, .. }) if file.ends_with("pids.max"))
 }
 
-fn play_lines(lines: Vec<&Line>) -> Result<()> {
-    let mut files = cgroup::Writer::default();
-    lines.into_iter().try_for_each(|line| {
-        log::debug!("host {line}");
-        launch::before_clone(line, &mut files).map_err(|error| error.at(line.origin()))
-    })
-}
-
-/// Makes the container's scope, if systemd is to make one, with `pid` in it. Of the limits one is left for later: its unit and that.
-fn enter_scope<'p>(
-    plan: &'p Plan,
-    folder: &Folder,
-    pid: i32,
-) -> Result<Option<(&'p plan::cgroup::Unit, plan::cgroup::Property)>> {
-    let mut starting = None;
-    let mut late = None;
-    for line in &plan.lines {
-        let played = match &line.action {
-            Action::Host(HostStep::StartScope { unit, properties }) => {
-                note_scope(folder.fd())?;
-                let mut properties = properties.clone();
-                let limit = properties.iter().position(|property| property.name == "TasksMax");
-                late = limit.map(|at| (unit, properties.remove(at)));
-                systemd::Manager::of(unit.user).start(unit, &properties, pid).map(|asked| starting = Some(asked))
-            }
-            Action::Host(HostStep::AwaitScope { groups }) => {
-                let started = starting.take().map_or(Ok(()), systemd::Starting::wait);
-                started.and_then(|()| cgroup::settle_in_scope(groups, pid))
-            }
-            _ => Ok(()),
-        };
-        played.map_err(|error| error.at(line.origin()))?;
-    }
-    Ok(late)
-}
-
 /// The files that CRIU joins the container's groups by.
-fn open_groups(groups: &[plan::cgroup::Group]) -> Result<Vec<OwnedFd>> {
+fn open_groups(groups: &[Group]) -> Result<Vec<OwnedFd>> {
     let (unified, tasks) = plan::cgroup::entry(groups);
     let files = unified.map(|directory| directory.join("cgroup.procs")).into_iter().chain(tasks);
-    let open = |file: std::path::PathBuf| {
+    let open = |file: PathBuf| {
         rustix::fs::openat(CWD, &file, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
             .map_err(|errno| Error::system("join the cgroup", format!("open({})", file.display()), errno))
     };

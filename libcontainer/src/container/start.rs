@@ -78,7 +78,7 @@ impl Container {
         let Heard::Failed(mut words) = heard else {
             let status = self.child.as_ref().and_then(|child| child.ended());
             let error = launch::silent_death(&plan.lines, status.and_then(|status| status.terminating_signal()));
-            return Ok(super::create::blame_memory(error, &self.record));
+            return Ok(super::make::blame_memory(error, &self.record));
         };
         let line = (usize::from(words.line) + plan.lines.len()).saturating_sub(self.record.plan_lines);
         words.line = u16::try_from(line).unwrap_or(u16::MAX);

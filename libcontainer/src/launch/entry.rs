@@ -1,5 +1,6 @@
 //! Starting init: the embedded program, sealed, in its first namespaces and its cgroup.
 use super::hints::new_namespaces;
+use super::process::Process;
 use crate::plan::line::HostStep;
 use crate::sys::{self, Spawn, Unborn, fd_path, write_all};
 use crate::{Error, Result};
@@ -50,7 +51,7 @@ pub(crate) struct Entry<'a> {
 }
 
 /// Plays the `clone` line: init's pid and pidfd, and the descriptors of the first slots.
-pub(crate) fn start(entry: Entry<'_>, line: &HostStep) -> Result<(i32, OwnedFd, Vec<OwnedFd>)> {
+pub(crate) fn start(entry: Entry<'_>, line: &HostStep) -> Result<(Process, Vec<OwnedFd>)> {
     let HostStep::Clone { namespaces, into_cgroup, tasks, .. } = line else {
         return Err(Error::new(crate::ErrorKind::System, "no clone line"));
     };
@@ -83,7 +84,7 @@ pub(crate) fn start(entry: Entry<'_>, line: &HostStep) -> Result<(i32, OwnedFd, 
         }
         started => started.map_err(|unborn| explain(*namespaces, unborn))?,
     };
-    Ok((pid, pidfd, slots))
+    Ok((Process { pid, pidfd }, slots))
 }
 
 fn open(path: &Path, flags: OFlags) -> Result<OwnedFd> {

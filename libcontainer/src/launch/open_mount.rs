@@ -1,7 +1,7 @@
 //! Bind sources that the host opens: what root of a user namespace may not reach, and id-mapped mounts.
 use super::channel::Channel;
 use super::entry::{self, Entry};
-use super::{id_mappings, reap};
+use super::{Process, id_mappings, reap};
 use crate::plan::line::{HostStep, IdMappedMount};
 use crate::sys::{self, MountAttr};
 use crate::{Error, Result};
@@ -76,7 +76,7 @@ fn user_namespace(state: BorrowedFd<'_>, map: &IdMappedMount) -> Result<OwnedFd>
     let (channel, socket) = Channel::pair()?;
     let entry = Entry { state, socket, stdio: None, preserve: 0 };
     let clone = HostStep::Clone { namespaces: CLONE_NEWUSER, into_cgroup: None, tasks: Vec::new() };
-    let (pid, pidfd, _) = entry::start(entry, &clone)?;
+    let (Process { pid, pidfd }, _) = entry::start(entry, &clone)?;
     let opened = id_mappings::write(pid, &map.uid, &map.gid, false)
         .and_then(|()| hold(Path::new(&format!("/proc/{pid}/ns/user"))));
     // Its socket closes, and it ends.

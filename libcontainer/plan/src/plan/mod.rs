@@ -293,6 +293,8 @@ pub fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptio
 /// The plan that makes in the root filesystem what the mounts of `create` need, and mounts them for nobody: CRIU, which restores
 /// a container's mounts, wants their targets to be there. The process ends with the last line.
 pub fn mount_targets(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptions) -> Result<Plan> {
+    let with_socket = options.notify.as_deref().map(|directory| notify::with_socket(spec, directory));
+    let spec = with_socket.as_ref().unwrap_or(spec);
     let context = Context { bundle, spec, facts, options, namespaces: Namespaces::of(spec) };
     let cgroup = cgroup::plan(spec, &options.cgroup_facts(facts), &options.id, options.cgroup_manager)?;
     let mut slots = Slots::after(&[])?;
@@ -306,6 +308,7 @@ pub fn mount_targets(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &Pl
     lines.extend(devices::lines(&context, &mut slots)?);
     // The host hears that it has come this far.
     lines.push(host(HostStep::Meet, Origin::LIFECYCLE));
+    notify::disown(&mut lines, spec, &options.notify);
     Ok(Plan { lines, ..Plan::default() })
 }
 

@@ -1,0 +1,226 @@
+//! What `create` and `restore` share: what is decided first, the folder, the refusal of groups that are somebody's, the intent, the
+//! record, and the undoing. Only what is played differs.
+use super::{Child, Container, CreateOptions, state};
+use crate::criu::streams;
+use crate::launch::{self, Host, Launched, Process};
+use crate::plan::line::HookKind;
+use crate::plan::{self, Plan, PlanOptions, asked_namespace, hooks_of};
+use crate::store::{Folder, Lock, NOTIFY, ProcessId, Record, Store};
+use crate::{Bundle, Error, ErrorKind, HostFacts, OCI_VERSION, Result, Trace, cgroup};
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use rustix::fd::AsFd;
+use std::cell::RefCell;
+use std::path::Path;
+use std::time::SystemTime;
+
+/// What is decided before anything is made.
+pub(super) struct Decided<'a> {
+    pub(super) bundle: &'a Bundle,
+    pub(super) options: &'a CreateOptions,
+    pub(super) facts: HostFacts,
+    pub(super) planned: PlanOptions,
+    pub(super) plan: Plan,
+}
+
+impl Store {
+    /// Checks what the caller asks for, looks at the host, and plans.
+    pub(super) fn decide<'a>(&self, id: &str, bundle: &'a Bundle, options: &'a CreateOptions) -> Result<Decided<'a>> {
+        crate::store::check_id(id)?;
+        let (spec, trace) = (bundle.spec(), options.trace.as_ref());
+        super::check_console(has_terminal(spec), options.console_socket.is_some(), options.own_console)?;
+        let probe = || HostFacts::probe_for(options.cgroup_manager).map(|facts| facts.probe_procfs_for(spec));
+        let facts = Trace::time(trace, "(probe the host)", probe)?;
+        let planned = PlanOptions {
+            id: id.to_owned(),
+            no_pivot: options.no_pivot,
+            no_new_keyring: options.no_new_keyring,
+            preserve_fds: options.preserve_fds,
+            listen_fds: options.listen_fds,
+            notify: options.notify.then(|| self.root.join(id).join(NOTIFY)),
+            cgroup_manager: options.cgroup_manager,
+            rootless: options.rootless,
+        };
+        let plan = Trace::time(trace, "(plan)", || plan::create(bundle.path(), spec, &facts, &planned))?;
+        Ok(Decided { bundle, options, facts, planned, plan })
+    }
+
+    /// Makes the container that was decided on: `play` brings up its first process. After a failure nothing of it is left.
+    pub(super) fn make(
+        &self,
+        decided: &Decided<'_>,
+        play: impl FnOnce(&Unfinished<'_>, &mut Host<'_>) -> Result<Launched>,
+    ) -> Result<Container> {
+        let Decided { bundle, options, .. } = decided;
+        let trace = options.trace.as_ref();
+        let (folder, lock, record) = Trace::time(trace, "(write the record)", || self.intend(decided))?;
+        let unfinished = Unfinished { decided, folder, record: RefCell::new(record) };
+        let describe = |status: &str, pid: i32| state::for_hooks(&unfinished.record.borrow(), status, pid);
+        let mut save = |init: &Process| {
+            unfinished.note_init(init, |_| ())?;
+            unfinished.tell(init)
+        };
+        let mut host = Host::new(bundle, unfinished.folder.fd(), &describe, &mut save);
+        host.stdio = options.stdio;
+        host.preserve = options.preserve_fds + options.listen_fds;
+        host.console_socket = options.console_socket.as_deref();
+        host.trace = trace;
+        let played = play(&unfinished, &mut host);
+        let made_cgroups = host.made_cgroups;
+        let Unfinished { folder, record, .. } = unfinished;
+        let mut record = record.into_inner();
+        if !made_cgroups {
+            // Somebody else's.
+            record.cgroups.clear();
+            record.unit = None;
+        }
+        match played {
+            Ok(Launched { pid, pidfd, console }) => {
+                Ok(Container { folder, record, child: Some(Child { pid, pidfd, console }) })
+            }
+            Err(error) => {
+                // Undone already, as far as they were made; one that was there before is somebody else's.
+                record.intel_rdt.clear();
+                let error = blame_memory(error, &record);
+                let container = Container { folder, record, child: None };
+                if let Err(remains) = container.end().and_then(|()| container.destroy(&lock, Some(bundle.spec()))) {
+                    log::warn!("clean up after a failure: {remains}");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes down what is about to be made, for whoever has to clean up. From here on the id is taken.
+    fn intend(&self, decided: &Decided<'_>) -> Result<(Folder, Lock, Record)> {
+        let Decided { bundle, options, planned, plan, .. } = decided;
+        let (folder, lock, mut record) = self.make_folder(&planned.id, |draft| {
+            // Before the record names it as ours: `delete --force` would end what is in it.
+            refuse_groups(plan)?;
+            let record = intent(decided)?;
+            draft.write(&record, bundle.config_bytes(), options.notify)?;
+            Ok(record)
+        })?;
+        // What was there may have been that of a container of this name, which is gone by now: then it is ours to remove.
+        let settled = match record.kept_cgroups.is_empty() {
+            true => Ok(()),
+            false => cgroup::existing(&plan.cgroups).and_then(|kept| {
+                record.kept_cgroups = kept;
+                folder.write_record(&record)
+            }),
+        };
+        match settled {
+            Ok(()) => Ok((folder, lock, record)),
+            Err(error) => folder.remove(&lock).and(Err(error)),
+        }
+    }
+}
+
+/// A container that has a folder and a record, but no first process that anybody has heard of.
+pub(super) struct Unfinished<'a> {
+    pub(super) decided: &'a Decided<'a>,
+    pub(super) folder: Folder,
+    record: RefCell<Record>,
+}
+
+impl Unfinished<'_> {
+    /// Writes the record with what `change` does to it.
+    pub(super) fn change_record(&self, change: impl FnOnce(&mut Record)) -> Result<()> {
+        let mut record = self.record.borrow_mut();
+        change(&mut record);
+        self.folder.write_record(&record)
+    }
+
+    /// Writes down who init is, and with it what `change` does to the record.
+    pub(super) fn note_init(&self, init: &Process, change: impl FnOnce(&mut Record)) -> Result<()> {
+        let init = ProcessId::of(init.pid, init.pidfd.as_fd(), self.folder.fd())?;
+        self.folder.note_init(&init)?;
+        self.change_record(|record| {
+            record.init = Some(init);
+            change(record);
+        })
+    }
+
+    /// Tells the caller who init is, where the caller has asked for it.
+    pub(super) fn tell(&self, init: &Process) -> Result<()> {
+        let options = self.decided.options;
+        if let Some(path) = &options.pidfd_socket {
+            launch::descriptors::send(path, init.pidfd.as_fd(), b"standard", "send the pidfd")?;
+        }
+        options.pid_file.as_deref().map_or(Ok(()), |path| write_pid_file(path, init.pid))
+    }
+}
+
+fn intent(decided: &Decided<'_>) -> Result<Record> {
+    let Decided { bundle, options, facts, planned, plan } = decided;
+    let spec = bundle.spec();
+    let has_hooks = |kind| !hooks_of(spec, kind).is_empty();
+    Ok(Record {
+        id: planned.id.clone(),
+        oci_version: OCI_VERSION.to_owned(),
+        bundle: bundle.path().to_owned(),
+        rootfs: spec.root().as_ref().map(|root| bundle.path().join(root.path())).unwrap_or_default(),
+        created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
+        owner: facts.euid,
+        annotations: spec.annotations().iter().flatten().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        cgroup_manager: options.cgroup_manager,
+        cgroups: plan.cgroups.clone(),
+        kept_cgroups: cgroup::existing(&plan.cgroups)?,
+        unit: plan.unit.clone(),
+        intel_rdt: plan.intel_rdt.clone(),
+        private_pid_namespace: asked_namespace(spec, LinuxNamespaceType::Pid) == Some(None),
+        has_process: spec.process().is_some(),
+        has_poststart: has_hooks(HookKind::Poststart),
+        has_poststop: has_hooks(HookKind::Poststop),
+        planned: planned.clone(),
+        plan_lines: plan.lines.len(),
+        streams: if has_terminal(spec) { Vec::new() } else { streams::names(options.stdio) },
+        time_namespace: false,
+        opened_images: Vec::new(),
+        init: None,
+    })
+}
+
+/// An error if the container's groups are somebody's, or no place to start in.
+fn refuse_groups(plan: &plan::Plan) -> Result<()> {
+    // Those that we make are looked at when they are made.
+    if plan.unit.is_some() {
+        cgroup::refuse_frozen(&plan.cgroups)?;
+    }
+    cgroup::refuse_busy(&plan.cgroups)
+}
+
+/// Who was killed for want of memory says nothing itself: init, or CRIU.
+pub(super) fn blame_memory(error: Error, record: &Record) -> Error {
+    let who = match error.kind() {
+        ErrorKind::Init => "container init",
+        ErrorKind::System => "a process in the container's cgroup",
+        _ => return error,
+    };
+    match cgroup::oom_report(&record.cgroups) {
+        Some(report) => error.detail(format!("{who} was OOM-killed (limit {}, peak {})", report.limit, report.peak)),
+        None => error,
+    }
+}
+
+/// Whether the process has a terminal of its own.
+pub(super) fn has_terminal(spec: &Spec) -> bool {
+    spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false)
+}
+
+/// Decimal, no newline, whole or not at all: engines read it as soon as it is there.
+pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+    let fail = |call: &str, error: &std::io::Error| {
+        Error::io("write the pid file", format!("{call}({})", path.display()), error)
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // Of this thread only: several containers may be told the same place.
+    let new = path.with_file_name(format!(".{name}.{}", rustix::thread::gettid()));
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(fail("unlink", &error)),
+        _ => {}
+    }
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).open(&new).map_err(|error| fail("open", &error))?;
+    std::io::Write::write_all(&mut file, pid.to_string().as_bytes()).map_err(|error| fail("write", &error))?;
+    std::fs::rename(&new, path).map_err(|error| fail("rename", &error))
+}
