@@ -3,7 +3,7 @@ use crate::{Output, Runtime, cgroup, output, runtime, systemd, wait_until};
 use nix::unistd;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -56,9 +56,7 @@ impl Container {
     }
 
     pub fn of(runtime: Runtime) -> Container {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let id = format!("plimsoll-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let dir = std::env::temp_dir().join(&id);
+        let (id, dir) = new_directory();
         make_root(&dir.join("rootfs"));
         let config = serde_json::from_str(DEFAULT).expect("JSON");
         let container = Container { config, runtime, user: None, called_in: None, dir, id };
@@ -437,6 +435,20 @@ impl Drop for Container {
     }
 }
 
+/// An id, of which no other is a part: what belongs to a container is known by it. And its directory, which nobody who was killed
+/// has left: numbers of processes come again.
+fn new_directory() -> (String, PathBuf) {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let id = format!("plimsoll-test-{}-{:05}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let dir = std::env::temp_dir().join(&id);
+        match fs::create_dir(&dir) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            made => return made.map(|()| (id, dir)).expect("a temporary directory"),
+        }
+    }
+}
+
 /// busybox, and a name in /bin for all it can do.
 fn make_root(root: &Path) {
     let mut builder = fs::DirBuilder::new();
@@ -444,7 +456,9 @@ fn make_root(root: &Path) {
         builder.recursive(true).mode(0o755).create(root.join(dir)).expect("a temporary directory");
     }
     fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).expect("our own");
-    fs::copy("/bin/busybox", root.join("bin/busybox")).expect("busybox-static");
+    // Not by ourselves: what another thread forks meanwhile would hold it open for writing, and nobody could execute it (ETXTBSY).
+    let copied = Command::new("/bin/busybox").arg("cp").arg("/bin/busybox").arg(root.join("bin/busybox")).status();
+    assert!(copied.is_ok_and(|status| status.success()), "busybox-static");
     // Further names of the same symbolic links: hundreds of inodes for each of hundreds of containers take minutes on ext4.
     for applet in &APPLETS.1 {
         fs::hard_link(APPLETS.0.join(applet), root.join("bin").join(applet)).expect("our own");
@@ -456,8 +470,7 @@ static APPLETS: LazyLock<(PathBuf, Vec<String>)> = LazyLock::new(|| {
     extern "C" fn remove() {
         let _ = fs::remove_dir_all(&APPLETS.0);
     }
-    let dir = std::env::temp_dir().join(format!("plimsoll-test-{}-applets", std::process::id()));
-    fs::create_dir(&dir).expect("a temporary directory");
+    let (_, dir) = new_directory();
     let list = Command::new("/bin/busybox").arg("--list").output().expect("busybox-static").stdout;
     let list = String::from_utf8_lossy(&list);
     let names: Vec<_> = list.lines().filter(|name| *name != "busybox").map(str::to_owned).collect();

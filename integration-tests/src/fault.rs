@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::unistd::Pid;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -61,6 +61,8 @@ struct Tracee {
 
 struct Tracer<'a> {
     tracees: HashMap<i32, Tracee>,
+    /// Who has stopped before its parent has told of it.
+    early: HashSet<i32>,
     actors: usize,
     counts: HashMap<(usize, u64), usize>,
     fault: Option<&'a (Which, Errno)>,
@@ -76,7 +78,8 @@ pub fn trace(command: &mut Command, also: Option<i32>, fault: Option<&(Which, Er
     unsafe { command.pre_exec(|| Ok(ptrace::traceme()?)) };
     let child = i32::try_from(command.spawn().expect("the runtime starts").id()).expect("a pid");
     let run = Run { status: None, calls: Vec::new(), injected: false, mute: false, stuck: String::new() };
-    let mut tracer = Tracer { tracees: HashMap::new(), actors: 0, counts: HashMap::new(), fault, run };
+    let mut tracer =
+        Tracer { tracees: HashMap::new(), early: HashSet::new(), actors: 0, counts: HashMap::new(), fault, run };
     wait_for(child);
     tracer.follow(child);
     if let Some(pid) = also {
@@ -171,8 +174,7 @@ impl Tracer<'_> {
     }
 
     fn stopped(&mut self, pid: i32, signal: i32, event: i32) {
-        if !self.tracees.contains_key(&pid) || self.tracees[&pid].new {
-            // A child's first stop, before or after its parent has told of it.
+        if self.stops_for_the_first_time(pid) {
             return self.follow(pid);
         }
         match (signal, event) {
@@ -196,9 +198,18 @@ impl Tracer<'_> {
             return;
         }
         let child = ptrace::getevent(Pid::from_raw(pid)).ok().and_then(|child| i32::try_from(child).ok());
-        if let Some(child) = child.filter(|child| !self.tracees.contains_key(child)) {
+        // Who was early may have ended by now, and its number may be a stranger's.
+        if let Some(child) = child.filter(|child| !self.early.remove(child)) {
             let actor = self.actor(child);
             self.tracees.insert(child, Tracee { actor, new: true, ..Tracee::default() });
+        }
+    }
+
+    /// Before or after its parent has told of it.
+    fn stops_for_the_first_time(&mut self, pid: i32) -> bool {
+        match self.tracees.get(&pid) {
+            Some(tracee) => tracee.new,
+            None => self.early.insert(pid),
         }
     }
 
@@ -260,7 +271,7 @@ impl Tracer<'_> {
                 }
             } else if !libc::WIFSTOPPED(status) {
                 self.tracees.remove(&pid);
-            } else if signal == libc::SIGSTOP && event == 0 {
+            } else if self.stops_for_the_first_time(pid) || signal == libc::SIGSTOP && event == 0 {
                 self.detach(pid);
             } else {
                 self.meet_child(pid, event);

@@ -44,9 +44,9 @@ fn the_callers_groups_are_kept_where_one_says_so() {
     let without = Container::new().set("/process/user/additionalGids", json!([9])).shell("id -G");
     assert_eq!(run_with_groups(&without).ok(), "0 9");
     assert_eq!(run_with_groups(&keeping_groups("1")).ok(), "0 7 8");
-    // As Podman has it.
-    let own = keeping_groups("1").set("/process/user/additionalGids", json!([0]));
-    assert_eq!(run_with_groups(&own).ok(), "0 7 8");
+    // As Podman has it with an image whose root is in further groups, Alpine Linux's for instance.
+    let others = keeping_groups("1").set("/process/user/additionalGids", json!([0, 1, 2, 3, 4, 6, 10, 11, 20, 26, 27]));
+    assert_eq!(run_with_groups(&others).ok(), "0 7 8");
 }
 
 #[test]
@@ -57,7 +57,4 @@ fn the_callers_groups_are_not_kept_where_one_says_no() {
     for no in ["0", "false", ""] {
         assert_eq!(run_with_groups(&keeping_groups(no)).ok(), "0", "{no:?}");
     }
-    let both = keeping_groups("1").set("/process/user/additionalGids", json!([9]));
-    run_with_groups(&both).fails("additionalGids");
-    both.assert_nothing_left();
 }

@@ -1,7 +1,9 @@
 //! What is wrong with a config is said once, and nothing is left behind.
+use nix::mount::{MsFlags, mount};
 use plimsoll_integration_tests::{Container, known_deviation, output, runtime};
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// `create` fails with one error that has `words` in it, and leaves nothing.
@@ -290,4 +292,26 @@ fn list_shows_no_control_characters() {
     let seen = container.call(&["list"]);
     assert!(!seen.ok().contains('\u{1b}') && seen.stdout.contains("a\\u001b[31m\\nb"), "{seen:?}");
     assert_eq!(seen.stdout.lines().count(), 2, "{seen:?}");
+}
+
+#[test]
+fn a_procfs_that_would_show_what_is_covered_is_refused_with_the_reason() {
+    if known_deviation() {
+        return;
+    }
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
+    let container = Container::new().namespace("user", None);
+    let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    let mut command = container.launcher(&["run"]);
+    let cover = || {
+        let none = None::<&str>;
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+        // As in a container of an engine, whose masked paths are covered.
+        Ok(mount(Some("none"), "/proc/irq", Some("tmpfs"), MsFlags::empty(), none)?)
+    };
+    // SAFETY: only system calls between fork and exec.
+    unsafe { command.pre_exec(cover) };
+    output::finish(&mut command).fails("a part of the host's /proc is covered");
+    container.assert_nothing_left();
 }

@@ -24,6 +24,54 @@ pub fn json(data: &mut [u8], size: usize, max: usize, seed: u32, donors: &[&str]
     text.len()
 }
 
+/// The same, and then keys in another case, or twice: what only text can say.
+pub fn keys(data: &mut [u8], size: usize, max: usize, seed: u32, donors: &[&str]) -> usize {
+    let size = json(data, size, max, seed, donors);
+    let mut random = Random(u64::from(seed) << 16 | 3);
+    let Ok(mut text) = String::from_utf8(data[..size].to_vec()) else { return size };
+    for _ in 0..random.below(3) {
+        let keys = keys_of(&text);
+        if keys.is_empty() {
+            break;
+        }
+        let (from, at) = (random.choose(&keys).clone(), random.choose(&keys).clone());
+        let key = match random.below(3) {
+            // One that is there already, perhaps.
+            0 => text[from].to_owned(),
+            1 => another_case(&text[at.clone()], &mut random),
+            _ => another_case(&text[from], &mut random),
+        };
+        text.replace_range(at, &key);
+    }
+    if text.len() > max.min(data.len()) {
+        return size;
+    }
+    data[..text.len()].copy_from_slice(text.as_bytes());
+    text.len()
+}
+
+/// Where the texts before a colon are, without their quotes.
+fn keys_of(text: &str) -> Vec<std::ops::Range<usize>> {
+    let mut keys = Vec::new();
+    for (colon, _) in text.match_indices("\":") {
+        if let Some(quote) = text[..colon].rfind('"') {
+            keys.push(quote + 1..colon);
+        }
+    }
+    keys
+}
+
+fn another_case(key: &str, random: &mut Random) -> String {
+    let letter = |letter: char| match (random.below(4), letter) {
+        (0, 's' | 'S') => "\u{17f}".to_owned(),
+        (0, 'k' | 'K') => "\u{212a}".to_owned(),
+        (0, letter) => letter.to_ascii_uppercase().to_string(),
+        (1, letter) if random.below(8) == 0 => format!("\\u{:04x}", u32::from(letter)),
+        (_, letter) => letter.to_string(),
+    };
+    key.chars().map(letter).collect()
+}
+
 fn change(document: &mut Value, random: &mut Random, donors: &[&str]) {
     let at = random.choose(&places(document)).clone();
     match random.below(6) {

@@ -3,7 +3,7 @@
 use crate::Bundle;
 use crate::launch::{Channel, Heard, explain};
 use crate::plan::create;
-pub use crate::plan::fuzz::{config, mount_options, seccomp};
+pub use crate::plan::fuzz::{config, json, mount_options, seccomp};
 use crate::plan::fuzz::{hosts, says_something};
 use crate::plan::line::InitStep;
 use crate::store::Record;

@@ -5,6 +5,10 @@ mod helper;
 
 pub(crate) use helper::{Helper, prepare};
 
+mod thread;
+
+pub(crate) use thread::on_a_thread;
+
 use rustix::fd::AsFd;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -366,15 +370,6 @@ pub(crate) fn is_inheritable(number: u32) -> Result<(), Errno> {
     // SAFETY: numbers only; asking about a closed descriptor is EBADF.
     let flags = check(unsafe { libc::syscall(libc::SYS_fcntl, number, libc::F_GETFD) })?;
     if flags & c_long::from(libc::FD_CLOEXEC) == 0 { Ok(()) } else { Err(Errno::BADF) }
-}
-
-/// Does it on a thread of its own, for what changes the thread for good. std panics where no thread can be had.
-pub(crate) fn on_a_thread<T: Send>(work: impl FnOnce() -> Result<T, Errno> + Send) -> Result<T, Errno> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().spawn_scoped(scope, work);
-        let thread = thread.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))?;
-        thread.join().unwrap_or(Err(Errno::NOTRECOVERABLE))
-    })
 }
 
 /// `pidfd_open(2)` of a number that somebody has told or written down: one that can be nobody's, which to rustix is a mistake of

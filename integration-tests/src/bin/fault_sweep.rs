@@ -129,8 +129,7 @@ mod sweep {
                 };
                 let fault = (which, errno);
                 let before = Instant::now();
-                let run = subject.run(Some(&fault), DEADLINE);
-                let findings = subject.judge(&run, Some(errno));
+                let (run, findings) = subject.try_with(&fault, DEADLINE);
                 count(&run, &findings, &mut sums);
                 for Finding { kind, words } in findings {
                     if kind != "unnamed" || options.verbose {

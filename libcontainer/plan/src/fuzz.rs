@@ -59,6 +59,11 @@ pub fn hosts() -> [(HostFacts, PlanOptions); 6] {
     ]
 }
 
+/// A file in JSON that a stranger has written: it means the same however it is read, and however its keys are spelled.
+pub fn json(bytes: &[u8]) {
+    crate::json::laws::hold(bytes);
+}
+
 /// The options of a mount, one a line: what they come to, and a plan with them.
 pub fn mount_options(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -115,6 +120,12 @@ mod tests {
     #[test]
     fn what_holds_for_any_configuration_holds_for_the_seeds() {
         each_seed_of("config", |bytes| super::hosts().iter().for_each(|host| super::config_on(host, bytes)));
+    }
+
+    #[test]
+    fn what_holds_for_any_json_holds_for_the_seeds() {
+        each_seed_of("json", super::json);
+        each_seed_of("config", super::json);
     }
 
     #[test]

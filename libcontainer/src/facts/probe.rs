@@ -9,6 +9,7 @@ use crate::{Error, Result};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fs::{Access, CWD, Mode, OFlags};
 use rustix::io::Errno;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of linux/magic.h.
@@ -248,7 +249,10 @@ fn mount_of<'a>(mounts: &'a [mountinfo::Mount], controllers: &str) -> Option<&'a
             mount.fstype == "cgroup" && names.split(',').all(has)
         }
     };
-    mounts.iter().find(matches).map(|mount| &*mount.point)
+    // CRIU mounts all there are for itself, and takes them away again: what lies there would be out of reach for good.
+    let is_passing =
+        |mount: &&mountinfo::Mount| mount.point.iter().any(|name| name.as_bytes().starts_with(b".criu.cgyard."));
+    mounts.iter().filter(|mount| !is_passing(mount)).find(matches).map(|mount| &*mount.point)
 }
 
 #[cfg(test)]
@@ -283,6 +287,14 @@ mod tests {
         assert_eq!(mount_of(&mounts, "name=systemd"), Some("/my/systemd".as_ref()));
         assert_eq!(mount_of(&mounts, ""), Some("/my/unified".as_ref()));
         assert_eq!(mount_of(&mounts, "memory"), None);
+    }
+
+    #[test]
+    fn what_criu_mounts_for_itself_is_no_place_for_a_group() {
+        let yard = b"50 31 0:40 / /images/.criu.cgyard.5aqDy3/hugetlb rw - cgroup none rw,hugetlb\n".to_vec();
+        assert_eq!(mount_of(&mountinfo::parse(&yard), "hugetlb"), None);
+        let both = [yard, b"51 31 0:40 / /hugetlb rw - cgroup none rw,hugetlb\n".to_vec()].concat();
+        assert_eq!(mount_of(&mountinfo::parse(&both), "hugetlb"), Some("/hugetlb".as_ref()));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Init's last words become a sentence.
 use super::channel::Words;
 use crate::describe_errno;
-use crate::plan::line::{Action, InitStep, Line};
+use crate::plan::line::{Action, HostStep, InitStep, Line};
 use crate::{Error, ErrorKind};
 use rustix::io::Errno;
 use step::{Call, Lsm, Step, Target};
@@ -79,10 +79,9 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
         (
             Action::Init(Step::Mount { fstype, .. } | Step::MakeMount { fstype, .. }),
             call @ (Call::Fsopen | Call::Fsconfig | Call::Fsmount),
-        ) if words.errno == Errno::PERM && owned_by(&fstype.to_string()).is_some() => {
-            let namespace = owned_by(&fstype.to_string()).unwrap_or_default();
-            let hint = format!("hint: the container's user namespace has to own its {namespace} namespace");
-            Error::system(brief(line), call.name(), words.errno).detail(hint)
+        ) if words.errno == Errno::PERM => {
+            let hint = why_not_mounted(lines, &fstype.to_string(), call);
+            Error::system(brief(line), call.name(), words.errno).detail(hint.unwrap_or_else(|| words.detail.clone()))
         }
         _ => Error::system(brief(line), words.call.name(), words.errno).detail(words.detail.clone()),
     };
@@ -142,15 +141,28 @@ fn is_no_devpts(call: Call, words: &Words) -> bool {
     }
 }
 
-/// What is seen in a filesystem of this type: who does not own that may not mount it.
-fn owned_by(fstype: &str) -> Option<&'static str> {
-    match fstype {
-        "proc" => Some("pid"),
-        "sysfs" => Some("network"),
-        "mqueue" => Some("ipc"),
-        "cgroup" | "cgroup2" => Some("cgroup"),
-        _ => None,
-    }
+/// A user namespace may not mount what shows a namespace that it does not own, nor (mount_too_revealing() of the kernel) a procfs or
+/// sysfs of which it sees a part covered already.
+fn why_not_mounted(lines: &[Line], fstype: &str, call: Call) -> Option<String> {
+    let (namespace, bit, place) = match fstype {
+        "proc" => ("pid", libc::CLONE_NEWPID, "/proc"),
+        "sysfs" => ("network", libc::CLONE_NEWNET, "/sys"),
+        "mqueue" => ("ipc", libc::CLONE_NEWIPC, ""),
+        "cgroup" | "cgroup2" => ("cgroup", libc::CLONE_NEWCGROUP, ""),
+        _ => return None,
+    };
+    let is_new = lines.iter().any(|line| match &line.action {
+        Action::Host(HostStep::Clone { namespaces, .. }) | Action::Init(Step::Unshare { namespaces }) => {
+            namespaces & bit.unsigned_abs() != 0
+        }
+        _ => false,
+    });
+    Some(match call {
+        Call::Fsmount if is_new && !place.is_empty() => {
+            format!("hint: a part of the host's {place} is covered, and a user namespace may not see what is beneath")
+        }
+        _ => format!("hint: the container's user namespace has to own its {namespace} namespace"),
+    })
 }
 
 /// This kernel runs without the module that was to be given a label.

@@ -1,6 +1,6 @@
 //! What to look at where an errno of clone3(2) or unshare(2) misleads: only what this host says of itself when it happens.
 use rustix::fd::AsFd;
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, LinkNameSpaceType, move_into_link_name_space};
 
@@ -92,17 +92,15 @@ fn is_chrooted() -> bool {
     if is_known && !own.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
         return true;
     }
-    let namespaces_root = move || {
-        // may fail: only a hint.
-        let namespace = std::fs::File::open("/proc/thread-self/ns/mnt").ok()?;
-        // may fail: only a hint.
-        crate::sys::unshare_fs().ok()?;
-        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount)).ok()?;
-        root().ok()
+    let namespaces_root = || {
+        let namespace = rustix::fs::open(c"/proc/thread-self/ns/mnt", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        crate::sys::unshare_fs()?;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))?;
+        root()
     };
-    let entered =
-        std::thread::Builder::new().spawn(namespaces_root).ok().and_then(|thread| thread.join().ok()).flatten();
-    entered.is_some_and(|entered| (entered.stx_mnt_id, entered.stx_ino) != (own.stx_mnt_id, own.stx_ino))
+    // may fail: only a hint.
+    crate::sys::on_a_thread(namespaces_root)
+        .is_ok_and(|entered| (entered.stx_mnt_id, entered.stx_ino) != (own.stx_mnt_id, own.stx_ino))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! A container that a command is tried on, again and again.
-use super::judge::{Case, lacks};
+use super::judge::{Case, Finding, lacks};
 use nix::errno::Errno;
 use nix::sys::signal::{SIGKILL, kill};
 use nix::unistd::Pid;
+use plimsoll_integration_tests::container::Leftovers;
 use plimsoll_integration_tests::fault::{self, Point, Run, Which};
 use plimsoll_integration_tests::{Container, fingerprint, harness, output};
 use serde_json::{Value, json};
@@ -37,6 +38,8 @@ pub(super) struct Subject {
     /// Its last words.
     pub(super) said: String,
     ready: bool,
+    /// The hierarchies that this was found with.
+    machine: String,
 }
 
 impl Subject {
@@ -46,9 +49,8 @@ impl Subject {
             println!("{}: skipped: {why}", case.name);
             return None;
         }
-        let container = bundle(case.before);
-        let mut subject =
-            Subject { case, container, usual: String::new(), before: None, said: String::new(), ready: false };
+        let (container, usual, said, machine) = (bundle(case.before), String::new(), String::new(), hierarchies());
+        let mut subject = Subject { case, container, usual, before: None, said, ready: false, machine };
         for attempt in 0..2 {
             let run = subject.run(None, Duration::from_secs(60));
             let status = run.status.unwrap_or(-1);
@@ -85,6 +87,27 @@ impl Subject {
         let main =
             run.calls.iter().position(|point| named(point, "sigaltstack") && point.count == 2).map_or(0, |at| at + 1);
         run.calls.into_iter().skip(main).filter(fault::may_fail).collect()
+    }
+
+    /// Once more if somebody else has moved a hierarchy meanwhile, as CRIU does, or who mounts one that cgroup v2 had: what a
+    /// container is then is not what it was.
+    pub(super) fn try_with(&mut self, fault: &(Which, Errno), deadline: Duration) -> (Run, Vec<Finding>) {
+        loop {
+            let machine = self.machine.clone();
+            let run = self.run(Some(fault), deadline);
+            let findings = self.judge(&run, fault);
+            let is_disturbed = || {
+                let disturbed = hierarchies() != machine;
+                // It takes a moment.
+                std::thread::sleep(Duration::from_millis(if disturbed { 500 } else { 0 }));
+                disturbed
+            };
+            if findings.iter().all(|finding| finding.kind == "unnamed") || !is_disturbed() {
+                return (run, findings);
+            }
+            let Some(subject) = Subject::new(self.case) else { return (run, findings) };
+            *self = subject;
+        }
     }
 
     /// Prepares and runs.
@@ -237,6 +260,20 @@ impl Subject {
         Some(fingerprint::difference(&before, &now))
     }
 
+    /// Whether the next command may be tried on the same, after one that has failed and of which nothing is left.
+    pub(super) fn is_as_before(&self) -> bool {
+        match self.case.before {
+            Before::Running | Before::Paused | Before::Mounted => self.snapshot() == self.before,
+            Before::Bundle | Before::Mapped | Before::Images => {
+                let _ = fs::remove_file(self.container.dir.join("hooks"));
+                // `run` may have left what it says that it has.
+                self.container.left_but_for_processes() == Leftovers::default()
+            }
+            // The one waits for a word that it has had, of the other nobody sees whether it is whole.
+            Before::Created | Before::Stopped => false,
+        }
+    }
+
     /// Deletes it by force; what `delete` says, or what is left, if anything is wrong with that.
     pub(super) fn clear(&mut self) -> Option<String> {
         self.ready = false;
@@ -253,6 +290,13 @@ impl Subject {
         }
         complaint.into_iter().chain(left).reduce(|all, more| format!("{all} {more}"))
     }
+}
+
+/// Which controllers are where.
+fn hierarchies() -> String {
+    let all = fs::read_to_string("/proc/cgroups").unwrap_or_default();
+    let of = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+    all.lines().map(of).collect::<Vec<_>>().join("; ")
 }
 
 /// An empty file; whoever has the last one open keeps that.

@@ -2,6 +2,8 @@
 //! each once, objects where there must be objects, and whatever is wrong by its JSON pointer.
 #![forbid(unsafe_code)]
 mod keys;
+#[cfg(any(test, fuzzing, feature = "laws"))]
+pub mod laws;
 mod schema;
 mod tree;
 
