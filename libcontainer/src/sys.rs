@@ -133,20 +133,11 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Unborn> {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = u64::from(cgroup.as_raw_fd().unsigned_abs());
     }
-    // A handler of the caller's must not run in the child, which has its memory but not its thread: block all
-    // signals across the clone (init unblocks them).
-    let mut blocked = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: `blocked` is filled before it is used, `before` is written by the call.
-    unsafe {
-        libc::sigfillset(blocked.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), before.as_mut_ptr());
-    }
-    // SAFETY: the child runs `enter` on `stack`, which with `entry` outlives it: with CLONE_VFORK this thread
-    // is suspended until the child has executed a program or ended.
-    let result = unsafe { clone3(&args, &raw mut entry) };
-    // SAFETY: `before` was written above.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    let result = with_signals_blocked(|| {
+        // SAFETY: the child runs `enter` on `stack`, which with `entry` outlives it: with CLONE_VFORK this thread
+        // is suspended until the child has executed a program or ended.
+        unsafe { clone3(&args, &raw mut entry) }
+    });
     if result < 0 {
         return Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO)).into());
     }
@@ -174,6 +165,21 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Unborn> {
         return Err(if killed { Errno::BUSY.into() } else { Unborn { call, errno: Errno::from_raw_os_error(errno) } });
     }
     Ok((pid, pidfd))
+}
+
+/// A handler of the caller's must not run in a child that has its memory but not its thread. (Init unblocks them.)
+fn with_signals_blocked<T>(clone: impl FnOnce() -> T) -> T {
+    let mut blocked = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `blocked` is filled before it is used, `before` is written by the call.
+    unsafe {
+        libc::sigfillset(blocked.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), before.as_mut_ptr());
+    }
+    let result = clone();
+    // SAFETY: `before` was written above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    result
 }
 
 /// What the container gets as its standard streams: those given, or (`None`) the caller's own as they are. One of those that the

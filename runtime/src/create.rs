@@ -32,12 +32,18 @@ pub(crate) fn has_terminal(bundle: &Bundle) -> bool {
 
 /// What the flags of `create` and `run` decide.
 pub(crate) fn options(invocation: &Invocation) -> Result<CreateOptions, Failure> {
+    let mut options = shared_options(invocation)?;
+    options.preserve_fds = invocation.number("preserve-fds")?.unwrap_or(0);
+    options.listen_fds = listen_fds();
+    Ok(options)
+}
+
+/// What they decide for `restore` as well.
+pub(crate) fn shared_options(invocation: &Invocation) -> Result<CreateOptions, Failure> {
     let mut options = CreateOptions::default();
     options.pid_file = invocation.path("pid-file");
     options.console_socket = invocation.path("console-socket");
     options.pidfd_socket = invocation.path("pidfd-socket");
-    options.preserve_fds = invocation.number("preserve-fds")?.unwrap_or(0);
-    options.listen_fds = listen_fds();
     options.notify = notify_socket().is_some();
     options.no_pivot = invocation.is_set("no-pivot");
     options.no_new_keyring = invocation.is_set("no-new-keyring");
@@ -59,7 +65,7 @@ pub(crate) fn notifications(container: &Container, tell_pid: bool) -> Result<Opt
 }
 
 /// How many descriptors systemd's socket activation has left for us (sd_listen_fds(3)).
-fn listen_fds() -> u32 {
+pub(crate) fn listen_fds() -> u32 {
     let number = |name| std::env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
     match number("LISTEN_PID") {
         Some(pid) if pid == std::process::id() => number("LISTEN_FDS").unwrap_or(0),

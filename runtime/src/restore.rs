@@ -38,13 +38,12 @@ fn restore(invocation: &Invocation, mut options: CreateOptions) -> Result<u8, Fa
 
 /// As for `create`, but descriptors are those of the images.
 fn options(invocation: &Invocation) -> Result<CreateOptions, Failure> {
-    let mut options = create::options(invocation)?;
+    let options = create::shared_options(invocation)?;
     if options.no_pivot {
         ::log::warn!("--no-pivot: CRIU uses pivot_root(2) all the same");
     }
-    if options.listen_fds > 0 {
+    if create::listen_fds() > 0 {
         ::log::warn!("LISTEN_FDS: a restored container gets no descriptors of socket activation");
-        options.listen_fds = 0;
     }
     Ok(options)
 }

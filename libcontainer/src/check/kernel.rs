@@ -6,7 +6,7 @@ use super::{Concern, Finding};
 use crate::launch::deadline_range;
 use crate::plan::error::escape_key;
 use crate::plan::{is_bind, namespace_file, sysctl_path};
-use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompAction, Mount, Process, Spec};
+use oci_spec::runtime::{Linux, LinuxResources, LinuxSeccomp, LinuxSeccompAction, Mount, Process, Spec};
 use std::fs;
 use std::path::Path;
 
@@ -23,14 +23,7 @@ pub(super) fn find(spec: &Spec) -> Vec<Finding> {
         about_scheduler(process, &mut wrong);
     }
     let Some(linux) = spec.linux() else { return findings };
-    for (index, namespace) in linux.namespaces().iter().flatten().enumerate() {
-        let file = namespace_file(namespace.typ());
-        if !Path::new("/proc/self/ns").join(file).exists() {
-            wrong(format!("/linux/namespaces/{index}"), format!("this kernel has no {} namespaces", namespace.typ()));
-        } else if namespace.path().is_none() && reads(&format!("/proc/sys/user/max_{file}_namespaces"), "0") {
-            wrong(format!("/linux/namespaces/{index}"), format!("/proc/sys/user/max_{file}_namespaces is 0"));
-        }
-    }
+    about_namespaces(linux, &mut wrong);
     for key in linux.sysctl().iter().flatten().map(|(key, _)| key) {
         // Those of a network namespace are the same in all of them.
         if !Path::new("/proc/sys").join(sysctl_path(key)).exists() {
@@ -42,16 +35,34 @@ pub(super) fn find(spec: &Spec) -> Vec<Finding> {
             wrong(format!("/linux/netDevices/{}", escape_key(name)), "there is no such device".into());
         }
     }
-    let resources = linux.resources().as_ref();
-    for (index, limit) in
-        resources.and_then(|resources| resources.hugepage_limits().as_ref()).into_iter().flatten().enumerate()
-    {
+    if let Some(resources) = linux.resources() {
+        about_resources(resources, &mut wrong);
+    }
+    if let Some(seccomp) = linux.seccomp() {
+        about_seccomp(seccomp, &mut wrong);
+    }
+    findings
+}
+
+fn about_namespaces(linux: &Linux, wrong: &mut impl FnMut(String, String)) {
+    for (index, namespace) in linux.namespaces().iter().flatten().enumerate() {
+        let file = namespace_file(namespace.typ());
+        if !Path::new("/proc/self/ns").join(file).exists() {
+            wrong(format!("/linux/namespaces/{index}"), format!("this kernel has no {} namespaces", namespace.typ()));
+        } else if namespace.path().is_none() && reads(&format!("/proc/sys/user/max_{file}_namespaces"), "0") {
+            wrong(format!("/linux/namespaces/{index}"), format!("/proc/sys/user/max_{file}_namespaces is 0"));
+        }
+    }
+}
+
+fn about_resources(resources: &LinuxResources, wrong: &mut impl FnMut(String, String)) {
+    for (index, limit) in resources.hugepage_limits().iter().flatten().enumerate() {
         if kilobytes(limit.page_size()).is_some_and(|size| !has_page_size(size)) {
             let message = format!("this machine has no pages of {}", limit.page_size());
             wrong(format!("/linux/resources/hugepageLimits/{index}/pageSize"), message);
         }
     }
-    if let Some(cpu) = resources.and_then(|resources| resources.cpu().as_ref()) {
+    if let Some(cpu) = resources.cpu() {
         let mut wrong = |key: &str, message: String| wrong(format!("/linux/resources/cpu/{key}"), message);
         for (key, list, what) in [("cpus", cpu.cpus(), "cpu"), ("mems", cpu.mems(), "node")] {
             let online = fs::read_to_string(format!("/sys/devices/system/{what}/online")).unwrap_or_default();
@@ -71,10 +82,6 @@ pub(super) fn find(spec: &Spec) -> Vec<Finding> {
             wrong("idle", format!("{idle} is neither 0 nor 1"));
         }
     }
-    if let Some(seccomp) = linux.seccomp() {
-        about_seccomp(seccomp, &mut wrong);
-    }
-    findings
 }
 
 /// What sched_setattr(2) takes is partly a setting.

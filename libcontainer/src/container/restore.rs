@@ -36,7 +36,8 @@ impl Store {
             self.close_left_open(&searching.before())?;
         }
         self.make(&decided, |unfinished, host| {
-            let played = Restore { unfinished, host, criu, images }.play(&targets);
+            let place = unfinished.folder.make_root();
+            let played = place.and_then(|root| Restore { unfinished, root, host, criu, images }.play(&targets));
             if played.is_err() {
                 host.undo();
             }
@@ -96,6 +97,8 @@ impl Images {
 /// A restore that is under way.
 struct Restore<'a, 'h> {
     unfinished: &'a Unfinished<'a>,
+    /// Where the root filesystem is to CRIU.
+    root: PathBuf,
     /// Its process is CRIU until there is init.
     host: &'a mut Host<'h>,
     criu: &'a CriuOptions,
@@ -166,10 +169,10 @@ impl<'a> Restore<'a, '_> {
         // A terminal of the container's own comes from elsewhere.
         let has_streams = !has_terminal(self.host.spec) || self.criu.shell_job;
         let streams = has_streams.then(|| self.streams()).transpose()?;
-        // CRIU wants the root to be a mount point that nothing above is mounted over: in its own mount namespace our folder is a
+        // CRIU wants the root to be a mount point that nothing above is mounted over: in its own mount namespace our folder has a
         // place for it.
         let root = self.host.spec.root().as_ref().map(|root| self.host.bundle.join(root.path())).unwrap_or_default();
-        let mount = Some((&*root, self.unfinished.folder.path()));
+        let mount = Some((&*root, &*self.root));
         Criu::start(Start { helper, streams, work: self.criu.work(), log: LOG, mount })
     }
 
@@ -185,7 +188,7 @@ impl<'a> Restore<'a, '_> {
         let mut message = self
             .criu
             .message(&self.images.images, criu, self.host.spec)
-            .text(option::ROOT, self.unfinished.folder.path().as_os_str().as_bytes())
+            .text(option::ROOT, self.root.as_os_str().as_bytes())
             .number(option::EVASIVE_DEVICES, true)
             .number(option::RST_SIBLING, true)
             .number(option::TCP_CLOSE, self.criu.tcp_close)
@@ -360,4 +363,21 @@ fn groups_of(pid: i32) -> Result<Vec<(String, String)>> {
         controllers.split(',').map(|controller| (controller.to_owned(), path.to_owned())).collect::<Vec<_>>()
     };
     Ok(cgroup::memberships(&text).flat_map(each).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_of_the_callers_are_refused() {
+        let bundle = Bundle::from_parts("/".into(), br#"{"ociVersion": "1.3.0"}"#.to_vec()).unwrap();
+        let store = Store::open("/nonexistent/store").unwrap();
+        let criu = CriuOptions::default();
+        for (preserve_fds, listen_fds) in [(1, 0), (0, 1)] {
+            let options = CreateOptions { preserve_fds, listen_fds, ..CreateOptions::default() };
+            let error = store.restore("web", &bundle, &options, &criu).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        }
+    }
 }

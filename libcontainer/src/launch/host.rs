@@ -240,3 +240,28 @@ fn set_scheduler(pid: i32, step: &InitStep, line: &Line) -> Result<()> {
     let attributes = sys::SchedAttr { size: 48, policy, flags, nice, priority, runtime, deadline, period };
     sys::sched_setattr(pid, &attributes).map_err(|errno| Error::system(line.to_string(), "sched_setattr", errno))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::line::Origin;
+
+    #[test]
+    fn a_resctrl_group_goes_again_if_something_fails_later() {
+        let directory = std::env::temp_dir().join(format!("plimsoll-host-{}", std::process::id()));
+        let config = br#"{"ociVersion": "1.3.0"}"#;
+        let bundle = Bundle::from_parts("/".into(), config.to_vec()).unwrap();
+        let state = std::fs::File::open("/").unwrap();
+        let (describe, save) = (&|_: &str, _| Vec::new(), &mut |_: &Process| Ok(()));
+        let mut host = Host::new(&bundle, state.as_fd(), describe, save);
+        // Whoever it is about: nothing here touches it.
+        let pidfd = sys::pidfd_open(i32::try_from(std::process::id()).unwrap()).unwrap();
+        host.process = Some(Process { pid: 0, pidfd });
+        let step = HostStep::MakeRdtMonitor { directory: directory.clone() };
+        let line = Line { action: Action::Host(step), origin: Origin(Origin::DEFAULT.to_owned()) };
+        assert!(host.play(0, &line, &mut None).unwrap().is_none() && directory.is_dir());
+        host.process = None;
+        host.undo();
+        assert!(!directory.exists());
+    }
+}

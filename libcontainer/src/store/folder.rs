@@ -1,6 +1,6 @@
 //! A container's folder: its files, and the lock on it.
 #![forbid(unsafe_code)]
-use super::{CONFIG, INIT, NOTIFY, ProcessId, Record, STATE, draft_name, trust};
+use super::{CONFIG, INIT, NOTIFY, ProcessId, ROOT, Record, STATE, draft_name, trust};
 use crate::launch::folder::{MOUNTS, SCOPE};
 use crate::plan::{DOOR, SAID, START};
 use crate::sys::{fd_path, write_all};
@@ -305,6 +305,8 @@ impl Folder {
             match rustix::fs::unlinkat(&self.directory, &*name, AtFlags::empty()) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(Errno::ISDIR) if name == NOTIFY => self.remove_notify()?,
+                Err(Errno::ISDIR) if name == ROOT => rustix::fs::unlinkat(&self.directory, ROOT, AtFlags::REMOVEDIR)
+                    .map_err(|errno| self.error("remove the state", "rmdir(root)", errno))?,
                 Err(errno) => return Err(self.error("remove the state", &format!("unlink({name})"), errno)),
             }
         }
@@ -330,7 +332,8 @@ impl Folder {
     pub(crate) fn foreign_file(&self) -> Result<Option<String>> {
         let ours = |name: &String| {
             let of = |file: &str| name == file || name.strip_prefix('.').is_some_and(|rest| rest.starts_with(file));
-            [STATE, CONFIG, MOUNTS].into_iter().any(of) || [START, SAID, DOOR, NOTIFY, SCOPE, INIT].contains(&&**name)
+            [STATE, CONFIG, MOUNTS].into_iter().any(of)
+                || [START, SAID, DOOR, NOTIFY, ROOT, SCOPE, INIT].contains(&&**name)
         };
         Ok(self.names()?.into_iter().find(|name| !ours(name)))
     }
@@ -340,6 +343,14 @@ impl Folder {
         match rustix::fs::mkdirat(&self.directory, NOTIFY, Mode::from_raw_mode(0o755)) {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(errno) => Err(self.error("make a socket for notifications", "mkdir(notify)", errno)),
+        }
+    }
+
+    /// Makes a directory for a root filesystem to be mounted on, and tells its path.
+    pub(crate) fn make_root(&self) -> Result<PathBuf> {
+        match rustix::fs::mkdirat(&self.directory, ROOT, Mode::from_raw_mode(0o700)) {
+            Ok(()) => Ok(self.path.join(ROOT)),
+            Err(errno) => Err(self.error("make a place for the root filesystem", "mkdir(root)", errno)),
         }
     }
 

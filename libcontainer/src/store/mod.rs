@@ -10,6 +10,7 @@
 //!         exec.sock    init listens there, if an `exec` into the created container needs its help
 //!         mounts       what `mounts add` has put into the container, a line each
 //!         notify/      with the container's socket for sd_notify(3)
+//!         root/        empty; where a restore mounts the root filesystem, in a mount namespace of CRIU's
 //!         scope        empty; systemd may have been asked for the scope that the record names
 //! ROOT/~ID/            the same before it is a container: no id begins so
 //! ```
@@ -36,6 +37,7 @@ use std::time::Duration;
 const STATE: &str = "state.json";
 pub(crate) const CONFIG: &str = "config.json";
 pub(crate) const NOTIFY: &str = "notify";
+const ROOT: &str = "root";
 const INIT: &str = "init";
 
 /// A root directory with a folder for each container.
