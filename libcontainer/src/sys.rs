@@ -13,7 +13,7 @@ use rustix::fd::AsFd;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, waitid};
 use std::ffi::{CStr, CString};
 use std::os::raw::{c_int, c_long};
 
@@ -157,10 +157,7 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Unborn> {
     let killed = errno == UNBORN && spawn.cgroup.is_some();
     if errno > 0 || killed {
         // may fail: nobody else waits for it; what is reported is why it has ended.
-        let _ = rustix::process::waitid(
-            rustix::process::WaitId::PidFd(pidfd.as_fd()),
-            rustix::process::WaitIdOptions::EXITED,
-        );
+        let _ = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
         let call = CALLS.get(call).copied().unwrap_or("clone3");
         return Err(if killed { Errno::BUSY.into() } else { Unborn { call, errno: Errno::from_raw_os_error(errno) } });
     }
