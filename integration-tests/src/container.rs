@@ -158,6 +158,18 @@ impl Container {
         self
     }
 
+    /// A user namespace of its own: `size` users and groups from 0 on are those from `first` on outside.
+    #[must_use]
+    pub fn user_namespace(self, first: u32, size: u32) -> Container {
+        let map = json!([{"containerID": 0, "hostID": first, "size": size}]);
+        self.namespace("user", None).set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map)
+    }
+
+    #[must_use]
+    pub fn on_a_terminal(self) -> Container {
+        self.set("/process/terminal", json!(true))
+    }
+
     /// Both sets that count for a process that is root.
     #[must_use]
     pub fn capabilities(self, names: &[&str]) -> Container {
@@ -169,6 +181,13 @@ impl Container {
 
     pub fn rootfs(&self) -> PathBuf {
         self.dir.join("rootfs")
+    }
+
+    /// A new directory beside the root filesystem.
+    pub fn make_dir(&self, name: &str) -> PathBuf {
+        let dir = self.dir.join(name);
+        fs::create_dir(&dir).expect("our own directory");
+        dir
     }
 
     /// As `linux.cgroupsPath`.
@@ -306,6 +325,24 @@ impl Container {
     }
 
     #[track_caller]
+    pub fn pause(&self) -> Output {
+        self.call(&["pause", &self.id])
+    }
+
+    #[track_caller]
+    pub fn resume(&self) -> Output {
+        self.call(&["resume", &self.id])
+    }
+
+    /// `update` with these resources, from a file.
+    #[track_caller]
+    pub fn update(&self, resources: &Value) -> Output {
+        let path = self.dir.join("resources.json");
+        fs::write(&path, resources.to_string()).expect("our own directory");
+        self.call(&["update", "--resources", &path.to_string_lossy(), &self.id])
+    }
+
+    #[track_caller]
     pub fn exec(&self, args: &[&str]) -> Output {
         self.exec_with(&[], args)
     }
@@ -404,6 +441,11 @@ impl Container {
             |pid: i32| ["cgroup", "environ", "cmdline", "mountinfo"].iter().any(|file| says(pid, file, &self.id));
         pids.filter(|pid| ours(*pid) && !says(*pid, "status", "State:\tZ")).collect()
     }
+}
+
+/// Hooks of one kind: this script.
+pub fn hook(script: &str) -> Value {
+    json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}])
 }
 
 /// Whether a command makes a container, and systemd is to make its cgroup.

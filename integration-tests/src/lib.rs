@@ -42,7 +42,7 @@ pub mod syscalls;
 pub mod systemd;
 pub mod terminal;
 
-pub use container::Container;
+pub use container::{Container, hook};
 pub use deviations::known_deviation;
 pub use output::{Output, attempts, wait_until};
 pub use runtime::{Runtime, runtime};

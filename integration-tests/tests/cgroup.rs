@@ -198,9 +198,9 @@ fn groups_nested_deeper_than_a_path_can_say_are_no_obstacle() {
         let listed = container.call(&["ps", "--format", "json", &container.id]);
         let listed: Vec<i32> = serde_json::from_str(listed.ok()).expect("JSON");
         assert!(listed.iter().any(|listed| listed.to_string() == pid), "{listed:?}");
-        container.call(&["pause", &container.id]).ok();
+        container.pause().ok();
         assert_eq!(container.status(), "paused");
-        container.call(&["resume", &container.id]).ok();
+        container.resume().ok();
         // crun has no such command.
         if !runtime().is("crun") {
             container.call(&["events", "--stats", &container.id]).ok();

@@ -4,14 +4,15 @@ mod failures;
 mod foreign_images;
 mod streams;
 
+use plimsoll_integration_tests::output::KilledOnDrop;
 use plimsoll_integration_tests::runtime::path_with_criu;
 use plimsoll_integration_tests::saved::{Saved, count};
-use plimsoll_integration_tests::{cgroup, known_deviation, wait_until};
+use plimsoll_integration_tests::{cgroup, hook, known_deviation, wait_until};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 
 #[test]
 fn a_counter_goes_on_where_it_was() {
@@ -36,8 +37,8 @@ fn a_counter_goes_on_where_it_was() {
     assert_ne!(pid, before);
     assert_eq!(fs::read_to_string(&pid_file).expect("a pid file"), pid.to_string());
     assert_eq!(saved.container.exec(&["sh", "-c", "echo $$ >/dev/shm/x; hostname"]).ok(), "vessel");
-    saved.container.call(&["pause", &saved.container.id]).ok();
-    saved.container.call(&["resume", &saved.container.id]).ok();
+    saved.container.pause().ok();
+    saved.container.resume().ok();
     assert_eq!(count(&mut streams, 1), 6);
     saved.container.end();
 }
@@ -71,9 +72,7 @@ fn one_with_a_user_namespace_comes_back_and_its_images_stay_closed_to_others() {
         saved.container = saved.container.set(&format!("/linux/{key}"), map);
     }
     saved.container = saved.container.namespace("user", None);
-    let mut streams = saved.run();
-    count(&mut streams, 1);
-    saved.checkpoint(&[]).ok();
+    saved.count_and_save();
     let mut streams = saved.restore();
     assert_eq!(count(&mut streams, 1), 2);
     assert_eq!(saved.container.exec(&["cat", "/proc/1/gid_map"]).ok().split_whitespace().nth(1), Some("200000"));
@@ -85,10 +84,7 @@ fn into_a_user_namespace_that_is_there_already_it_cannot_come_back() {
     if known_deviation() {
         return;
     }
-    let mut saved = Saved::counter();
-    let mut streams = saved.run();
-    count(&mut streams, 1);
-    saved.checkpoint(&[]).ok();
+    let mut saved = Saved::counted();
     saved.container = saved.container.namespace("user", Some("/proc/self/ns/user"));
     saved.restore_fails("/linux/namespaces: CRIU cannot restore into a user namespace that is there already");
 }
@@ -113,7 +109,7 @@ fn a_paused_container_can_be_saved() {
         return;
     }
     let (saved, _streams) = Saved::counting();
-    saved.container.call(&["pause", &saved.container.id]).ok();
+    saved.container.pause().ok();
     saved.checkpoint(&["--leave-running"]).ok();
     assert_eq!(saved.container.status(), "paused");
     saved.checkpoint(&[]).ok();
@@ -192,30 +188,18 @@ fn its_limits_are_those_of_the_configuration_wherever_its_cgroup_is() {
     saved.container.assert_nothing_left();
 }
 
-/// A process that does not outlive the test.
-struct Holder(Child);
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn a_namespace_that_is_joined_is_joined_again() {
     if known_deviation() {
         return;
     }
-    let holder = Holder(Command::new("unshare").args(["--net", "sleep", "1000"]).spawn().expect("unshare"));
+    let holder = KilledOnDrop(Command::new("unshare").args(["--net", "sleep", "1000"]).spawn().expect("unshare"));
     let path = format!("/proc/{}/ns/net", holder.0.id());
     let own = fs::read_link("/proc/self/ns/net").expect("procfs");
     wait_until("a network namespace", || (fs::read_link(&path).ok()? != own).then_some(()));
     let container = Saved::counter().container.namespace("network", Some(&path));
     let saved = Saved::new(container);
-    let mut streams = saved.run();
-    count(&mut streams, 1);
-    saved.checkpoint(&[]).ok();
+    saved.count_and_save();
     let mut streams = saved.restore();
     assert_eq!(count(&mut streams, 1), 2);
     let joined = fs::read_link(format!("/proc/{}/ns/net", saved.container.pid())).expect("procfs");
@@ -233,7 +217,7 @@ fn hooks_run_when_the_namespaces_are_there_and_when_it_is_gone() {
     let hook = |kind: &str| {
         let script =
             format!("echo {kind} $(tr -d '\\n\\t ' | grep -o '\"status\":\"[a-z]*\"') >>{}", journal.display());
-        json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}])
+        hook(&script)
     };
     let kinds = ["prestart", "createRuntime", "poststop"];
     let container = kinds.iter().fold(saved.container, |container, kind| {

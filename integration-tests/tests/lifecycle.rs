@@ -2,10 +2,9 @@
 //! <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/runtime.md#lifecycle>
 mod signals;
 
-use plimsoll_integration_tests::{Container, cgroup, known_deviation, runtime};
+use plimsoll_integration_tests::{Container, cgroup, known_deviation, output, runtime};
 use serde_json::{Value, json};
 use std::fs;
-use std::process::Stdio;
 use std::time::Duration;
 
 #[test]
@@ -124,7 +123,7 @@ fn a_stopped_container_is_not_running() {
     container.kill("KILL").ok();
     container.wait_for("stopped");
     container.kill("KILL").fails("container not running");
-    container.call(&["pause", &container.id]).fails("container not running");
+    container.pause().fails("container not running");
 }
 
 #[test]
@@ -212,12 +211,11 @@ fn ps_passes_its_arguments_on() {
 #[test]
 fn pause_freezes_and_resume_thaws() {
     let container = Container::new().running();
-    container.call(&["pause", &container.id]).ok();
+    container.pause().ok();
     assert_eq!(container.status(), "paused");
-    let (file, frozen, thawed) =
-        if cgroup::is_v2() { ("cgroup.freeze", "1", "0") } else { ("freezer.state", "FROZEN", "THAWED") };
+    let (file, frozen, thawed) = cgroup::freezer();
     assert_eq!(container.cgroup_file("freezer", file), frozen);
-    container.call(&["resume", &container.id]).ok();
+    container.resume().ok();
     assert_eq!(container.status(), "running");
     assert_eq!(container.cgroup_file("freezer", file), thawed);
 }
@@ -228,13 +226,13 @@ fn resume_is_for_paused_containers() {
         return;
     }
     let container = Container::new().running();
-    container.call(&["resume", &container.id]).fails("container not paused");
+    container.resume().fails("container not paused");
 }
 
 #[test]
 fn a_paused_container_is_deleted_with_force_only() {
     let container = Container::new().running();
-    container.call(&["pause", &container.id]).ok();
+    container.pause().ok();
     assert_ne!(container.delete().status, 0);
     container.delete_by_force().ok();
     container.assert_nothing_left();
@@ -282,8 +280,7 @@ fn version_names_the_runtime_first() {
 #[test]
 fn spec_writes_a_config_once() {
     let container = Container::new();
-    let bundle = container.dir.join("new");
-    fs::create_dir(&bundle).expect("our own");
+    let bundle = container.make_dir("new");
     let spec = || container.call(&["spec", "--bundle", &bundle.to_string_lossy()]);
     spec().ok();
     let config: Value =
@@ -321,25 +318,27 @@ fn delete_takes_an_expression_for_many() {
         return;
     }
     let container = Container::new().args(&["sleep", "1000"]);
-    container.write_config();
-    let bundle = container.dir.to_string_lossy().into_owned();
-    // The names of all begin with the id, which is also how they are found if this fails.
-    let names = ["-a1", "-a2", "-b"].map(|end| format!("{}{end}", container.id));
-    for name in &names {
-        let mut config = container.config.clone();
-        config["linux"]["cgroupsPath"] = json!(path_for(&container, name));
-        fs::write(container.dir.join("config.json"), config.to_string()).expect("our own");
-        container.call(&["run", "--detach", "--bundle", &bundle, name]).ok();
-    }
+    let names = three_running(&container);
     container.call(&["delete", "--force", "--regex", &format!("^{}-a[0-9]$", container.id)]).ok();
     assert_eq!(container.call(&["list", "--quiet"]).ok(), names[2]);
     container.call(&["delete", "--force", "--regex", "b$"]).ok();
     assert_eq!(container.call(&["list", "--quiet"]).ok(), "");
 }
 
-/// A `cgroupsPath` for one of several containers from one bundle.
-fn path_for(container: &Container, name: &str) -> String {
-    if cgroup::by_systemd() { format!(":t:{name}") } else { format!("{}/{name}", container.cgroup()) }
+/// The ids of three running containers from one bundle: those with `-a1`, `-a2` and `-b` at the end of its own.
+/// (All begin with its own, which is how they are found if the test fails.)
+#[track_caller]
+fn three_running(container: &Container) -> [String; 3] {
+    let bundle = container.dir.to_string_lossy().into_owned();
+    let ids = ["-a1", "-a2", "-b"].map(|end| format!("{}{end}", container.id));
+    for id in &ids {
+        let path = if cgroup::by_systemd() { format!(":t:{id}") } else { format!("{}/{id}", container.cgroup()) };
+        let mut config = container.config.clone();
+        config["linux"]["cgroupsPath"] = json!(path);
+        fs::write(container.dir.join("config.json"), config.to_string()).expect("our own");
+        container.call(&["run", "--detach", "--bundle", &bundle, id]).ok();
+    }
+    ids
 }
 
 #[test]
@@ -364,8 +363,7 @@ fn a_delete_in_the_middle_of_create_leaves_nothing() {
     }
     let container = Container::new().args(&["sleep", "1000"]);
     for tenths in 0..30 {
-        let mut create =
-            container.launcher(&["create"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+        let mut create = output::spawn_silent(&mut container.launcher(&["create"]));
         std::thread::sleep(Duration::from_micros(tenths * 400));
         container.call(&["delete", "--force", &container.id]).ok();
         let created = create.wait().expect("our child").success();

@@ -182,8 +182,7 @@ fn tmpcopyup_takes_what_was_there() {
 /// Who sees a mount that the container makes below a bind mount of something that is shared on the host?
 #[track_caller]
 fn seen_by(container: Container, options: &[&str]) -> String {
-    let shared = container.dir.join("shared");
-    fs::create_dir(&shared).expect("our own");
+    let shared = container.make_dir("shared");
     let container = container
         .mount(bind(&shared, "/mnt", options))
         .capabilities(&["CAP_SYS_ADMIN"])
@@ -212,10 +211,7 @@ fn mounts_of_a_user_namespace_do_not_reach_the_host() {
     if known_deviation() {
         return;
     }
-    let map = json!([{"containerID": 0, "hostID": 0, "size": 65536}]);
-    let container = Container::new().namespace("user", None);
-    let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
-    assert_eq!(seen_by(container, &["rbind"]), "the container");
+    assert_eq!(seen_by(Container::new().user_namespace(0, 65536), &["rbind"]), "the container");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! linux.seccomp: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#seccomp>
 use plimsoll_integration_tests::see::field;
-use plimsoll_integration_tests::{Container, known_deviation};
+use plimsoll_integration_tests::{Container, hook, known_deviation};
 use serde_json::{Value, json};
 
 /// All is allowed but what these rules say.
@@ -263,7 +263,7 @@ fn start_container_hooks_are_under_it() {
         return;
     }
     let container = with(json!([{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_KILL_PROCESS"}]));
-    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "exec mkdir /dev/shm/lost"]}]);
+    let hook = hook("exec mkdir /dev/shm/lost");
     let output = container.set("/hooks/startContainer", hook).args(&["true"]).run();
     output.exits(1).says("error running startContainer hook").says("bad system call");
 }

@@ -5,6 +5,7 @@
 mod played;
 mod user;
 
+use plimsoll_integration_tests::output::KilledOnDrop;
 use plimsoll_integration_tests::systemd::{self, show, systemctl, units};
 use plimsoll_integration_tests::{Container, Output, Runtime, cgroup, output, runtime, wait_until};
 use serde_json::{Value, json};
@@ -195,13 +196,13 @@ fn limits_bite() {
     // Last: nobody waits for them.
     let forks = container.exec(&["sh", "-c", "i=0; while [ $i -lt 60 ]; do sleep 300 & i=$((i+1)); done"]);
     assert!(forks.stderr.contains("fork"), "{forks:?}");
-    container.call(&["pause", &container.id]).ok();
+    container.pause().ok();
     assert_eq!(container.status(), "paused");
     assert_eq!(read(&container, "cgroup.freeze"), "1");
     systemctl(&["daemon-reload"]);
     assert_eq!(container.status(), "paused");
-    container.call(&["resume", &container.id]).ok();
-    container.call(&["pause", &container.id]).ok();
+    container.resume().ok();
+    container.pause().ok();
     container.delete_by_force().ok();
     assert_gone(&container);
 }
@@ -211,13 +212,8 @@ fn an_update_is_told_to_systemd_and_so_survives_it() {
     let Some(container) = scoped() else { return };
     let container = run(container.set("/linux/resources", limits()));
     // No flag: the driver is known from the store.
-    let change = container.dir.join("change.json");
-    fs::write(
-        &change,
-        r#"{"memory": {"limit": 50331648, "swap": 67108864}, "pids": {"limit": 30}, "cpu": {"quota": 50000}}"#,
-    )
-    .expect("our own");
-    container.call(&["update", "--resources", &change.to_string_lossy(), &container.id]).ok();
+    let memory = json!({"limit": 48 << 20, "swap": 64 << 20});
+    container.update(&json!({"memory": memory, "pids": {"limit": 30}, "cpu": {"quota": 50_000}})).ok();
     let check = || {
         assert_eq!(read(&container, "memory.max"), "50331648");
         assert_eq!(read(&container, "pids.max"), "30");
@@ -239,9 +235,7 @@ fn an_update_may_ask_for_what_create_has_not() {
     let path = format!("plimsoll_huge.slice:t:{}", container.id);
     let container = container.set("/linux/cgroupsPath", json!(path));
     let container = run(container);
-    let change = container.dir.join("change.json");
-    fs::write(&change, r#"{"hugepageLimits": [{"pageSize": "2MB", "limit": 2097152}]}"#).expect("our own");
-    container.call(&["update", "--resources", &change.to_string_lossy(), &container.id]).ok();
+    container.update(&json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 2 << 20}]})).ok();
     let file = Path::new(cgroup::ROOT).join("plimsoll_huge.slice").join(container.unit()).join("hugetlb.2MB.max");
     assert_eq!(fs::read_to_string(file).expect("a limit").trim_end(), "2097152");
 }
@@ -325,27 +319,12 @@ fn an_annotation_for_a_dangerous_property_is_refused() {
     assert_gone(&container);
 }
 
-/// A shell that is busy as long as this is there.
-struct Noise(std::process::Child);
-
-impl Noise {
-    fn new(script: &str) -> Noise {
-        Noise(Command::new("sh").args(["-c", script]).spawn().expect("sh"))
-    }
-}
-
-impl Drop for Noise {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn it_starts_and_ends_while_systemd_is_busy_with_itself() {
     let Some(container) = scoped() else { return };
     let container = container.args(&["true"]);
-    let noise = Noise::new("while :; do systemctl daemon-reload; sleep 1; done");
+    let script = "while :; do systemctl daemon-reload; sleep 1; done";
+    let noise = KilledOnDrop(Command::new("sh").args(["-c", script]).spawn().expect("sh"));
     for _ in 0..5 {
         create(&container).ok();
         container.start().ok();

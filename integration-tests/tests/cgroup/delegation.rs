@@ -8,9 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 
 /// A container that sees its cgroup writable, as its own root, and belongs to an ordinary user outside.
 fn delegated() -> Container {
-    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
-    let container = Container::new().namespace("user", None).namespace("cgroup", None);
-    let mut container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    let mut container = Container::new().user_namespace(100_000, 65536).namespace("cgroup", None);
     let mounts = container.config["mounts"].as_array_mut().expect("an array");
     let cgroup = mounts.iter_mut().find(|mount| mount["type"] == "cgroup").expect("a cgroup mount");
     cgroup["options"] = json!(["nosuid", "noexec", "nodev"]);
@@ -43,8 +41,8 @@ fn exec_into_a_container_that_has_divided_its_group_is_where_init_is() {
     let divided = || (container.cgroup_file("", "cgroup.subtree_control") == "pids").then_some(());
     wait_until("it is divided", divided);
     assert_eq!(container.exec(&["cat", "/proc/self/cgroup"]).ok(), "0::/init");
-    container.call(&["pause", &container.id]).ok();
-    container.call(&["resume", &container.id]).ok();
+    container.pause().ok();
+    container.resume().ok();
     container.call(&["update", "--pids-limit", "50", &container.id]).ok();
     container.call(&["delete", "--force", &container.id]).ok();
     container.assert_nothing_left();
@@ -65,7 +63,7 @@ fn threaded_groups_inside_are_no_obstacle() {
     let listed = container.call(&["ps", "--format", "json", &container.id]);
     assert_eq!(listed.ok(), format!("[{pid}]"));
     assert_eq!(container.exec(&["echo", "afloat"]).ok(), "afloat");
-    container.call(&["pause", &container.id]).ok();
+    container.pause().ok();
     assert_eq!(container.status(), "paused");
     container.call(&["delete", "--force", &container.id]).ok();
     container.assert_nothing_left();

@@ -13,8 +13,7 @@ fn a_frozen_cgroup_is_not_taken() {
     let container = Container::new();
     let directory = container.cgroup_dir("freezer");
     fs::create_dir_all(&directory).expect("a cgroup");
-    let (file, frozen, thawed) =
-        if is_v2() { ("cgroup.freeze", "1", "0") } else { ("freezer.state", "FROZEN", "THAWED") };
+    let (file, frozen, thawed) = cgroup::freezer();
     fs::write(directory.join(file), frozen).expect("a freezer");
     container.create().fails("frozen");
     fs::write(directory.join(file), thawed).expect("a freezer");
@@ -28,13 +27,13 @@ fn a_paused_container_uses_no_processor() {
         true => count(&container, "cpu", "cpu.stat", "usage_usec"),
         false => container.cgroup_file("cpuacct", "cpuacct.usage").parse().expect("a number"),
     };
-    container.call(&["pause", &container.id]).ok();
+    container.pause().ok();
     // crun does not wait until it is.
     std::thread::sleep(Duration::from_millis(100));
     let paused = usage();
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(usage(), paused);
-    container.call(&["resume", &container.id]).ok();
+    container.resume().ok();
     wait_until("it goes on", || (usage() > paused).then_some(()));
 }
 
@@ -52,7 +51,7 @@ fn a_kill_reaches_what_the_container_has_frozen_itself() {
     let other = || cgroup::pids(&container.cgroup_dir("freezer")).into_iter().find(|pid| *pid != own);
     let other = wait_until("the other runs", other);
     fs::write(below.join("cgroup.procs"), other.to_string()).expect("a cgroup");
-    let (file, frozen) = if is_v2() { ("cgroup.freeze", "1") } else { ("freezer.state", "FROZEN") };
+    let (file, frozen, _) = cgroup::freezer();
     fs::write(below.join(file), frozen).expect("a freezer");
     container.kill("KILL").ok();
     wait_until("the group is empty", || cgroup::pids(&container.cgroup_dir("freezer")).is_empty().then_some(()));
@@ -68,8 +67,7 @@ fn below_a_frozen_group_is_no_place_to_start() {
     let parent = container.cgroup_dir("freezer");
     let parent = parent.parent().expect("a group");
     fs::create_dir_all(parent).expect("a cgroup");
-    let (file, frozen, thawed) =
-        if is_v2() { ("cgroup.freeze", "1", "0") } else { ("freezer.state", "FROZEN", "THAWED") };
+    let (file, frozen, thawed) = cgroup::freezer();
     fs::write(parent.join(file), frozen).expect("a freezer");
     container.create().fails("frozen");
     assert!(!container.cgroup_dir("freezer").exists());

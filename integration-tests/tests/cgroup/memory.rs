@@ -3,7 +3,6 @@ use super::{check, count, with};
 use plimsoll_integration_tests::cgroup::is_v2;
 use plimsoll_integration_tests::{known_deviation, runtime, wait_until};
 use serde_json::json;
-use std::fs;
 
 #[test]
 fn memory() {
@@ -92,10 +91,8 @@ fn a_limit_below_what_is_used_is_refused_if_asked_to() {
         return;
     }
     let container = with("memory", json!({"limit": 64 << 20})).running();
-    let resources = container.dir.join("resources.json");
-    fs::write(&resources, json!({"memory": {"limit": 4096, "checkBeforeUpdate": true}}).to_string()).expect("our own");
-    let update = ["update", "--resources", &resources.to_string_lossy(), &container.id];
-    container.call(&update).fails("rejecting memory limit 4096");
+    let below = json!({"memory": {"limit": 4096, "checkBeforeUpdate": true}});
+    container.update(&below).fails("rejecting memory limit 4096");
     assert_eq!(container.cgroup_file("memory", "memory.max"), "67108864");
     assert_eq!(container.status(), "running");
 }

@@ -3,7 +3,6 @@ use super::{check, with};
 use plimsoll_integration_tests::cgroup;
 use plimsoll_integration_tests::known_deviation;
 use serde_json::json;
-use std::fs;
 
 #[test]
 fn pids() {
@@ -36,10 +35,8 @@ fn pids_without_a_limit_asks_for_none() {
         check("pids", json!({}), &[("pids", "pids.max", "max")], &[("pids.max", "max")]);
     }
     let container = with("pids", json!({"limit": 42})).running();
-    let resources = container.dir.join("resources.json");
     for nothing in [json!({"pids": {}}), json!({"pids": {"limit": null}})] {
-        fs::write(&resources, nothing.to_string()).expect("our own");
-        container.call(&["update", "--resources", &resources.to_string_lossy(), &container.id]).ok();
+        container.update(&nothing).ok();
         assert_eq!(container.cgroup_file("pids", "pids.max"), "42");
     }
 }

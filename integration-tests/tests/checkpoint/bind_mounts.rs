@@ -112,8 +112,7 @@ fn what_mounts_add_has_mounted_is_restored_if_config_json_has_it_by_then() {
     }
     let mut saved = Saved::counter();
     saved.container = saved.container.set("/root/readonly", json!(false));
-    let source = saved.container.dir.join("source");
-    fs::create_dir(&source).expect("our own");
+    let source = saved.container.make_dir("source");
     fs::write(source.join("file"), "ours").expect("our own");
     let mut streams = saved.run();
     count(&mut streams, 1);

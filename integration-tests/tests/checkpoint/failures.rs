@@ -1,7 +1,7 @@
 //! What goes wrong: CRIU is missing, dies or fails; the runtime is killed.
-use super::Holder;
+use plimsoll_integration_tests::output::KilledOnDrop;
 use plimsoll_integration_tests::saved::{Saved, count};
-use plimsoll_integration_tests::{Container, cgroup, known_deviation, output, wait_until};
+use plimsoll_integration_tests::{Container, cgroup, hook, known_deviation, output, wait_until};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,29 +25,21 @@ fn a_restore_that_is_killed_leaves_no_images_open() {
     if known_deviation() {
         return;
     }
-    let mut saved = Saved::counter();
-    for key in ["uidMappings", "gidMappings"] {
-        saved.container = saved
-            .container
-            .set(&format!("/linux/{key}"), json!([{"containerID": 0, "hostID": 200_000, "size": 65536}]));
-    }
-    saved.container = saved.container.namespace("user", None);
-    let mut streams = saved.run();
-    count(&mut streams, 1);
-    saved.checkpoint(&[]).ok();
+    let saved = Saved::new(Saved::counter().container.user_namespace(200_000, 65536));
+    saved.count_and_save();
     let mode = || fs::metadata(&saved.images).expect("images").permissions().mode() & 0o777;
     let killed = |id: &str| {
         saved.container.write_config();
         let (images, bundle) = (saved.images.to_str().expect("UTF-8"), saved.container.dir.to_str().expect("UTF-8"));
         // It runs in the middle of the restore.
-        let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "sleep 5"]}]);
+        let hook = hook("sleep 5");
         let config = saved.container.dir.join("config.json");
         let mut text: Value = serde_json::from_slice(&fs::read(&config).expect("JSON")).expect("JSON");
         text["hooks"] = json!({"createRuntime": hook});
         text["linux"]["cgroupsPath"] = json!(saved.container.cgroups_path().replace(&saved.container.id, id));
         fs::write(&config, text.to_string()).expect("our own");
         let mut command = saved.command(&["restore", "--detach", "--image-path", images, "--bundle", bundle, id]);
-        let mut child = Holder(command.spawn().expect("the runtime"));
+        let mut child = KilledOnDrop(command.spawn().expect("the runtime"));
         wait_until("the images are open", || (mode() == 0o710).then_some(()));
         child.0.kill().expect("our own");
         child.0.wait().expect("our own");
@@ -72,7 +64,7 @@ fn a_hook_that_fails_ends_the_restore() {
         return;
     }
     let mut saved = Saved::counted();
-    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo too bad; exit 3"]}]);
+    let hook = hook("echo too bad; exit 3");
     saved.container = saved.container.set("/hooks/createRuntime", hook);
     saved.restore_fails("too bad");
 }
@@ -111,10 +103,8 @@ fn a_criu_that_dies_leaves_the_container_as_it_was() {
     let saved = Saved::counter();
     let mut streams = saved.run();
     // As one does that is killed in the middle of its work.
-    let freeze = match cgroup::is_v2() {
-        true => format!("echo 1 >{}/cgroup.freeze", saved.container.cgroup_dir("").display()),
-        false => format!("echo FROZEN >{}/freezer.state", saved.container.cgroup_dir("freezer").display()),
-    };
+    let (file, frozen, _) = cgroup::freezer();
+    let freeze = format!("echo {frozen} >{}/{file}", saved.container.cgroup_dir("freezer").display());
     let path = with_criu(&saved.container, &format!("{freeze}; sleep 0.1; kill -9 $$"));
     let images = saved.images.to_str().expect("UTF-8");
     let mut command = saved.container.command(&["checkpoint", "--image-path", images, &saved.container.id]);
@@ -161,7 +151,7 @@ fn a_restore_that_is_killed_can_be_cleaned_up() {
     let saved = Saved::counted();
     let path = with_criu(&saved.container, "exec sleep 1000");
     let mut command = saved.restore_command(&["--detach"]);
-    let mut child = Holder(command.env("PATH", path).spawn().expect("the runtime"));
+    let mut child = KilledOnDrop(command.env("PATH", path).spawn().expect("the runtime"));
     let sleeps = || {
         let procs = saved.container.cgroup_dir("pids");
         cgroup::pids(&procs)

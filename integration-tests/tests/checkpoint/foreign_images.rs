@@ -47,8 +47,7 @@ fn criu_writes_its_log_to_a_file_of_its_own() {
         return;
     }
     let (saved, canary) = packed();
-    let work = saved.container.dir.join("work");
-    fs::create_dir(&work).expect("our own");
+    let work = saved.container.make_dir("work");
     symlink(&canary, work.join("restore.log")).expect("our own");
     let command = &mut saved.restore_command(&["--detach", "--work-path", work.to_str().expect("UTF-8")]);
     output::finish(command).fails("refusing a checkpoint with something other than plain files");
@@ -85,8 +84,7 @@ fn a_place_that_criu_would_misread_is_refused() {
     // CVE-2026-119101: the image leads the mount to where its name says something else to CRIU.
     let container = Container::new();
     symlink("/x]:/etc", container.rootfs().join("data")).expect("our own");
-    let source = container.dir.join("source");
-    fs::create_dir(&source).expect("our own");
+    let source = container.make_dir("source");
     let mount = json!({"destination": "/data", "source": source, "options": ["bind"]});
     let saved = Saved::new(container.mount(mount).running());
     saved.checkpoint(&[]).fails("CRIU cannot be told of a path with a ']'");
@@ -140,9 +138,7 @@ fn nor_in_which_namespaces_they_are() {
     }
     let container = Saved::counter().container.without_namespace("uts").remove("/hostname");
     let mut saved = Saved::new(container);
-    let mut streams = saved.run();
-    count(&mut streams, 1);
-    saved.checkpoint(&[]).ok();
+    saved.count_and_save();
     saved.container = saved.container.namespace("uts", None);
     saved.restore_fails("its uts namespace is another");
 }

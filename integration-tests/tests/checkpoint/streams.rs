@@ -2,7 +2,6 @@
 use plimsoll_integration_tests::saved::Saved;
 use plimsoll_integration_tests::terminal::ConsoleSocket;
 use plimsoll_integration_tests::{Container, known_deviation, output, wait_until};
-use serde_json::json;
 use std::fs::{self, File};
 use std::process::Command;
 
@@ -23,7 +22,7 @@ fn a_terminal_comes_back_over_the_console_socket() {
         return;
     }
     let script = "n=0; while read word; do n=$((n+1)); echo \"$word $n\"; done";
-    let saved = Saved::new(Container::new().set("/process/terminal", json!(true)).shell(script));
+    let saved = Saved::new(Container::new().on_a_terminal().shell(script));
     let path = saved.container.dir.join("console");
     let console = ConsoleSocket::bind(&path);
     let flags = ["--detach", "--console-socket", path.to_str().expect("UTF-8")];

@@ -1,9 +1,8 @@
 //! kill, and signals to the runtime itself: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/runtime.md#kill>
-use super::path_for;
+use super::three_running;
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGPIPE, SIGUSR1};
 use nix::sys::signal::{SigHandler, signal};
 use plimsoll_integration_tests::{Container, Output, known_deviation, output, wait_until};
-use serde_json::json;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -115,14 +114,7 @@ fn kill_takes_an_expression_for_many() {
         return;
     }
     let container = Container::new().args(&["sleep", "1000"]);
-    let bundle = container.dir.to_string_lossy().into_owned();
-    let names = ["-a1", "-a2", "-b"].map(|end| format!("{}{end}", container.id));
-    for name in &names {
-        let mut config = container.config.clone();
-        config["linux"]["cgroupsPath"] = json!(path_for(&container, name));
-        fs::write(container.dir.join("config.json"), config.to_string()).expect("our own");
-        container.call(&["run", "--detach", "--bundle", &bundle, name]).ok();
-    }
+    let names = three_running(&container);
     let status = |name: &str| container.call(&["state", name]).ok().contains("\"running\"");
     container.call(&["kill", "--regex", &format!("^{}-a[0-9]$", container.id), "KILL"]).ok();
     wait_until("the two that match end", || (!status(&names[0]) && !status(&names[1])).then_some(()));

@@ -10,8 +10,7 @@ use std::os::unix::fs::symlink;
 #[test]
 fn a_directory_is_bound() {
     let container = Container::new();
-    let shared = container.dir.join("shared");
-    fs::create_dir(&shared).expect("our own");
+    let shared = container.make_dir("shared");
     fs::write(shared.join("log"), "fair wind").expect("our own");
     let container = container.mount(bind(&shared, "/mnt", &["bind"])).shell("cat /mnt/log; echo back >/mnt/answer");
     assert_eq!(container.run().ok(), "fair wind");
@@ -38,8 +37,7 @@ fn a_source_may_be_relative_to_the_bundle() {
 #[test]
 fn a_bind_mount_takes_flags() {
     let container = Container::new();
-    let shared = container.dir.join("shared");
-    fs::create_dir(&shared).expect("our own");
+    let shared = container.make_dir("shared");
     let container = container.set("/root/readonly", json!(false));
     let container = container.mount(bind(&shared, "/mnt", &["bind", "ro", "nosuid", "nodev", "noexec"]));
     assert_has(&seen(container, "/mnt"), &["ro", "nosuid", "nodev", "noexec"]);
@@ -91,8 +89,7 @@ fn a_missing_bind_source_is_an_error_that_names_it() {
 /// A tmpfs with these flags, which nobody but the runtime and its container see.
 fn bound_with(flags: &[&str], options: &[&str]) -> Mount {
     let container = Container::new();
-    let source = container.dir.join("cargo");
-    fs::create_dir(&source).expect("our own");
+    let source = container.make_dir("cargo");
     let mut flags = MsFlags::from_iter(flags.iter().map(|flag| match *flag {
         "ro" => MsFlags::MS_RDONLY,
         "nodev" => MsFlags::MS_NODEV,
@@ -141,8 +138,7 @@ fn a_path_below_the_root_from_outside_is_the_path_inside() {
         return;
     }
     let container = Container::new();
-    let source = container.dir.join("cargo");
-    fs::create_dir(&source).expect("our own");
+    let source = container.make_dir("cargo");
     fs::write(source.join("tea"), "").expect("our own");
     let (deck, hold) = (container.rootfs().join("deck"), container.rootfs().join("hold"));
     // The second takes what the first has put there.
@@ -155,8 +151,7 @@ fn a_path_below_the_root_from_outside_is_the_path_inside() {
 #[test]
 fn a_bind_mount_ignores_what_is_for_a_filesystem() {
     let container = Container::new();
-    let source = container.dir.join("cargo");
-    fs::create_dir(&source).expect("our own");
+    let source = container.make_dir("cargo");
     let container = container.mount(bind(&source, "/quay", &["bind", "mode=755", "size=1k"]));
     container.set("/root/readonly", json!(false)).args(&["true"]).run().ok();
 }

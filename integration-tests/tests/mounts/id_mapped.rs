@@ -2,12 +2,10 @@
 use super::bind;
 use plimsoll_integration_tests::{Container, known_deviation};
 use serde_json::{Value, json};
-use std::fs;
 
 /// A directory of root's on this machine, as a container with these options and mappings sees its owner.
 fn owner_seen(option: &str, mappings: Option<Value>, container: Container) -> plimsoll_integration_tests::Output {
-    let shared = container.dir.join("shared");
-    fs::create_dir(&shared).expect("our own");
+    let shared = container.make_dir("shared");
     std::os::unix::fs::chown(&shared, Some(5), Some(6)).expect("we are root");
     let mut mount = bind(&shared, "/mnt", &["rbind", option]);
     if let Some(map) = mappings {
@@ -37,10 +35,8 @@ fn or_those_of_the_container() {
     if known_deviation() {
         return;
     }
-    let container = Container::new().namespace("user", None);
+    let container = Container::new().user_namespace(100_000, 65536);
     std::os::unix::fs::chown(container.rootfs(), Some(100_000), Some(100_000)).expect("we are root");
-    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
-    let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
     // What is 5 on disk is 100005 on this machine, and that is 5 inside.
     assert_eq!(owner_seen("idmap", None, container).ok(), "5:6");
 }

@@ -172,7 +172,7 @@ fn nobody_at_the_socket_is_an_error_that_names_it() {
 fn whoever_dies_while_systemd_is_at_it_leaves_nothing_that_delete_does_not_find() {
     for milliseconds in [5, 60, 150, 300] {
         let Some(stage) = Stage::new(Part::Works(Duration::from_millis(200))) else { return };
-        let mut create = stage.creation().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the runtime");
+        let mut create = output::spawn_silent(&mut stage.creation());
         std::thread::sleep(Duration::from_millis(milliseconds));
         let _ = create.kill();
         let _ = create.wait();
