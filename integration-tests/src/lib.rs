@@ -34,6 +34,7 @@ pub mod fingerprint;
 pub mod harness;
 pub mod measure;
 pub mod output;
+mod rootfs;
 pub mod runtime;
 pub mod saved;
 pub mod see;

@@ -295,9 +295,7 @@ fn a_procfs_that_would_show_what_is_covered_is_refused_with_the_reason() {
     if known_deviation() {
         return;
     }
-    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
-    let container = Container::new().namespace("user", None);
-    let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    let container = Container::new().user_namespace(100_000, 65536);
     let mut command = container.launcher(&["run"]);
     let cover = || {
         let none = None::<&str>;
