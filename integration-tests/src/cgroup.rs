@@ -26,6 +26,11 @@ pub fn by_systemd() -> bool {
     *BY_SYSTEMD
 }
 
+/// The file that freezes a group, what it holds then, and what otherwise.
+pub fn freezer() -> (&'static str, &'static str, &'static str) {
+    if is_v2() { ("cgroup.freeze", "1", "0") } else { ("freezer.state", "FROZEN", "THAWED") }
+}
+
 /// Into a mount namespace of our own, where a tmpfs hides the v2 hierarchy.
 ///
 /// crun 1.8 refuses a hybrid layout while the v2 hierarchy has controllers, and on such build machines it has

@@ -1,16 +1,15 @@
 //! A bundle in a temporary directory, the container that runs from it, and what is left of them.
+use crate::rootfs::{make_root, new_directory};
 use crate::{Output, Runtime, cgroup, output, runtime, systemd, wait_until};
 use nix::unistd;
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
+use std::io::Write;
+use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What `runc spec` prints, without a terminal.
 pub const DEFAULT: &str = include_str!("default.json");
@@ -158,6 +157,18 @@ impl Container {
         self
     }
 
+    /// A user namespace of its own: `size` users and groups from 0 on are those from `first` on outside.
+    #[must_use]
+    pub fn user_namespace(self, first: u32, size: u32) -> Container {
+        let map = json!([{"containerID": 0, "hostID": first, "size": size}]);
+        self.namespace("user", None).set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map)
+    }
+
+    #[must_use]
+    pub fn on_a_terminal(self) -> Container {
+        self.set("/process/terminal", json!(true))
+    }
+
     /// Both sets that count for a process that is root.
     #[must_use]
     pub fn capabilities(self, names: &[&str]) -> Container {
@@ -169,6 +180,13 @@ impl Container {
 
     pub fn rootfs(&self) -> PathBuf {
         self.dir.join("rootfs")
+    }
+
+    /// A new directory beside the root filesystem.
+    pub fn make_dir(&self, name: &str) -> PathBuf {
+        let dir = self.dir.join(name);
+        fs::create_dir(&dir).expect("our own directory");
+        dir
     }
 
     /// As `linux.cgroupsPath`.
@@ -306,6 +324,24 @@ impl Container {
     }
 
     #[track_caller]
+    pub fn pause(&self) -> Output {
+        self.call(&["pause", &self.id])
+    }
+
+    #[track_caller]
+    pub fn resume(&self) -> Output {
+        self.call(&["resume", &self.id])
+    }
+
+    /// `update` with these resources, from a file.
+    #[track_caller]
+    pub fn update(&self, resources: &Value) -> Output {
+        let path = self.dir.join("resources.json");
+        fs::write(&path, resources.to_string()).expect("our own directory");
+        self.call(&["update", "--resources", &path.to_string_lossy(), &self.id])
+    }
+
+    #[track_caller]
     pub fn exec(&self, args: &[&str]) -> Output {
         self.exec_with(&[], args)
     }
@@ -406,6 +442,11 @@ impl Container {
     }
 }
 
+/// Hooks of one kind: this script.
+pub fn hook(script: &str) -> Value {
+    json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}])
+}
+
 /// Whether a command makes a container, and systemd is to make its cgroup.
 fn by_systemd(args: &[&str]) -> bool {
     cgroup::by_systemd() && args.iter().any(|arg| matches!(*arg, "create" | "run" | "restore" | "plan" | "check"))
@@ -434,48 +475,3 @@ impl Drop for Container {
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
-
-/// An id, of which no other is a part: what belongs to a container is known by it. And its directory, which nobody who was killed
-/// has left: numbers of processes come again.
-fn new_directory() -> (String, PathBuf) {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let id = format!("plimsoll-test-{}-{:05}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let dir = std::env::temp_dir().join(&id);
-        match fs::create_dir(&dir) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            made => return made.map(|()| (id, dir)).expect("a temporary directory"),
-        }
-    }
-}
-
-/// busybox, and a name in /bin for all it can do.
-fn make_root(root: &Path) {
-    let mut builder = fs::DirBuilder::new();
-    for dir in ["bin", "dev", "etc", "proc", "sys", "tmp", "root"] {
-        builder.recursive(true).mode(0o755).create(root.join(dir)).expect("a temporary directory");
-    }
-    fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).expect("our own");
-    // Not by ourselves: what another thread forks meanwhile would hold it open for writing, and nobody could execute it (ETXTBSY).
-    let copied = Command::new("/bin/busybox").arg("cp").arg("/bin/busybox").arg(root.join("bin/busybox")).status();
-    assert!(copied.is_ok_and(|status| status.success()), "busybox-static");
-    // Further names of the same symbolic links: hundreds of inodes for each of hundreds of containers take minutes on ext4.
-    for applet in &APPLETS.1 {
-        fs::hard_link(APPLETS.0.join(applet), root.join("bin").join(applet)).expect("our own");
-    }
-}
-
-/// A directory with a symbolic link to busybox for all it can do, and their names.
-static APPLETS: LazyLock<(PathBuf, Vec<String>)> = LazyLock::new(|| {
-    extern "C" fn remove() {
-        let _ = fs::remove_dir_all(&APPLETS.0);
-    }
-    let (_, dir) = new_directory();
-    let list = Command::new("/bin/busybox").arg("--list").output().expect("busybox-static").stdout;
-    let list = String::from_utf8_lossy(&list);
-    let names: Vec<_> = list.lines().filter(|name| *name != "busybox").map(str::to_owned).collect();
-    names.iter().for_each(|name| symlink("busybox", dir.join(name)).expect("our own"));
-    // SAFETY: takes a function without arguments. Nothing drops a static.
-    unsafe { libc::atexit(remove) };
-    (dir, names)
-});

@@ -2,6 +2,7 @@
 //!
 //! Followed is all that the command starts, init above all, until it executes a program that is not init's. Unlike strace(1) the
 //! tracer stops nobody any more once the call has failed, so that a command takes little longer than by itself.
+use crate::output::as_a_shell;
 use crate::syscalls;
 use nix::errno::Errno;
 use nix::sys::ptrace::{self, Options};
@@ -10,8 +11,8 @@ use nix::unistd::Pid;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 /// A system call by who makes it, its name and how many of that name it has made: a call more or less elsewhere shifts nothing.
@@ -164,9 +165,7 @@ impl Tracer<'_> {
             } else {
                 self.tracees.remove(&pid);
                 if pid == child {
-                    let by_signal = libc::WIFSIGNALED(status);
-                    let code = if by_signal { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) };
-                    self.run.status = Some(code);
+                    self.run.status = Some(as_a_shell(ExitStatus::from_raw(status)));
                     return self.let_go(deadline);
                 }
             }

@@ -1,5 +1,5 @@
 //! What a container is, seen from inside and from its cgroups: equal for two containers of the same configuration.
-use crate::{Container, cgroup};
+use crate::{Container, cgroup, hook};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -19,9 +19,9 @@ pub fn restricted(container: Container) -> Container {
     let log = container.dir.join("hooks");
     let hook = |kind: &str| {
         let script = format!("echo {kind} >>{}", log.display());
-        json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}])
+        hook(&script)
     };
-    let inside = json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo startContainer >>/tmp/hooks"]}]);
+    let inside = hook("echo startContainer >>/tmp/hooks");
     let resources = json!({
         "devices": [
             {"allow": false, "access": "rwm"},
@@ -62,12 +62,7 @@ pub fn restricted(container: Container) -> Container {
 /// The same, with root inside an ordinary user outside.
 #[must_use]
 pub fn mapped(container: Container) -> Container {
-    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
-    restricted(container)
-        .remove("/hooks/createContainer")
-        .namespace("user", None)
-        .set("/linux/uidMappings", map.clone())
-        .set("/linux/gidMappings", map)
+    restricted(container).remove("/hooks/createContainer").user_namespace(100_000, 65536)
 }
 
 /// What the program has printed, if it has come to its end, without what differs from one container to the next.

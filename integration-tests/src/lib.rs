@@ -34,6 +34,7 @@ pub mod fingerprint;
 pub mod harness;
 pub mod measure;
 pub mod output;
+mod rootfs;
 pub mod runtime;
 pub mod saved;
 pub mod see;
@@ -42,7 +43,7 @@ pub mod syscalls;
 pub mod systemd;
 pub mod terminal;
 
-pub use container::Container;
+pub use container::{Container, hook};
 pub use deviations::known_deviation;
 pub use output::{Output, attempts, wait_until};
 pub use runtime::{Runtime, runtime};

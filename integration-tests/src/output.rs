@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Long enough for a busy machine, short enough to notice a hang.
@@ -13,7 +13,7 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct Output {
     pub command: String,
-    /// As a shell would say it: the exit status, or 128 + signal.
+    /// See [`as_a_shell`].
     pub status: i32,
     pub stdout: String,
     pub stderr: String,
@@ -80,6 +80,26 @@ fn attempt(command: &mut Command) -> io::Result<Output> {
     })
 }
 
+/// Starts it; what it prints goes nowhere.
+///
+/// # Panics
+/// If it cannot be started.
+#[track_caller]
+pub fn spawn_silent(command: &mut Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts")
+}
+
+/// A process that is killed when this goes out of scope.
+#[derive(Debug)]
+pub struct KilledOnDrop(pub Child);
+
+impl Drop for KilledOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// # Panics
 /// If it does not end within the deadline.
 #[track_caller]
@@ -91,13 +111,19 @@ fn end(mut child: Child) -> io::Result<i32> {
     let started = Instant::now();
     while started.elapsed() < DEADLINE {
         if let Some(status) = child.try_wait()? {
-            return Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()));
+            return Ok(as_a_shell(status));
         }
         std::thread::sleep(Duration::from_millis(1));
     }
     child.kill()?;
     child.wait()?;
     Err(io::Error::other("still running at the deadline"))
+}
+
+/// As a shell would say it: the exit status, or 128 + signal.
+#[must_use]
+pub fn as_a_shell(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }
 
 /// Asks until there is an answer, within the deadline.

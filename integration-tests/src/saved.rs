@@ -27,8 +27,8 @@ impl Streams {
     }
 }
 
-#[derive(Debug)]
 /// A container, and where its images are.
+#[derive(Debug)]
 pub struct Saved {
     pub container: Container,
     pub images: PathBuf,
@@ -58,9 +58,17 @@ impl Saved {
     /// The same, in images only.
     #[track_caller]
     pub fn counted() -> Saved {
-        let (saved, _streams) = Saved::counting();
-        saved.checkpoint(&[]).ok();
+        let saved = Saved::counter();
+        saved.count_and_save();
         saved
+    }
+
+    /// Runs the counter until it has come to 1, and saves it.
+    #[track_caller]
+    pub fn count_and_save(&self) {
+        let mut streams = self.run();
+        count(&mut streams, 1);
+        self.checkpoint(&[]).ok();
     }
 
     pub fn command(&self, args: &[&str]) -> Command {

@@ -71,9 +71,9 @@ fn a_container_that_is_created_or_paused_can_have_them() {
     created.start().ok();
 
     let paused = writable().running();
-    paused.call(&["pause", &paused.id]).ok();
+    paused.pause().ok();
     mounts(&paused, "add", &json!([{"destination": "/data", "source": source(&paused), "options": ["bind"]}])).ok();
-    paused.call(&["resume", &paused.id]).ok();
+    paused.resume().ok();
     assert_eq!(inside(&paused, "cat /data/file"), "ours");
 }
 
@@ -208,17 +208,14 @@ fn a_user_namespace_gets_what_it_could_not_reach_itself() {
     if not_asked() {
         return;
     }
-    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
-    let container = writable().namespace("user", None);
-    let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map).running();
+    let container = writable().user_namespace(100_000, 65_536).running();
     for target in ["data", "scratch"] {
         // The root filesystem is not the namespace's to write to.
         fs::create_dir(container.rootfs().join(target)).expect("our own");
     }
     let source = source(&container);
     fs::set_permissions(&source, fs::Permissions::from_mode(0o755)).expect("our own");
-    let closed = container.dir.join("closed");
-    fs::create_dir(&closed).expect("our own");
+    let closed = container.make_dir("closed");
     fs::rename(&source, closed.join("source")).expect("our own");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).expect("our own");
     let list = json!([

@@ -8,8 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// A directory of the host that a container must not reach.
 fn canary(container: &Container) -> PathBuf {
-    let dir = container.dir.join("canary");
-    fs::create_dir(&dir).expect("our own");
+    let dir = container.make_dir("canary");
     fs::write(dir.join("ptmx"), "alive").expect("our own");
     dir
 }

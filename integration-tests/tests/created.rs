@@ -1,6 +1,6 @@
 //! Between `create` and the program: a container that waits is as hard as one that runs, and what dies there is heard.
 use plimsoll_integration_tests::see::field;
-use plimsoll_integration_tests::{Container, known_deviation, output, runtime, wait_until};
+use plimsoll_integration_tests::{Container, hook, known_deviation, output, runtime, wait_until};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -122,7 +122,7 @@ fn one_that_was_killed_cannot_be_started() {
 /// With a poststart hook that says that it has run.
 fn watched(container: Container) -> (Container, PathBuf) {
     let mark = container.dir.join("poststart");
-    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("touch {}", mark.display())]}]);
+    let hook = hook(&format!("touch {}", mark.display()));
     (container.set("/hooks/poststart", hook), mark)
 }
 
@@ -132,7 +132,7 @@ fn a_start_whose_init_is_killed_fails() {
         return;
     }
     let (container, mark) = watched(Container::new().set("/root/readonly", json!(false)));
-    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "touch /reached; exec sleep 1000"]}]);
+    let hook = hook("touch /reached; exec sleep 1000");
     let container = container.set("/hooks/startContainer", hook).created();
     let pid = nix::unistd::Pid::from_raw(container.pid());
     let start = container.command(&["start", &container.id]).spawn().expect("a start");
@@ -149,7 +149,7 @@ fn a_run_whose_init_is_killed_says_so() {
         return;
     }
     let (container, mark) = watched(Container::new());
-    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "kill -KILL $PPID; sleep 1"]}]);
+    let hook = hook("kill -KILL $PPID; sleep 1");
     // Where the first process of a pid namespace would not hear it.
     let container = container.set("/hooks/startContainer", hook).without_namespace("pid");
     container.run().exits(1).says("container init was killed");
@@ -167,7 +167,7 @@ fn a_program_with_hardly_any_descriptors_runs() {
             let limits = json!([{"type": "RLIMIT_NOFILE", "soft": limit, "hard": limit}]);
             let mut container = container.set("/process/rlimits", limits).shell("ulimit -n");
             if hooks {
-                let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo x >/hook"]}]);
+                let hook = hook("echo x >/hook");
                 container = container.set("/hooks/startContainer", hook);
             }
             assert_eq!(container.run().ok(), limit.to_string());

@@ -108,11 +108,10 @@ fn what_is_there_already_has_to_be_the_same_device() {
 
 /// Root inside is 100000 outside.
 fn in_user_namespace(container: Container) -> Container {
-    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
     for dir in ["", "bin", "dev", "etc", "tmp"] {
         std::os::unix::fs::chown(container.rootfs().join(dir), Some(100_000), Some(100_000)).expect("we are root");
     }
-    container.namespace("user", None).set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map)
+    container.user_namespace(100_000, 65536)
 }
 
 /// As config.json of another engine has it: no tmpfs on `/dev`.

@@ -142,8 +142,7 @@ fn a_strange_id_is_not_followed_by_delete() {
         return;
     }
     let container = Container::new();
-    let canary = container.dir.join("canary");
-    fs::create_dir(&canary).expect("our own");
+    let canary = container.make_dir("canary");
     container.call(&["list"]);
     fs::create_dir_all(container.dir.join("state")).expect("our own");
     container.call(&["delete", "--force", "../canary"]);
@@ -209,13 +208,10 @@ fn in_a_chroot_there_are_no_user_namespaces_and_the_error_says_so() {
     if !is_ours() {
         return;
     }
-    let map = json!([{"containerID": 0, "hostID": 0, "size": 1000}]);
-    let container = Container::new().namespace("user", None);
-    let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    let container = Container::new().user_namespace(0, 1000);
     let command = container.launcher(&["create"]);
     // A directory that holds the whole host, in a mount namespace that ends with the command.
-    let place = container.dir.join("host");
-    fs::create_dir(&place).expect("our own");
+    let place = container.make_dir("host");
     let mut shell = Command::new("unshare");
     shell.args(["-m", "sh", "-c", "mount --rbind / \"$0\" && exec chroot \"$0\" \"$@\""]).arg(&place);
     let output = output::finish(shell.arg(command.get_program()).args(command.get_args()));
@@ -299,9 +295,7 @@ fn a_procfs_that_would_show_what_is_covered_is_refused_with_the_reason() {
     if known_deviation() {
         return;
     }
-    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
-    let container = Container::new().namespace("user", None);
-    let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    let container = Container::new().user_namespace(100_000, 65536);
     let mut command = container.launcher(&["run"]);
     let cover = || {
         let none = None::<&str>;

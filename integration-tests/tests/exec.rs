@@ -133,11 +133,11 @@ fn in_a_stopped_container_it_fails() {
 #[test]
 fn in_a_paused_container_it_fails_at_once() {
     let container = Container::new().running();
-    container.call(&["pause", &container.id]).ok();
+    container.pause().ok();
     let output = container.exec(&["true"]);
     assert_ne!(output.status, 0);
     output.says("cannot exec in a paused container");
-    container.call(&["resume", &container.id]).ok();
+    container.resume().ok();
     container.exec(&["true"]).ok();
 }
 
@@ -272,8 +272,7 @@ fn in_a_chroot_it_ends_up_in_the_containers_root() {
     }
     for (bound, flags) in [(true, &[][..]), (false, &[]), (true, &["--no-pivot"])] {
         let container = Container::new().args(&["sleep", "1000"]);
-        let root = container.dir.join("chroot");
-        fs::create_dir(&root).expect("our own");
+        let root = container.make_dir("chroot");
         fs::write(container.rootfs().join("etc/ship"), "Plimsoll").expect("our own");
         let create = container.launcher(&[&["create"], flags].concat());
         output::finish(&mut in_chroot(create, &root, bound)).ok();

@@ -2,7 +2,6 @@
 use nix::sys::termios::tcgetattr;
 use plimsoll_integration_tests::terminal::Terminal;
 use plimsoll_integration_tests::{Container, known_deviation, output};
-use serde_json::json;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -10,7 +9,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 fn on_a_terminal(script: &str) -> Container {
-    Container::new().set("/process/terminal", json!(true)).shell(script)
+    Container::new().on_a_terminal().shell(script)
 }
 
 fn pipe() -> (File, OwnedFd) {

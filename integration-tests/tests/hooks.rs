@@ -1,5 +1,5 @@
 //! hooks: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#posix-platform-hooks>
-use plimsoll_integration_tests::{Container, known_deviation, output};
+use plimsoll_integration_tests::{Container, hook, known_deviation, output};
 use serde_json::{Value, json};
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 fn noting(container: &Container, kind: &str) -> Value {
     let journal = container.dir.join("journal");
     let script = format!("echo {kind} $(tr -d '\\n\\t ') >>{}", journal.display());
-    json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}])
+    hook(&script)
 }
 
 fn journal(container: &Container) -> Vec<(String, Value)> {
@@ -70,9 +70,8 @@ fn they_are_told_the_state() {
 fn create_container_hooks_run_before_pivot_root_and_start_container_hooks_after() {
     let container = Container::new().set("/root/readonly", json!(false));
     let rootfs = container.rootfs();
-    let create =
-        json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("echo create >{}/etc/journal", rootfs.display())]}]);
-    let start = json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo start >>/etc/journal"]}]);
+    let create = hook(&format!("echo create >{}/etc/journal", rootfs.display()));
+    let start = hook("echo start >>/etc/journal");
     let container = container.set("/hooks/createContainer", create).set("/hooks/startContainer", start);
     assert_eq!(container.args(&["cat", "/etc/journal"]).run().ok(), "create\nstart");
 }
@@ -109,11 +108,6 @@ fn args_and_env_are_exactly_those() {
     assert_eq!(lines.filter(|line| !line.starts_with("PWD=")).collect::<Vec<_>>(), ["A=1"]);
 }
 
-/// A shell on the host.
-fn script(text: &str) -> Value {
-    json!([{"path": "/bin/sh", "args": ["sh", "-c", text]}])
-}
-
 #[test]
 fn those_in_the_container_are_told_its_pid_as_they_see_it() {
     if known_deviation() {
@@ -121,8 +115,8 @@ fn those_in_the_container_are_told_its_pid_as_they_see_it() {
     }
     let container = Container::new().set("/root/readonly", json!(false));
     let rootfs = container.rootfs();
-    let create = script(&format!("cat >{}/etc/create", rootfs.display()));
-    let start = script("cat >/etc/start");
+    let create = hook(&format!("cat >{}/etc/create", rootfs.display()));
+    let start = hook("cat >/etc/start");
     let container = container.set("/hooks/createContainer", create).set("/hooks/startContainer", start);
     let container = container.args(&["true"]);
     container.run().ok();
@@ -137,7 +131,7 @@ fn those_in_the_container_are_told_its_pid_as_they_see_it() {
 fn start_container_hooks_have_the_containers_namespaces_and_environment() {
     let container = Container::new().set("/root/readonly", json!(false)).set("/process/env/-", json!("PORT=Bergen"));
     let container = container
-        .set("/hooks/startContainer", script("{ echo $PORT; hostname; readlink /proc/self/ns/net; } >/etc/journal"));
+        .set("/hooks/startContainer", hook("{ echo $PORT; hostname; readlink /proc/self/ns/net; } >/etc/journal"));
     let container = container.set("/hostname", json!("ship")).shell("cat /etc/journal; readlink /proc/self/ns/net");
     let seen = container.run();
     let lines: Vec<_> = seen.ok().lines().collect();
@@ -151,7 +145,7 @@ fn one_need_not_read_the_state() {
         let container = Container::new().set("/annotations", json!({"long": long}));
         let container = ["prestart", "createRuntime", "poststart", "poststop"]
             .iter()
-            .fold(container, |container, kind| container.set(&format!("/hooks/{kind}"), script(text)));
+            .fold(container, |container, kind| container.set(&format!("/hooks/{kind}"), hook(text)));
         container.args(&["true"]).run().ok();
     }
 }
@@ -163,7 +157,7 @@ fn what_one_leaves_running_is_not_waited_for() {
     }
     let daemon = "(trap '' HUP; exec sleep 5) & true";
     for kind in ["createRuntime", "createContainer", "startContainer", "poststart"] {
-        let container = Container::new().set(&format!("/hooks/{kind}"), script(daemon));
+        let container = Container::new().set(&format!("/hooks/{kind}"), hook(daemon));
         let started = std::time::Instant::now();
         container.args(&["true"]).run().ok();
         assert!(started.elapsed().as_secs() < 4, "{kind}");
@@ -176,7 +170,7 @@ fn one_that_fails_says_why() {
         return;
     }
     for kind in ["prestart", "createRuntime", "createContainer"] {
-        let container = Container::new().set(&format!("/hooks/{kind}"), script("echo no wind >&2; exit 3"));
+        let container = Container::new().set(&format!("/hooks/{kind}"), hook("echo no wind >&2; exit 3"));
         container.create().fails(&format!("error running {kind} hook #0: exit status 3")).says("no wind");
     }
     let nowhere = Container::new().set("/hooks/createContainer", json!([{"path": "/no/such/hook"}]));
@@ -193,7 +187,7 @@ fn of_one_that_says_much_the_end_is_told() {
     for kind in ["createRuntime", "createContainer", "startContainer"] {
         let much =
             "i=0; while [ $i -lt 9000 ]; do echo line $i of the log >&2; i=$((i+1)); done; echo no wind >&2; exit 3";
-        let container = Container::new().set(&format!("/hooks/{kind}"), script(much)).args(&["true"]);
+        let container = Container::new().set(&format!("/hooks/{kind}"), hook(much)).args(&["true"]);
         let seen = container.run();
         assert!(seen.status != 0 && seen.stderr.contains("no wind"), "{kind}: {seen:?}");
         assert!(seen.stderr.contains("exit status 3"), "{kind}: {seen:?}");
@@ -204,10 +198,8 @@ fn of_one_that_says_much_the_end_is_told() {
 fn seen_by_hooks_without(env: Option<Value>) -> Vec<(&'static str, String)> {
     let kinds = ["prestart", "createRuntime", "createContainer", "poststart", "poststop"];
     let container = kinds.iter().fold(Container::new(), |container, kind| {
-        let mut hook = script(&format!(
-            "cat >/dev/null; echo {kind} ${{SHIP-unset}} >>{}",
-            container.dir.join("journal").display()
-        ));
+        let mut hook =
+            hook(&format!("cat >/dev/null; echo {kind} ${{SHIP-unset}} >>{}", container.dir.join("journal").display()));
         if let Some(env) = &env {
             hook[0]["env"] = env.clone();
         }
@@ -350,14 +342,14 @@ fn create_container_hooks_begin_in_the_root_filesystem() {
         return;
     }
     let container = Container::new().set("/root/readonly", json!(false));
-    let container = container.set("/hooks/createContainer", script("echo here >etc/journal"));
+    let container = container.set("/hooks/createContainer", hook("echo here >etc/journal"));
     assert_eq!(container.args(&["cat", "/etc/journal"]).run().ok(), "here");
 }
 
 #[test]
 fn start_container_hooks_have_the_home_of_the_process() {
     let container = Container::new().set("/root/readonly", json!(false)).set("/process/env", json!(["SHIP=Plimsoll"]));
-    let container = container.set("/hooks/startContainer", script("echo $SHIP $HOME >/etc/journal"));
+    let container = container.set("/hooks/startContainer", hook("echo $SHIP $HOME >/etc/journal"));
     assert_eq!(container.args(&["/bin/cat", "/etc/journal"]).run().ok(), "Plimsoll /");
 }
 
@@ -370,6 +362,6 @@ fn those_inside_run_under_a_profile_that_hides_clone3_as_docker_s_does() {
     let container = Container::new()
         .set("/root/readonly", json!(false))
         .set("/linux/seccomp", profile)
-        .set("/hooks/startContainer", script("echo ran >/etc/journal"));
+        .set("/hooks/startContainer", hook("echo ran >/etc/journal"));
     assert_eq!(container.shell("cat /etc/journal").run().ok(), "ran");
 }

@@ -61,8 +61,7 @@ fn with_streams(mut command: Command, path: &str) {
 
 /// Every id is its own in it: root inside is the root who owns the nodes.
 fn in_identical_user_namespace(container: Container) -> Container {
-    let whole = json!([{"containerID": 0, "hostID": 0, "size": 4_294_967_295_u32}]);
-    container.namespace("user", None).set("/linux/uidMappings", whole.clone()).set("/linux/gidMappings", whole)
+    container.user_namespace(0, u32::MAX)
 }
 
 #[test]

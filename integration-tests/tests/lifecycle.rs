@@ -1,12 +1,10 @@
 //! create, start, state, kill, delete, and the commands around them:
 //! <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/runtime.md#lifecycle>
-use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGPIPE, SIGUSR1};
-use nix::sys::signal::{SigHandler, signal};
-use plimsoll_integration_tests::{Container, Output, cgroup, known_deviation, output, runtime, wait_until};
+mod signals;
+
+use plimsoll_integration_tests::{Container, cgroup, known_deviation, output, runtime};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 #[test]
@@ -120,102 +118,12 @@ fn start_is_only_for_created_containers() {
 }
 
 #[test]
-fn kill_takes_a_name_or_a_number() {
-    ["KILL", "SIGKILL", "9"].iter().copied().for_each(kills);
-}
-
-#[test]
-fn kill_takes_a_name_in_small_letters() {
-    if known_deviation() {
-        return;
-    }
-    ["kill", "sigkill"].iter().copied().for_each(kills);
-}
-
-#[track_caller]
-fn kills(signal: &str) {
-    let container = Container::new().running();
-    container.kill(signal).ok();
-    container.wait_for("stopped");
-}
-
-#[test]
-fn kill_is_sigterm_by_default_and_is_heard_by_a_handler() {
-    let script = "trap 'echo heard; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
-    let container = Container::new().shell(script);
-    let mut run = container.launcher(&["run"]);
-    let child = run.stdout(fs::File::create_new(container.dir.join("said")).expect("new")).spawn().expect("it starts");
-    let said = || fs::read_to_string(container.dir.join("said")).unwrap_or_default();
-    wait_until("the handler is set", || said().contains("ready").then_some(()));
-    container.call(&["kill", &container.id]).ok();
-    assert_eq!(plimsoll_integration_tests::output::wait(child, "run"), 3);
-    assert_eq!(said(), "ready\nheard\n");
-}
-
-#[test]
-fn run_passes_signals_on() {
-    let script = "trap 'exit 5' USR1; echo ready; while :; do sleep 0.05; done";
-    let container = Container::new().shell(script);
-    let said = container.dir.join("said");
-    let child =
-        container.launcher(&["run"]).stdout(fs::File::create_new(&said).expect("new")).spawn().expect("it starts");
-    wait_until("the handler is set", || {
-        fs::read_to_string(&said).is_ok_and(|text| text.contains("ready")).then_some(())
-    });
-    let pid = nix::unistd::Pid::from_raw(child.id().try_into().expect("a pid"));
-    nix::sys::signal::kill(pid, nix::sys::signal::SIGUSR1).expect("our own child");
-    assert_eq!(plimsoll_integration_tests::output::wait(child, "run"), 5);
-}
-
-/// By nohup(1), or a shell that has the runtime in the background.
-#[test]
-fn what_the_caller_ignores_the_program_does_not() {
-    let ignoring = |mut command: Command| {
-        let ignore = || {
-            for ignored in [SIGHUP, SIGINT, SIGPIPE, SIGUSR1] {
-                // SAFETY: no handler takes the place of another.
-                unsafe { signal(ignored, SigHandler::SigIgn) }?;
-            }
-            Ok(())
-        };
-        // SAFETY: only system calls between fork and exec.
-        unsafe { command.pre_exec(ignore) };
-        output::finish(&mut command)
-    };
-    let look = ["grep", "SigIgn", "/proc/self/status"];
-    let is_ignored = |said: &Output| {
-        let mask = said.ok().split_whitespace().last().and_then(|mask| u64::from_str_radix(mask, 16).ok());
-        [SIGHUP, SIGINT, SIGPIPE, SIGUSR1].map(|signal| mask.expect("a mask") >> (signal as i32 - 1) & 1 == 1)
-    };
-    assert_eq!(is_ignored(&ignoring(Container::new().args(&look).launcher(&["run"]))), [false; 4]);
-    let container = Container::new().running();
-    let exec = container.command(&[&["exec", &container.id], &look[..]].concat());
-    assert_eq!(is_ignored(&ignoring(exec)), [false; 4]);
-}
-
-#[test]
-fn an_unknown_signal_is_refused() {
-    if known_deviation() {
-        return;
-    }
-    let container = Container::new().running();
-    container.kill("NONSENSE").fails("unknown signal");
-    assert_eq!(container.status(), "running");
-}
-
-#[test]
-fn a_created_container_can_be_killed() {
-    let container = Container::new().created();
-    container.end();
-}
-
-#[test]
 fn a_stopped_container_is_not_running() {
     let container = Container::new().running();
     container.kill("KILL").ok();
     container.wait_for("stopped");
     container.kill("KILL").fails("container not running");
-    container.call(&["pause", &container.id]).fails("container not running");
+    container.pause().fails("container not running");
 }
 
 #[test]
@@ -303,12 +211,11 @@ fn ps_passes_its_arguments_on() {
 #[test]
 fn pause_freezes_and_resume_thaws() {
     let container = Container::new().running();
-    container.call(&["pause", &container.id]).ok();
+    container.pause().ok();
     assert_eq!(container.status(), "paused");
-    let (file, frozen, thawed) =
-        if cgroup::is_v2() { ("cgroup.freeze", "1", "0") } else { ("freezer.state", "FROZEN", "THAWED") };
+    let (file, frozen, thawed) = cgroup::freezer();
     assert_eq!(container.cgroup_file("freezer", file), frozen);
-    container.call(&["resume", &container.id]).ok();
+    container.resume().ok();
     assert_eq!(container.status(), "running");
     assert_eq!(container.cgroup_file("freezer", file), thawed);
 }
@@ -319,25 +226,14 @@ fn resume_is_for_paused_containers() {
         return;
     }
     let container = Container::new().running();
-    container.call(&["resume", &container.id]).fails("container not paused");
+    container.resume().fails("container not paused");
 }
 
 #[test]
 fn a_paused_container_is_deleted_with_force_only() {
     let container = Container::new().running();
-    container.call(&["pause", &container.id]).ok();
+    container.pause().ok();
     assert_ne!(container.delete().status, 0);
-    container.delete_by_force().ok();
-    container.assert_nothing_left();
-}
-
-#[test]
-fn kill_reaches_all_of_a_container_without_a_pid_namespace() {
-    let container = Container::new().without_namespace("pid").shell("sleep 1000 & sleep 1000 & wait").created();
-    container.start().ok();
-    wait_until("there are three of them", || {
-        (container.cgroup_file("pids", "cgroup.procs").lines().count() == 3).then_some(())
-    });
     container.delete_by_force().ok();
     container.assert_nothing_left();
 }
@@ -384,8 +280,7 @@ fn version_names_the_runtime_first() {
 #[test]
 fn spec_writes_a_config_once() {
     let container = Container::new();
-    let bundle = container.dir.join("new");
-    fs::create_dir(&bundle).expect("our own");
+    let bundle = container.make_dir("new");
     let spec = || container.call(&["spec", "--bundle", &bundle.to_string_lossy()]);
     spec().ok();
     let config: Value =
@@ -423,46 +318,27 @@ fn delete_takes_an_expression_for_many() {
         return;
     }
     let container = Container::new().args(&["sleep", "1000"]);
-    container.write_config();
-    let bundle = container.dir.to_string_lossy().into_owned();
-    // The names of all begin with the id, which is also how they are found if this fails.
-    let names = ["-a1", "-a2", "-b"].map(|end| format!("{}{end}", container.id));
-    for name in &names {
-        let mut config = container.config.clone();
-        config["linux"]["cgroupsPath"] = json!(path_for(&container, name));
-        fs::write(container.dir.join("config.json"), config.to_string()).expect("our own");
-        container.call(&["run", "--detach", "--bundle", &bundle, name]).ok();
-    }
+    let names = three_running(&container);
     container.call(&["delete", "--force", "--regex", &format!("^{}-a[0-9]$", container.id)]).ok();
     assert_eq!(container.call(&["list", "--quiet"]).ok(), names[2]);
     container.call(&["delete", "--force", "--regex", "b$"]).ok();
     assert_eq!(container.call(&["list", "--quiet"]).ok(), "");
 }
 
-/// A `cgroupsPath` for one of several containers from one bundle.
-fn path_for(container: &Container, name: &str) -> String {
-    if cgroup::by_systemd() { format!(":t:{name}") } else { format!("{}/{name}", container.cgroup()) }
-}
-
-#[test]
-fn kill_takes_an_expression_for_many() {
-    if known_deviation() {
-        return;
-    }
-    let container = Container::new().args(&["sleep", "1000"]);
+/// The ids of three running containers from one bundle: those with `-a1`, `-a2` and `-b` at the end of its own.
+/// (All begin with its own, which is how they are found if the test fails.)
+#[track_caller]
+fn three_running(container: &Container) -> [String; 3] {
     let bundle = container.dir.to_string_lossy().into_owned();
-    let names = ["-a1", "-a2", "-b"].map(|end| format!("{}{end}", container.id));
-    for name in &names {
+    let ids = ["-a1", "-a2", "-b"].map(|end| format!("{}{end}", container.id));
+    for id in &ids {
+        let path = if cgroup::by_systemd() { format!(":t:{id}") } else { format!("{}/{id}", container.cgroup()) };
         let mut config = container.config.clone();
-        config["linux"]["cgroupsPath"] = json!(path_for(&container, name));
+        config["linux"]["cgroupsPath"] = json!(path);
         fs::write(container.dir.join("config.json"), config.to_string()).expect("our own");
-        container.call(&["run", "--detach", "--bundle", &bundle, name]).ok();
+        container.call(&["run", "--detach", "--bundle", &bundle, id]).ok();
     }
-    let status = |name: &str| container.call(&["state", name]).ok().contains("\"running\"");
-    container.call(&["kill", "--regex", &format!("^{}-a[0-9]$", container.id), "KILL"]).ok();
-    wait_until("the two that match end", || (!status(&names[0]) && !status(&names[1])).then_some(()));
-    assert!(status(&names[2]));
-    container.call(&["delete", "--force", "--regex", "."]).ok();
+    ids
 }
 
 #[test]
@@ -479,18 +355,6 @@ fn the_configuration_may_have_another_name() {
     run(&["-f", "third.json"]).fails("third.json not found");
 }
 
-#[test]
-fn a_created_container_hears_sigterm() {
-    if known_deviation() {
-        return;
-    }
-    let container = Container::new().created();
-    container.kill("TERM").ok();
-    container.wait_for("stopped");
-    container.delete().ok();
-    container.assert_nothing_left();
-}
-
 /// At any instant of `create`; whoever comes too early waits for it, and takes nothing away from it.
 #[test]
 fn a_delete_in_the_middle_of_create_leaves_nothing() {
@@ -499,8 +363,7 @@ fn a_delete_in_the_middle_of_create_leaves_nothing() {
     }
     let container = Container::new().args(&["sleep", "1000"]);
     for tenths in 0..30 {
-        let mut create =
-            container.launcher(&["create"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+        let mut create = output::spawn_silent(&mut container.launcher(&["create"]));
         std::thread::sleep(Duration::from_micros(tenths * 400));
         container.call(&["delete", "--force", &container.id]).ok();
         let created = create.wait().expect("our child").success();

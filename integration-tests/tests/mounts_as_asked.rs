@@ -317,9 +317,7 @@ fn an_id_map_relative_to_the_containers_is_as_well() {
     if known_deviation() {
         return;
     }
-    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 1000}]);
-    let container = writable().namespace("user", None);
-    let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    let container = writable().user_namespace(100_000, 1000);
     for path in [&container.dir, &container.rootfs()] {
         chown(path, Some(100_000), Some(100_000)).expect("we are root");
     }
@@ -349,9 +347,7 @@ fn a_user_namespace_on_the_hosts_network_sees_the_hosts_sysfs_and_changes_none_o
     if known_deviation() {
         return;
     }
-    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 1000}]);
-    let container = Container::new().namespace("user", None).without_namespace("network");
-    let container = container.set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    let container = Container::new().user_namespace(100_000, 1000).without_namespace("network");
     for path in [&container.dir, &container.rootfs()] {
         chown(path, Some(100_000), Some(100_000)).expect("we are root");
     }

@@ -1,5 +1,5 @@
 //! linux.namespaces: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#namespaces>
-use plimsoll_integration_tests::{Container, cgroup, known_deviation};
+use plimsoll_integration_tests::{Container, cgroup, hook, known_deviation};
 use serde_json::json;
 use std::fs;
 
@@ -67,10 +67,7 @@ fn with_the_user_namespace_that_it_belongs_to_as_well() {
     if known_deviation() {
         return;
     }
-    let ids = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
-    let mapped =
-        |container: Container| container.set("/linux/uidMappings", ids.clone()).set("/linux/gidMappings", ids.clone());
-    let other = mapped(Container::new().namespace("user", None)).running();
+    let other = Container::new().user_namespace(100_000, 65536).running();
     let path = |file: &str| format!("/proc/{}/ns/{file}", other.pid());
     let joined = Container::new().namespace("user", Some(&path("user"))).namespace("pid", Some(&path("pid")));
     let joined = without_sysfs(joined.namespace("network", Some(&path("net"))));
@@ -86,7 +83,7 @@ fn whoever_joins_a_pid_namespace_is_known_by_the_pid_that_stays() {
     let container = Container::new().namespace("pid", Some(&path));
     let told = other.dir.join("told");
     let script = format!("cat >>{}", told.display());
-    let hook = json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}]);
+    let hook = hook(&script);
     for container in [
         container.set("/hooks/poststart", hook.clone()),
         Container::new().namespace("pid", Some(&path)).set("/hooks/createRuntime", hook),

@@ -101,8 +101,7 @@ fn the_config_that_spec_writes_runs() {
         return;
     }
     let mut container = Container::rootless(user());
-    let dir = container.dir.join("new");
-    fs::create_dir(&dir).expect("our own");
+    let dir = container.make_dir("new");
     chown(&dir, Some(user()), Some(user())).expect("we are root");
     container.call(&["spec", "--rootless", "--bundle", &dir.to_string_lossy()]).ok();
     let text = fs::read_to_string(dir.join("config.json")).expect("written");
@@ -177,7 +176,7 @@ fn a_delegated_cgroup_has_limits() {
     assert_eq!(read("cpu.max"), "50000 100000");
     let seen = container.exec(&["dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1"]);
     assert_eq!(seen.status, 137, "{seen:?}");
-    container.call(&["pause", &container.id]).ok();
+    container.pause().ok();
     assert_eq!(read("cgroup.freeze"), "1");
     container.delete_by_force().ok();
     assert!(!group.exists());

@@ -119,7 +119,7 @@ fn paused() {
     }
     let make = || {
         let container = Container::new().running();
-        container.call(&["pause", &container.id]).ok();
+        container.pause().ok();
         container
     };
     let start = Err((1, "cannot start a container in the paused state"));

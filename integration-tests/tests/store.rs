@@ -287,7 +287,7 @@ fn of_many_creates_of_one_id_one_has_it() {
     let bundle = container.dir.display().to_string();
     let spawn = |_| {
         let mut command = container.command(&["create", "--bundle", &bundle, &container.id]);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the runtime starts")
+        output::spawn_silent(&mut command)
     };
     for _ in 0..5 {
         let children: Vec<_> = (0..8).map(spawn).collect();
@@ -306,9 +306,7 @@ fn a_start_and_a_delete_at_once_end_in_one_of_two_ways() {
     }
     for _ in 0..20 {
         let container = Container::new().args(&["sleep", "1000"]).created();
-        let spawn = |args: &[&str]| {
-            container.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the runtime starts")
-        };
+        let spawn = |args: &[&str]| output::spawn_silent(&mut container.command(args));
         let (start, delete) = (spawn(&["start", &container.id]), spawn(&["delete", &container.id]));
         let (started, deleted) = (output::wait(start, "start"), output::wait(delete, "delete"));
         // What has been started is running; what was deleted has not been.
@@ -406,8 +404,7 @@ fn streams_that_the_caller_has_closed_are_the_null_device() {
     }
     for closed in 0..8 {
         let container = Container::new();
-        let out = container.dir.join("out");
-        fs::create_dir(&out).expect("our own");
+        let out = container.make_dir("out");
         let mount = json!({"destination": "/tmp", "type": "bind", "source": out, "options": ["rbind", "rw"]});
         let script = "for fd in 0 1 2; do seen=\"$seen $(readlink /proc/$$/fd/$fd)\"; done; echo $seen >/tmp/seen";
         let container = container.mount(mount).shell(&format!("{script}; true"));
@@ -436,9 +433,7 @@ fn many_at_once_and_many_in_all() {
         return;
     }
     let ids: Vec<_> = (0..24).map(|_| Container::new().args(&["sleep", "1000"])).collect();
-    let spawn = |container: &Container| {
-        container.launcher(&["create"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the runtime starts")
-    };
+    let spawn = |container: &Container| output::spawn_silent(&mut container.launcher(&["create"]));
     let children: Vec<_> = ids.iter().map(spawn).collect();
     children.into_iter().for_each(|child| assert_eq!(output::wait(child, "create"), 0));
     let pids: Vec<_> = ids.iter().map(Container::pid).collect();

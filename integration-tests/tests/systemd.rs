@@ -1,263 +1,18 @@
 //! `--systemd-cgroup`: <https://systemd.io/CGROUP_DELEGATION>, org.freedesktop.systemd1(5).
 //!
-//! The first half has a systemd that is played, so that it can be late, broken or of another opinion. The second half wants a
-//! real one, says so where there is none, and is run in the machine of `lab`.
-use plimsoll_integration_tests::container::Leftovers;
-use plimsoll_integration_tests::systemd::{self, Part, Played, show, systemctl, units};
+//! These tests need a real systemd, which the machine of `lab` has; elsewhere they say so and pass. In `played` a
+//! test plays systemd.
+mod played;
+mod user;
+
+use plimsoll_integration_tests::output::KilledOnDrop;
+use plimsoll_integration_tests::systemd::{self, show, systemctl, units};
 use plimsoll_integration_tests::{Container, Output, Runtime, cgroup, output, runtime, wait_until};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
-
-// ---- a systemd that is played ---------------------------------------------------------------------------------
-
-/// A container whose scope is asked of a played systemd.
-struct Stage {
-    container: Container,
-    played: Played,
-    slice: String,
-}
-
-impl Stage {
-    /// `None` for a runtime that would look for the real one.
-    fn new(part: Part) -> Option<Stage> {
-        if !runtime().is("plimsoll") {
-            return None;
-        }
-        let container = Container::new();
-        let slice = format!("{}.slice", container.id.replace('-', "_"));
-        let path = format!("{slice}:t:{}", container.id);
-        let played = Played::new(container.dir.join("bus"), part);
-        Some(Stage { container: container.set("/linux/cgroupsPath", json!(path)), played, slice })
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = self.container.command(args);
-        command.env("DBUS_SYSTEM_BUS_ADDRESS", self.played.address());
-        command
-    }
-
-    fn call(&self, args: &[&str]) -> Output {
-        output::finish(&mut self.command(args))
-    }
-
-    fn creation(&self) -> Command {
-        self.container.write_config();
-        let mut command = self.command(&["--systemd-cgroup", "create"]);
-        command.arg("--bundle").arg(&self.container.dir).arg(&self.container.id);
-        command
-    }
-
-    fn create(&self) -> Output {
-        output::finish(&mut self.creation())
-    }
-
-    fn group(&self, hierarchy: &str) -> PathBuf {
-        let hierarchy = if cgroup::is_v2() { "" } else { hierarchy };
-        Path::new(cgroup::ROOT).join(hierarchy).join(&self.slice).join(self.container.unit())
-    }
-
-    #[track_caller]
-    fn assert_nothing_left(&self) {
-        // A played systemd does not look after its groups, and leaves them when init is no more; which may take a moment.
-        let left = Leftovers { cgroups: Vec::new(), ..self.container.left_behind() };
-        assert_eq!(left, Leftovers::default());
-        let groups = cgroup::directories(&format!("{}/{}", self.slice, self.container.unit()));
-        assert!(groups.iter().all(|group| cgroup::pids(group).is_empty()), "{groups:?}");
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        let _ = self.call(&["delete", "--force", &self.container.id]);
-        cgroup::remove(&self.slice);
-    }
-}
-
-#[test]
-fn a_whole_life_in_a_scope() {
-    let Some(mut stage) = Stage::new(Part::Works(Duration::from_millis(100))) else { return };
-    let config = std::mem::take(&mut stage.container.config);
-    stage.container.config = config;
-    stage.container.config["linux"]["resources"]["pids"] = json!({"limit": 50});
-    stage.container.config["linux"]["resources"]["memory"] = json!({"limit": 64 << 20});
-    stage.container.config["process"]["args"] = json!(["sleep", "1000"]);
-    stage.create().ok();
-    let id = stage.container.id.clone();
-    let place = fs::read_to_string(format!("/proc/{}/cgroup", stage.container.pid())).expect("procfs");
-    let expected = format!("/{}/{}", stage.slice, stage.container.unit());
-    // Those that systemd has made, and those that it has not.
-    let controllers =
-        if cgroup::is_v2() { &[""][..] } else { &["name=systemd", "pids", "memory", "freezer", "cpuset", "cpu"] };
-    for controller in controllers {
-        let line = format!(":{controller}:{expected}");
-        assert!(place.lines().any(|found| found.ends_with(&line)), "{controller}: {place}");
-    }
-    let limit = fs::read_to_string(stage.group("pids").join("pids.max")).expect("a limit");
-    assert_eq!(limit.trim_end(), "50");
-
-    stage.call(&["start", &id]).ok();
-    let seen = stage.call(&["exec", &id, "cat", "/proc/self/cgroup"]);
-    assert!(!seen.ok().is_empty());
-    stage.call(&["update", "--pids-limit", "60", &id]).ok();
-    let limit = fs::read_to_string(stage.group("pids").join("pids.max")).expect("a limit");
-    assert_eq!(limit.trim_end(), "60");
-    stage.call(&["pause", &id]).ok();
-    assert_eq!(stage.container.status(), "paused");
-    stage.call(&["resume", &id]).ok();
-    assert!(stage.call(&["events", "--stats", &id]).ok().contains("\"pids\""));
-    assert!(!stage.call(&["ps", "--format", "json", &id]).ok().contains("null"));
-    stage.call(&["kill", &id, "KILL"]).ok();
-    stage.container.wait_for("stopped");
-    stage.call(&["delete", &id]).ok();
-    stage.assert_nothing_left();
-    assert!(cgroup::directories(&expected).is_empty());
-    assert_eq!(stage.played.heard(), ["StartTransientUnit", "SetUnitProperties", "StopUnit"]);
-}
-
-#[test]
-fn an_answer_may_come_late() {
-    let Some(stage) = Stage::new(Part::Works(Duration::from_secs(3))) else { return };
-    stage.create().ok();
-    assert_eq!(stage.container.status(), "created");
-}
-
-#[test]
-fn what_goes_wrong_with_systemd_is_one_clear_error_and_leaves_nothing() {
-    for (part, words) in [
-        (Part::Drops, "the connection was closed before the answer"),
-        (Part::Babbles, "what came is not D-Bus"),
-        (Part::Fails("failed"), "the job ended as \\\"failed\\\""),
-        (Part::Fails("canceled"), "the job ended as \\\"canceled\\\""),
-        (Part::Misplaces, "systemd has put init into "),
-    ] {
-        let Some(stage) = Stage::new(part) else { return };
-        let failed = stage.create();
-        failed.exits(1);
-        let error = failed.stderr.trim_end();
-        assert!(error.contains(words) && error.lines().count() == 1, "{part:?}: {error}");
-        let call = format!("StartTransientUnit({}) on unix:path=", stage.container.unit());
-        assert!(part == Part::Misplaces || error.contains(&call), "{part:?}: {error}");
-        stage.assert_nothing_left();
-    }
-}
-
-#[test]
-fn who_never_answers_costs_half_a_minute_and_nothing_else() {
-    let Some(stage) = Stage::new(Part::IsSilent) else { return };
-    let since = Instant::now();
-    let failed = stage.creation().stdout(Stdio::null()).stderr(Stdio::piped()).output().expect("the runtime");
-    let words = String::from_utf8_lossy(&failed.stderr).into_owned();
-    assert_eq!(failed.status.code(), Some(1), "{words}");
-    let call =
-        format!("StartTransientUnit({}) on {}: no answer within 30 s", stage.container.unit(), stage.played.address());
-    assert!(words.contains(&call) && words.lines().count() == 1, "{words}");
-    let elapsed = since.elapsed();
-    assert!((Duration::from_secs(29)..Duration::from_secs(45)).contains(&elapsed), "{elapsed:?}");
-    stage.assert_nothing_left();
-}
-
-#[test]
-fn nobody_at_the_socket_is_an_error_that_names_it() {
-    let Some(stage) = Stage::new(Part::IsSilent) else { return };
-    fs::remove_file(stage.container.dir.join("bus")).expect("our own");
-    stage.create().fails("there is no systemd here");
-    let mut command = stage.creation();
-    // Somebody was there once.
-    drop(std::os::unix::net::UnixListener::bind(stage.container.dir.join("bus")).expect("our own"));
-    let failed = output::finish(&mut command);
-    failed.fails("connect: connection refused (ECONNREFUSED)").says(&stage.played.address());
-    stage.assert_nothing_left();
-}
-
-/// At any instant between the question and the answer.
-#[test]
-fn whoever_dies_while_systemd_is_at_it_leaves_nothing_that_delete_does_not_find() {
-    for milliseconds in [5, 60, 150, 300] {
-        let Some(stage) = Stage::new(Part::Works(Duration::from_millis(200))) else { return };
-        let mut create = stage.creation().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the runtime");
-        std::thread::sleep(Duration::from_millis(milliseconds));
-        let _ = create.kill();
-        let _ = create.wait();
-        // systemd goes on with what it has been asked for, and comes to the rest when that is done.
-        let deleted = stage.call(&["delete", "--force", &stage.container.id]);
-        assert!(deleted.status == 0, "{milliseconds} ms: {deleted:#?}");
-        stage.assert_nothing_left();
-        let groups = cgroup::directories(&format!("{}/{}", stage.slice, stage.container.unit()));
-        assert!(groups.is_empty(), "{milliseconds} ms: {groups:?}");
-    }
-}
-
-/// As at every upgrade of systemd: its connections end, its socket is gone for a moment, and what it was at goes on.
-#[test]
-fn a_systemd_that_executes_itself_anew_is_asked_again() {
-    for part in [Part::Reexecutes { has_heard: true }, Part::Reexecutes { has_heard: false }] {
-        let Some(stage) = Stage::new(part) else { return };
-        stage.create().ok();
-        assert_eq!(stage.container.status(), "created");
-        let group = stage.group("pids");
-        assert_eq!(cgroup::pids(&group), [stage.container.pid()], "{group:?}");
-        stage.call(&["update", "--pids-limit", "60", &stage.container.id]).ok();
-        stage.call(&["delete", "--force", &stage.container.id]).ok();
-        stage.assert_nothing_left();
-        let calls = [
-            "StartTransientUnit",
-            "StartTransientUnit",
-            "SetUnitProperties",
-            "SetUnitProperties",
-            "StopUnit",
-            "StopUnit",
-        ];
-        let heard: Vec<_> = stage.played.heard().into_iter().filter(|method| method != "ResetFailedUnit").collect();
-        assert_eq!(heard, calls);
-    }
-}
-
-/// There our pids are those of other processes: one of them would be put into the scope, and killed with it.
-#[test]
-fn a_systemd_outside_of_our_pid_namespace_is_not_asked_for_a_scope() {
-    let Some(stage) = Stage::new(Part::Works(Duration::ZERO)) else { return };
-    let create = stage.creation();
-    let mut inside = Command::new("unshare");
-    inside.args(["--pid", "--fork", "--mount-proc"]).arg(create.get_program()).args(create.get_args());
-    inside.env("DBUS_SYSTEM_BUS_ADDRESS", stage.played.address()).stdin(Stdio::null());
-    output::finish(&mut inside).fails("outside of this pid namespace");
-    stage.assert_nothing_left();
-    assert!(stage.played.heard().iter().all(|method| method == "StopUnit"));
-}
-
-/// The kernel's files have the new values by then.
-#[test]
-fn an_update_that_systemd_refuses_is_taken_back() {
-    let Some(stage) = Stage::new(Part::Works(Duration::ZERO)) else { return };
-    stage.create().ok();
-    let pids = || fs::read_to_string(stage.group("pids").join("pids.max")).expect("a limit");
-    let before = pids();
-    let other = Played::new(stage.container.dir.join("other"), Part::Refuses);
-    let mut update = stage.container.command(&["update", "--pids-limit", "60", &stage.container.id]);
-    let refused = output::finish(update.env("DBUS_SYSTEM_BUS_ADDRESS", other.address()));
-    refused.fails("SetUnitProperties").says("Permission denied (org.freedesktop.DBus.Error.AccessDenied)");
-    assert_eq!(pids(), before);
-    // Nor is it remembered.
-    stage.call(&["update", "--memory", "64m", &stage.container.id]).ok();
-    assert_eq!(pids(), before);
-}
-
-#[test]
-fn delete_does_not_fail_for_want_of_an_answer() {
-    let Some(stage) = Stage::new(Part::Works(Duration::ZERO)) else { return };
-    stage.create().ok();
-    let silent = Played::new(stage.container.dir.join("silent"), Part::IsSilent);
-    let mut delete = stage.container.command(&["delete", "--force", &stage.container.id]);
-    let deleted = output::finish(delete.env("DBUS_SYSTEM_BUS_ADDRESS", silent.address()));
-    deleted.exits(0).says("no answer within 10 s");
-    stage.assert_nothing_left();
-}
-
-// ---- the real one ---------------------------------------------------------------------------------------------
 
 /// A container in a scope of the real systemd's, if there is one.
 fn scoped() -> Option<Container> {
@@ -388,7 +143,7 @@ fn every_limit_is_in_the_kernels_own_file_and_stays_there_when_systemd_reads_its
     container.exec(&["dd", "if=/dev/zero", "of=/dev/null", "count=1"]).ok();
 }
 
-/// crun's are not all of them what is asked for: `cgroup.rs` says which.
+/// crun's are not all of them what is asked for: `cgroup/peers.rs` says which.
 #[test]
 fn the_files_and_the_properties_are_those_of_runc() {
     let Some(runc) = Runtime::find("runc").filter(|_| runtime().is("plimsoll") && systemd::is_there()) else { return };
@@ -441,13 +196,13 @@ fn limits_bite() {
     // Last: nobody waits for them.
     let forks = container.exec(&["sh", "-c", "i=0; while [ $i -lt 60 ]; do sleep 300 & i=$((i+1)); done"]);
     assert!(forks.stderr.contains("fork"), "{forks:?}");
-    container.call(&["pause", &container.id]).ok();
+    container.pause().ok();
     assert_eq!(container.status(), "paused");
     assert_eq!(read(&container, "cgroup.freeze"), "1");
     systemctl(&["daemon-reload"]);
     assert_eq!(container.status(), "paused");
-    container.call(&["resume", &container.id]).ok();
-    container.call(&["pause", &container.id]).ok();
+    container.resume().ok();
+    container.pause().ok();
     container.delete_by_force().ok();
     assert_gone(&container);
 }
@@ -457,13 +212,8 @@ fn an_update_is_told_to_systemd_and_so_survives_it() {
     let Some(container) = scoped() else { return };
     let container = run(container.set("/linux/resources", limits()));
     // No flag: the driver is known from the store.
-    let change = container.dir.join("change.json");
-    fs::write(
-        &change,
-        r#"{"memory": {"limit": 50331648, "swap": 67108864}, "pids": {"limit": 30}, "cpu": {"quota": 50000}}"#,
-    )
-    .expect("our own");
-    container.call(&["update", "--resources", &change.to_string_lossy(), &container.id]).ok();
+    let memory = json!({"limit": 48 << 20, "swap": 64 << 20});
+    container.update(&json!({"memory": memory, "pids": {"limit": 30}, "cpu": {"quota": 50_000}})).ok();
     let check = || {
         assert_eq!(read(&container, "memory.max"), "50331648");
         assert_eq!(read(&container, "pids.max"), "30");
@@ -485,9 +235,7 @@ fn an_update_may_ask_for_what_create_has_not() {
     let path = format!("plimsoll_huge.slice:t:{}", container.id);
     let container = container.set("/linux/cgroupsPath", json!(path));
     let container = run(container);
-    let change = container.dir.join("change.json");
-    fs::write(&change, r#"{"hugepageLimits": [{"pageSize": "2MB", "limit": 2097152}]}"#).expect("our own");
-    container.call(&["update", "--resources", &change.to_string_lossy(), &container.id]).ok();
+    container.update(&json!({"hugepageLimits": [{"pageSize": "2MB", "limit": 2 << 20}]})).ok();
     let file = Path::new(cgroup::ROOT).join("plimsoll_huge.slice").join(container.unit()).join("hugetlb.2MB.max");
     assert_eq!(fs::read_to_string(file).expect("a limit").trim_end(), "2097152");
 }
@@ -571,27 +319,12 @@ fn an_annotation_for_a_dangerous_property_is_refused() {
     assert_gone(&container);
 }
 
-/// A shell that is busy as long as this is there.
-struct Noise(std::process::Child);
-
-impl Noise {
-    fn new(script: &str) -> Noise {
-        Noise(Command::new("sh").args(["-c", script]).spawn().expect("sh"))
-    }
-}
-
-impl Drop for Noise {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn it_starts_and_ends_while_systemd_is_busy_with_itself() {
     let Some(container) = scoped() else { return };
     let container = container.args(&["true"]);
-    let noise = Noise::new("while :; do systemctl daemon-reload; sleep 1; done");
+    let script = "while :; do systemctl daemon-reload; sleep 1; done";
+    let noise = KilledOnDrop(Command::new("sh").args(["-c", script]).spawn().expect("sh"));
     for _ in 0..5 {
         create(&container).ok();
         container.start().ok();
@@ -646,101 +379,4 @@ fn on_a_bus_it_is_the_same() {
     assert_eq!(show(&container.unit(), "TasksMax"), "20");
     call(&["delete", "--force", &container.id]);
     assert_gone(&container);
-}
-
-// ---- a user's own ---------------------------------------------------------------------------------------------
-
-/// A container of a user who has a systemd, and where its scope is.
-fn scoped_by_user() -> Option<(Container, PathBuf)> {
-    let user = systemd::user()?;
-    let container = Container::rootless(user);
-    let path = format!("user.slice:t:{}", container.id);
-    let manager = format!("user.slice/user-{user}.slice/user@{user}.service/user.slice");
-    let group = Path::new(cgroup::ROOT).join(manager).join(container.unit());
-    Some((container.set("/linux/cgroupsPath", json!(path)), group))
-}
-
-/// As podman calls it: nothing but the directory. `inside`: from a group of the user's own, and as cron would, not even that.
-fn call_as_user(container: &Container, args: &[&str], inside: bool) -> Output {
-    let user = container.user.expect("a user");
-    let mut command = container.command(args);
-    command.env_remove("DBUS_SESSION_BUS_ADDRESS").env("XDG_RUNTIME_DIR", format!("/run/user/{user}"));
-    if inside {
-        let group = format!("/sys/fs/cgroup/user.slice/user-{user}.slice/user@{user}.service/init.scope/cgroup.procs");
-        let procs = fs::OpenOptions::new().write(true).open(group).expect("the user's systemd");
-        let mut moved = Command::new(command.get_program());
-        moved.args(command.get_args()).stdin(Stdio::null()).current_dir(&container.dir);
-        moved.env_remove("DBUS_SESSION_BUS_ADDRESS").env_remove("XDG_RUNTIME_DIR").env("PLIMSOLL_TEST", &container.id);
-        let enter = move || {
-            std::io::Write::write_all(&mut &procs, b"0")?;
-            nix::unistd::setgroups(&[])?;
-            nix::unistd::setgid(user.into())?;
-            Ok(nix::unistd::setuid(user.into())?)
-        };
-        // SAFETY: only system calls between fork and exec, in a process of one thread.
-        unsafe { moved.pre_exec(enter) };
-        command = moved;
-    }
-    output::finish(&mut command)
-}
-
-#[test]
-fn a_users_own_systemd_makes_the_scope_wherever_he_calls_from() {
-    for inside in [true, false] {
-        let Some((container, group)) = scoped_by_user() else { return };
-        let resources = json!({"memory": {"limit": 64 << 20}, "pids": {"limit": 30}, "cpu": {"quota": 20_000}});
-        let container = container.set("/linux/resources", resources).args(&["sleep", "1000"]);
-        container.write_config();
-        let bundle = container.dir.to_string_lossy().into_owned();
-        let flag = if cgroup::by_systemd() { &[][..] } else { &["--systemd-cgroup"] };
-        let call = |args: &[&str]| call_as_user(&container, args, inside);
-        call(&[flag, &["create", "--bundle", &bundle, &container.id]].concat()).ok();
-        let read = |file: &str| fs::read_to_string(group.join(file)).expect(file).trim_end().to_owned();
-        assert_eq!(read("memory.max"), "67108864");
-        assert_eq!(read("pids.max"), "30");
-        assert_eq!(read("cpu.max"), "20000 100000");
-        call(&["start", &container.id]).ok();
-        let seen = call(&["exec", &container.id, "cat", "/proc/self/cgroup"]);
-        assert!(seen.ok().contains("0::"), "{seen:?}");
-        let greedy = call(&["exec", &container.id, "dd", "if=/dev/zero", "of=/dev/null", "bs=128M", "count=1"]);
-        assert_eq!(greedy.status, 137, "{greedy:?}");
-        call(&["update", "--pids-limit", "20", &container.id]).ok();
-        assert_eq!(read("pids.max"), "20");
-        call(&["pause", &container.id]).ok();
-        assert_eq!(read("cgroup.freeze"), "1");
-        call(&["resume", &container.id]).ok();
-        call(&["kill", &container.id, "KILL"]).ok();
-        wait_until("it has stopped", || call(&["state", &container.id]).stdout.contains("stopped").then_some(()));
-        call(&["delete", &container.id]).ok();
-        assert!(!group.exists());
-        container.assert_nothing_left();
-    }
-}
-
-#[test]
-fn a_controller_that_a_user_was_not_given_is_an_error_that_says_so() {
-    let Some((container, group)) = scoped_by_user().filter(|_| runtime().is("plimsoll")) else { return };
-    let limit = json!([{"pageSize": "2MB", "limit": 0}]);
-    let container = container.set("/linux/resources", json!({"hugepageLimits": limit}));
-    container.write_config();
-    let bundle = container.dir.to_string_lossy().into_owned();
-    let args = ["--systemd-cgroup", "create", "--bundle", &bundle, &container.id];
-    let args = if cgroup::by_systemd() { &args[1..] } else { &args[..] };
-    call_as_user(&container, args, false).fails("to the user's systemd are delegated cpuset, cpu, io, memory, pids");
-    assert!(!group.exists());
-}
-
-#[test]
-fn without_a_systemd_a_user_who_asks_for_no_limit_goes_without_a_cgroup() {
-    if !runtime().is("plimsoll") {
-        return;
-    }
-    let container = Container::rootless(65_534).args(&["echo", "afloat"]);
-    let flag = if cgroup::by_systemd() { &["run"][..] } else { &["--systemd-cgroup", "run"] };
-    let seen = output::finish(container.launcher(flag).env_remove("DBUS_SESSION_BUS_ADDRESS"));
-    assert_eq!(seen.ok(), "afloat");
-    assert!(
-        seen.stderr.contains("there is no systemd of the user's own") && seen.stderr.lines().count() == 1,
-        "{seen:?}"
-    );
 }

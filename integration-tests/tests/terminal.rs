@@ -4,7 +4,7 @@ use plimsoll_integration_tests::{Container, known_deviation, output};
 use serde_json::json;
 
 fn on_a_terminal(script: &str) -> Container {
-    Container::new().set("/process/terminal", json!(true)).shell(script)
+    Container::new().on_a_terminal().shell(script)
 }
 
 #[test]

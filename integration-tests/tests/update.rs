@@ -135,9 +135,7 @@ fn a_file_of_resources() {
         return;
     }
     let container = Container::new().running();
-    let path = container.dir.join("resources.json");
-    std::fs::write(&path, json!({"pids": {"limit": 9}}).to_string()).expect("our own directory");
-    update(&container, &["--resources", &path.to_string_lossy()]).ok();
+    container.update(&json!({"pids": {"limit": 9}})).ok();
     assert_eq!(container.cgroup_file("pids", "pids.max"), "9");
 }
 
@@ -222,7 +220,7 @@ fn a_created_and_a_paused_container_too() {
     update(&container, &["--pids-limit", "11"]).ok();
     assert_eq!(container.cgroup_file("pids", "pids.max"), "11");
     let container = Container::new().running();
-    container.call(&["pause", &container.id]).ok();
+    container.pause().ok();
     update(&container, &["--pids-limit", "12"]).ok();
     assert_eq!(container.cgroup_file("pids", "pids.max"), "12");
 }

@@ -129,9 +129,18 @@ unsafe fn contain(rootfs: &CStr, directories: &[String; 9], tasks: &[c_int; 9]) 
         libc::setsid();
         check("sethostname", libc::sethostname(c"vessel".as_ptr(), 6));
         loopback_up();
+        fill(rootfs, directories);
+        pivot();
+        drop_privilege();
+    }
+}
 
-        mount(c"", c"/", c"", MS_REC | MS_SLAVE, c"");
-        mount(rootfs, rootfs, c"", MS_BIND | MS_REC | MS_PRIVATE, c"");
+/// The mounts and devices of the root filesystem.
+unsafe fn fill(rootfs: &CStr, directories: &[String; 9]) {
+    mount(c"", c"/", c"", MS_REC | MS_SLAVE, c"");
+    mount(rootfs, rootfs, c"", MS_BIND | MS_REC | MS_PRIVATE, c"");
+    // SAFETY: plain system calls on strings that end with a zero.
+    unsafe {
         check("chdir", libc::chdir(rootfs.as_ptr()));
         let quiet = MS_NOSUID | MS_NOEXEC;
         mount(c"proc", c"proc", c"proc", 0, c"");
@@ -159,7 +168,13 @@ unsafe fn contain(rootfs: &CStr, directories: &[String; 9], tasks: &[c_int; 9]) 
         for (content, path) in LINKS {
             check("symlink", libc::symlink(content.as_ptr(), path.as_ptr()));
         }
+    }
+}
 
+/// Makes the working directory the root, read-only, and its masked and read-only paths.
+unsafe fn pivot() {
+    // SAFETY: plain system calls on strings that end with a zero.
+    unsafe {
         check("pivot_root", libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()));
         check("umount2", libc::umount2(c".".as_ptr(), libc::MNT_DETACH));
         mount(c"", c"/", c"", MS_REMOUNT | MS_BIND | MS_RDONLY, c"");
@@ -175,7 +190,12 @@ unsafe fn contain(rootfs: &CStr, directories: &[String; 9], tasks: &[c_int; 9]) 
             }
         }
         check("chdir", libc::chdir(c"/".as_ptr()));
+    }
+}
 
+unsafe fn drop_privilege() {
+    // SAFETY: plain system calls on structures of the right size.
+    unsafe {
         let limit = libc::rlimit { rlim_cur: 1024, rlim_max: 1024 };
         check("setrlimit", libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit));
         for capability in

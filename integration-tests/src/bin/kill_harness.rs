@@ -146,13 +146,11 @@ impl Attempt {
             Before::Running => container.running(),
             Before::Paused => {
                 let container = container.running();
-                container.call(&["pause", &container.id]).ok();
+                container.pause().ok();
                 container
             }
             Before::Saved => {
-                let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65536}]);
-                let container = container.namespace("user", None).set("/linux/uidMappings", map.clone());
-                let container = container.set("/linux/gidMappings", map).running();
+                let container = container.user_namespace(100_000, 65536).running();
                 let images = container.dir.join("images");
                 let mut save =
                     container.command(&["checkpoint", "--image-path", images.to_str().expect("text"), &container.id]);

@@ -74,6 +74,21 @@ fn tmpfs<'a>(target: &'a CStr, options: &'a [u8], copy_up: bool) -> Line<'a> {
     }
 }
 
+/// All of what is mounted at `source` and below.
+fn bind_mount<'a>(source: &'a CStr, target: &'a CStr, kind: Target) -> Line<'a> {
+    Step::BindMount {
+        source: Source::Path(ZStr(source)),
+        target: ZStr(target),
+        kind,
+        recursive: true,
+        attributes: Attributes::default(),
+        recursive_attributes: Attributes::default(),
+        propagation: 0,
+        link: Link::Follow,
+        keep: false,
+    }
+}
+
 /// As the host's own tree shows it; `init` sees the same through its descriptor.
 fn at(root: &Path, path: &str) -> PathBuf {
     root.join(path)
@@ -229,18 +244,7 @@ fn a_bound_device_cannot_be_changed() {
 fn in_the_hosts_own_dev_nothing_is_made_and_nothing_replaced() {
     inside(|init, root| {
         let dev = z(Path::new("/dev"));
-        let bind = Step::BindMount {
-            source: Source::Path(ZStr(&dev)),
-            target: ZStr(c"/host"),
-            kind: Target::Any,
-            recursive: true,
-            attributes: Attributes::default(),
-            recursive_attributes: Attributes::default(),
-            propagation: 0,
-            link: Link::Follow,
-            keep: false,
-        };
-        run(init, &bind).unwrap();
+        run(init, &bind_mount(&dev, c"/host", Target::Any)).unwrap();
         // Wherever it is, and by whatever name.
         symlink("host", at(root, "dev")).unwrap();
         let names = || {
@@ -287,18 +291,7 @@ fn a_link_takes_the_place_of_a_file_only_where_that_was_asked_for() {
 fn a_working_directory_behind_a_magic_link_is_refused() {
     inside(|init, root| {
         let proc = z(Path::new("/proc"));
-        let bind = Step::BindMount {
-            source: Source::Path(ZStr(&proc)),
-            target: ZStr(c"/proc"),
-            kind: Target::OrdinaryDirectory,
-            recursive: true,
-            attributes: Attributes::default(),
-            recursive_attributes: Attributes::default(),
-            propagation: 0,
-            link: Link::Follow,
-            keep: false,
-        };
-        run(init, &bind).unwrap();
+        run(init, &bind_mount(&proc, c"/proc", Target::OrdinaryDirectory)).unwrap();
         assert!(at(root, "proc/self").exists());
         let fault = run(init, &Step::Chdir { path: ZStr(c"/proc/self/cwd"), uid: 0, gid: 0 }).unwrap_err();
         assert_eq!(fault, Fault::new(Call::Openat2, Errno::LOOP));
@@ -310,21 +303,8 @@ fn nothing_else_is_mounted_on_or_in_a_procfs() {
     inside(|init, root| {
         fs::create_dir_all(at(root, "fake/self")).unwrap();
         let fake = z(&at(root, "fake"));
-        let bind = |kind, target| Step::BindMount {
-            source: Source::Path(ZStr(&fake)),
-            target: ZStr(target),
-            kind,
-            recursive: false,
-            attributes: Attributes::default(),
-            recursive_attributes: Attributes::default(),
-            propagation: 0,
-            link: Link::Follow,
-            keep: false,
-        };
-        assert_eq!(
-            run(init, &bind(Target::OrdinaryDirectory, c"/proc")),
-            Err(Fault::new(Call::MoveMount, Errno::PERM))
-        );
+        let bind = bind_mount(&fake, c"/proc", Target::OrdinaryDirectory);
+        assert_eq!(run(init, &bind), Err(Fault::new(Call::MoveMount, Errno::PERM)));
     });
 }
 

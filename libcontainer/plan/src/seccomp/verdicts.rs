@@ -42,8 +42,13 @@ const ORDINARY: usize = 1024;
 const PRIVATE: usize = 8;
 const ARM_BASE: u32 = 0xf_0000;
 
-/// Ranges of rising start that cover all numbers; for x32, those that have its bit.
-fn ranges(abi: Abi, rules: &Rules<'_>, decisions: &mut Decisions) -> Vec<Range> {
+/// What the calls of one ABI come to, each in its cell, and the newest call that the profile knows.
+struct Weighed {
+    cells: Vec<Verdict>,
+    newest: Option<u16>,
+}
+
+fn weigh(abi: Abi, rules: &Rules<'_>, decisions: &mut Decisions) -> Weighed {
     let mut slots: Vec<Slot> = vec![Slot::Untouched; ORDINARY + PRIVATE];
     let mut pending: Vec<Vec<Rule>> = Vec::new();
     let mut newest = None;
@@ -68,23 +73,29 @@ fn ranges(abi: Abi, rules: &Rules<'_>, decisions: &mut Decisions) -> Vec<Range> 
         }
     }
     let verdicts: Vec<Verdict> = pending.into_iter().map(|rules| decide(rules, abi.wide, decisions)).collect();
-    let verdict = |slot: &Slot| match slot {
+    let verdict = |slot: Slot| match slot {
         Slot::Untouched => Verdict::Always(rules.default),
-        Slot::Always(action) => Verdict::Always(*action),
-        Slot::Pending(i) => verdicts[*i],
+        Slot::Always(action) => Verdict::Always(action),
+        Slot::Pending(i) => verdicts[i],
     };
+    Weighed { cells: slots.into_iter().map(verdict).collect(), newest }
+}
 
+/// Ranges of rising start that cover all numbers; for x32, those that have its bit.
+fn ranges(abi: Abi, rules: &Rules<'_>, decisions: &mut Decisions) -> Vec<Range> {
+    let weighed = weigh(abi, rules, decisions);
+    let (ordinary, private) = weighed.cells.split_at(ORDINARY);
     let mut ranges = Ranges(Vec::new());
     if abi.base != 0 && !abi.is_x32() {
         ranges.push(0, Verdict::Always(rules.default));
     }
     let mut number = abi.base;
-    for slot in &slots[..ORDINARY] {
-        ranges.push(number, verdict(slot));
+    for verdict in ordinary {
+        ranges.push(number, *verdict);
         number += 1;
     }
     ranges.push(number, Verdict::Always(rules.default));
-    let newest = newest.map(u32::from).filter(|newest| *newest != 0 && !rules.default.is_permissive());
+    let newest = weighed.newest.map(u32::from).filter(|newest| *newest != 0 && !rules.default.is_permissive());
     if let Some(newest) = newest {
         ranges.cut(abi.base + newest + 1);
         ranges.push(abi.base + newest + 1, Verdict::Always(ENOSYS));
@@ -95,8 +106,8 @@ fn ranges(abi: Abi, rules: &Rules<'_>, decisions: &mut Decisions) -> Vec<Range> 
     if abi.is_arm() {
         ranges.push(ARM_BASE, Verdict::Always(rules.default));
         let mut number = ARM_BASE;
-        for slot in &slots[ORDINARY..] {
-            ranges.push(number, verdict(slot));
+        for verdict in private {
+            ranges.push(number, *verdict);
             number += 1;
         }
         ranges.push(number, Verdict::Always(if newest.is_some() { ENOSYS } else { rules.default }));

@@ -1,7 +1,7 @@
 //! What holds for every list of options: said once more, name by name, for tests and the fuzzer.
 use super::{
-    ATIME, NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, PRIVATE, RDONLY, REC, SHARED, SLAVE, STRICTATIME,
-    UNBINDABLE, names, parse,
+    ATIME, NOATIME, NODEV, NODIRATIME, NOEXEC, NOSUID, NOSYMFOLLOW, Options, PRIVATE, RDONLY, REC, SHARED, SLAVE,
+    STRICTATIME, UNBINDABLE, names, parse,
 };
 use step::Attributes;
 
@@ -17,15 +17,28 @@ const SWITCHES: [(&str, &str, u64); 6] = [
 
 pub fn hold(options: &[String]) {
     let parsed = parse(options);
-    let last = |of: &[&str]| options.iter().rev().map(String::as_str).find(|option| of.contains(option));
-    let is_on = |on: &str, off: &str| last(&[on, off]) == Some(on);
+    attributes_are_as_the_last_names_say(options, &parsed);
+    flags_are_as_the_names_say(options, &parsed);
+    the_rest_is_the_filesystems(options, &parsed);
+    a_bind_mount_has_what_it_asks_for(options, &parsed);
+}
 
+/// Which of these names comes last.
+fn last<'a>(options: &'a [String], of: &[&str]) -> Option<&'a str> {
+    options.iter().rev().map(String::as_str).find(|option| of.contains(option))
+}
+
+fn is_on(options: &[String], on: &str, off: &str) -> bool {
+    last(options, &[on, off]) == Some(on)
+}
+
+fn attributes_are_as_the_last_names_say(options: &[String], parsed: &Options<'_>) {
     for (attributes, recursive) in [(parsed.attributes, ""), (parsed.recursive_attributes, "r")] {
         let name = |name: &str| format!("{recursive}{name}");
         let mut known = ATIME;
         for (set, clear, bit) in SWITCHES {
             let (set, clear) = (name(set), name(clear));
-            let last = last(&[&set, &clear]);
+            let last = last(options, &[&set, &clear]);
             assert_eq!(attributes.set & bit != 0, last == Some(&set), "{set} in {options:?}");
             assert_eq!(attributes.clear & bit != 0, last == Some(&clear), "{clear} in {options:?}");
             known |= bit;
@@ -33,13 +46,15 @@ pub fn hold(options: &[String]) {
         // mount_setattr(2) takes none of these for a value of the field unless the field is cleared.
         let times = attributes.set & ATIME;
         assert!(times == 0 || attributes.clear & ATIME == ATIME, "{options:?}");
-        let strict = is_on(&name("strictatime"), &name("nostrictatime"));
-        let no = is_on(&name("noatime"), &name("atime"));
+        let strict = is_on(options, &name("strictatime"), &name("nostrictatime"));
+        let no = is_on(options, &name("noatime"), &name("atime"));
         assert_eq!(times, if strict { STRICTATIME } else { u64::from(no) * NOATIME }, "{options:?}");
         assert_eq!((attributes.set | attributes.clear) & !known, 0, "{options:?}");
         assert_eq!(attributes.set & attributes.clear & !ATIME, 0, "{options:?}");
     }
+}
 
+fn flags_are_as_the_names_say(options: &[String], parsed: &Options<'_>) {
     let kinds = [("private", PRIVATE), ("shared", SHARED), ("slave", SLAVE), ("unbindable", UNBINDABLE)];
     let all: Vec<_> =
         (kinds.iter()).flat_map(|(name, bits)| [(name.to_string(), *bits), (format!("r{name}"), bits | REC)]).collect();
@@ -55,10 +70,12 @@ pub fn hold(options: &[String]) {
     );
     for (on, off) in [("sync", "async"), ("dirsync", ""), ("lazytime", "nolazytime"), ("mand", "nomand")] {
         let count = parsed.filesystem.iter().filter(|name| **name == on).count();
-        assert_eq!(count, usize::from(has(on) && (off.is_empty() || is_on(on, off))), "{on} in {options:?}");
+        assert_eq!(count, usize::from(has(on) && (off.is_empty() || is_on(options, on, off))), "{on} in {options:?}");
     }
+}
 
-    // The rest is the filesystem's, none of it lost and nothing known among it.
+/// None of it lost, and nothing known among it.
+fn the_rest_is_the_filesystems(options: &[String], parsed: &Options<'_>) {
     let known = names();
     let is_known =
         |option: &String| known.contains(option) || option.starts_with("idmap=") || option.starts_with("ridmap=");
@@ -73,8 +90,10 @@ pub fn hold(options: &[String]) {
         }
     }
     assert!(parsed.data.is_sorted_by_key(|(index, _)| *index));
+}
 
-    // A bind mount never gets less than it asks for; in a user namespace it does not touch what the kernel has locked.
+/// A bind mount never gets less than it asks for; in a user namespace it does not touch what the kernel has locked.
+fn a_bind_mount_has_what_it_asks_for(options: &[String], parsed: &Options<'_>) {
     for inside in [false, true] {
         let Attributes { set, clear } = parsed.bind_attributes(inside);
         assert_eq!(set, parsed.attributes.set);

@@ -178,76 +178,108 @@ impl<'a> Meaning<'a> {
 
     fn of(&self, profile: &LinuxSeccomp, data: &Data) -> u32 {
         let default = value(profile.default_action(), profile.default_errno_ret());
-        let wide = abis::is_wide(self.arch);
-        let seen = |argument: u64| {
-            if wide { argument } else { argument & 0xffff_ffff }
-        };
-
-        let base = abis::base(self.arch);
-        let permissive = action::Action(default).is_permissive();
-        let private = self.arch == Arch::ScmpArchArm && (0xf_0000..0xf_0008).contains(&data.number);
-        if let Some(newest) = self.newest.filter(|newest| *newest != base && !permissive) {
-            let setup = data.number == 0 && matches!(self.arch, Arch::ScmpArchS390 | Arch::ScmpArchS390x);
-            if setup || data.number > newest && !private {
-                return ENOSYS.0;
-            }
+        if !action::Action(default).is_permissive() && self.is_newer(data.number) {
+            return ENOSYS.0;
         }
-
-        let mut always = Vec::new();
-        let mut holding = Vec::new();
-        let mut weigh = |syscall: &LinuxSyscall, inner: bool| {
+        let mut weights = Weights::default();
+        for (_, inner, syscall) in self.entries(data) {
             let action = value(syscall.action(), syscall.errno_ret());
-            if action == default {
-                return;
-            }
             let args = syscall.args().as_deref().unwrap_or_default();
-            let idle =
-                |arg: &LinuxSeccompArg| arg.op() == LinuxSeccompOperator::ScmpCmpMaskedEq && seen(arg.value()) == 0;
+            if action == default {
+                continue;
+            }
             if inner {
-                let alternatives = repeated(args) && args.iter().any(idle);
-                let certain = args.iter().all(idle) || alternatives;
-                if certain || rank(action) < rank(default) {
-                    holding.push(action);
-                }
-                return;
+                weights.weigh_inner(self, action, args, default);
+            } else {
+                weights.weigh(self, action, args, data);
             }
-            let holds = |arg: &LinuxSeccompArg| holds(arg, data.arguments[arg.index()], &seen);
-            if repeated(args) {
-                // Each a rule of its own.
-                if args.iter().any(idle) {
-                    always.push(action);
-                } else if args.iter().any(holds) {
-                    holding.push(action);
-                }
-            } else if args.iter().all(idle) {
-                always.push(action);
-            } else if args.iter().all(holds) {
-                holding.push(action);
-            }
-        };
-        let mut entries: Vec<(usize, bool, &LinuxSyscall)> = Vec::new();
-        for (i, syscall) in self.direct.get(&data.number).into_iter().flatten() {
-            entries.push((*i, false, syscall));
         }
-        let first = data.arguments[0] & 0xffff_ffff;
+        weights.outcome().unwrap_or(default)
+    }
+
+    /// Newer than all calls that the profile knows, on an ABI of which it knows any.
+    fn is_newer(&self, number: u32) -> bool {
+        let private = self.arch == Arch::ScmpArchArm && (0xf_0000..0xf_0008).contains(&number);
+        let setup = number == 0 && matches!(self.arch, Arch::ScmpArchS390 | Arch::ScmpArchS390x);
+        let base = abis::base(self.arch);
+        self.newest.is_some_and(|newest| newest != base && (setup || number > newest && !private))
+    }
+
+    /// The entries about a call, in the profile's order; `true` for those about a call that this one multiplexes.
+    fn entries(&self, data: &Data) -> Vec<(usize, bool, &'a LinuxSyscall)> {
+        let direct = self.direct.get(&data.number).into_iter().flatten();
+        let mut entries: Vec<_> = direct.map(|(i, syscall)| (*i, false, *syscall)).collect();
         let ipc = abis::number(self.arch, "ipc") == Some(data.number);
-        let selector = if ipc {
-            first & 0xffff
-        } else if wide {
-            data.arguments[0]
-        } else {
-            first
-        };
+        let selector = if ipc { data.arguments[0] & 0xffff } else { self.seen(data.arguments[0]) };
         if let Ok(selector) = u32::try_from(selector) {
-            let inner = self.multiplexed.get(&(data.number, selector));
-            entries.extend(inner.into_iter().flatten().map(|(i, syscall)| (*i, true, *syscall)));
+            let inner = self.multiplexed.get(&(data.number, selector)).into_iter().flatten();
+            entries.extend(inner.map(|(i, syscall)| (*i, true, *syscall)));
         }
         entries.sort_by_key(|(i, ..)| *i);
-        for (_, inner, syscall) in entries {
-            weigh(syscall, inner);
+        entries
+    }
+
+    /// What a filter sees of an argument.
+    fn seen(&self, argument: u64) -> u64 {
+        if abis::is_wide(self.arch) { argument } else { argument & 0xffff_ffff }
+    }
+
+    /// It holds for each value.
+    fn is_idle(&self, arg: &LinuxSeccompArg) -> bool {
+        arg.op() == LinuxSeccompOperator::ScmpCmpMaskedEq && self.seen(arg.value()) == 0
+    }
+
+    fn holds(&self, arg: &LinuxSeccompArg, data: &Data) -> bool {
+        let [argument, value, two] =
+            [data.arguments[arg.index()], arg.value(), arg.value_two().unwrap_or_default()].map(|part| self.seen(part));
+        match arg.op() {
+            LinuxSeccompOperator::ScmpCmpNe => argument != value,
+            LinuxSeccompOperator::ScmpCmpLt => argument < value,
+            LinuxSeccompOperator::ScmpCmpLe => argument <= value,
+            LinuxSeccompOperator::ScmpCmpEq => argument == value,
+            LinuxSeccompOperator::ScmpCmpGe => argument >= value,
+            LinuxSeccompOperator::ScmpCmpGt => argument > value,
+            LinuxSeccompOperator::ScmpCmpMaskedEq => argument & value == two & value,
         }
-        let holding = || holding.iter().copied().reduce(|best, next| if rank(next) < rank(best) { next } else { best });
-        always.first().copied().or_else(holding).unwrap_or(default)
+    }
+}
+
+/// The actions of the rules that apply to a call: those without a condition, and those whose conditions hold.
+#[derive(Default)]
+struct Weights {
+    always: Vec<u32>,
+    holding: Vec<u32>,
+}
+
+impl Weights {
+    fn weigh(&mut self, meaning: &Meaning<'_>, action: u32, args: &[LinuxSeccompArg], data: &Data) {
+        let idle = |arg: &LinuxSeccompArg| meaning.is_idle(arg);
+        let holds = |arg: &LinuxSeccompArg| meaning.holds(arg, data);
+        // Several conditions on one argument are rules of their own.
+        let (always, holding) = match repeated(args) {
+            true => (args.iter().any(idle), args.iter().any(holds)),
+            false => (args.iter().all(idle), args.iter().all(holds)),
+        };
+        if always {
+            self.always.push(action);
+        } else if holding {
+            self.holding.push(action);
+        }
+    }
+
+    /// A rule about a call that another one multiplexes: its arguments are behind a pointer.
+    fn weigh_inner(&mut self, meaning: &Meaning<'_>, action: u32, args: &[LinuxSeccompArg], default: u32) {
+        let idle = |arg: &LinuxSeccompArg| meaning.is_idle(arg);
+        let certain = args.iter().all(idle) || repeated(args) && args.iter().any(idle);
+        if certain || rank(action) < rank(default) {
+            self.holding.push(action);
+        }
+    }
+
+    fn outcome(&self) -> Option<u32> {
+        let most_restrictive =
+            self.holding.iter().copied().reduce(|best, next| if rank(next) < rank(best) { next } else { best });
+        self.always.first().copied().or(most_restrictive)
     }
 }
 
@@ -257,19 +289,6 @@ fn rank(action: u32) -> i32 {
 
 fn repeated(args: &[LinuxSeccompArg]) -> bool {
     (0..6).any(|index| args.iter().filter(|arg| arg.index() == index).count() > 1)
-}
-
-fn holds(arg: &LinuxSeccompArg, argument: u64, seen: &dyn Fn(u64) -> u64) -> bool {
-    let (argument, value, two) = (seen(argument), seen(arg.value()), seen(arg.value_two().unwrap_or_default()));
-    match arg.op() {
-        LinuxSeccompOperator::ScmpCmpNe => argument != value,
-        LinuxSeccompOperator::ScmpCmpLt => argument < value,
-        LinuxSeccompOperator::ScmpCmpLe => argument <= value,
-        LinuxSeccompOperator::ScmpCmpEq => argument == value,
-        LinuxSeccompOperator::ScmpCmpGe => argument >= value,
-        LinuxSeccompOperator::ScmpCmpGt => argument > value,
-        LinuxSeccompOperator::ScmpCmpMaskedEq => argument & value == two & value,
-    }
 }
 
 pub(in crate::seccomp) fn value(action: LinuxSeccompAction, errno: Option<u32>) -> u32 {
