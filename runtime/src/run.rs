@@ -74,7 +74,7 @@ pub(crate) fn delete(container: Container, status: Result<u8, Failure>) -> Resul
     match (container.delete(true), status) {
         (Ok(()), status) => status,
         // A hook has failed, and took the container with it.
-        (Err(error), status) if error.kind() == ErrorKind::DoesNotExist => status,
+        (Err(error), status) if error.kind() == ErrorKind::NotFound => status,
         (Err(error), Ok(status)) => Err(Failure::new(format!(
             "the program ended with status {status}, but the container is not deleted: {error}"
         ))),

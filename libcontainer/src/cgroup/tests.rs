@@ -305,7 +305,7 @@ fn an_existing_group_is_taken_if_it_is_empty() {
     let mut child = lab.shell("", "exec sleep 1000");
     let error = create(&lab.groups).unwrap_err();
     assert!(error.to_string().starts_with("container's cgroup is not empty: 1 process(es) found"), "{error}");
-    assert_eq!(error.kind(), ErrorKind::Exists);
+    assert_eq!(error.kind(), ErrorKind::Busy);
     kill_all(&lab.groups, libc::SIGKILL).unwrap();
     child.wait().unwrap();
     freeze(&lab.groups).unwrap();

@@ -24,7 +24,7 @@ impl Store {
     pub fn delete(&self, id: &str, force: bool) -> Result<bool> {
         loop {
             let missing = match self.load(id).and_then(|container| container.delete(force)) {
-                Err(error) if error.kind() == ErrorKind::DoesNotExist => error,
+                Err(error) if error.kind() == ErrorKind::NotFound => error,
                 // If its record is as it should be, this was about something else.
                 Err(error) if force && self.delete_damaged(id)? == Damage::None => return Err(error),
                 Err(_) if force => return Ok(true),
@@ -32,7 +32,7 @@ impl Store {
             };
             // A `create` that was killed early has a folder and nothing else.
             match self.remove_remains(id) {
-                Err(error) if error.kind() != ErrorKind::DoesNotExist => return Err(error),
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 // A config, and no record unless it has come by now.
                 Ok(false) if force => _ = self.delete_damaged(id)?,
                 Ok(false) if self.has_record(id)? => {}
@@ -44,7 +44,7 @@ impl Store {
 
     fn has_record(&self, id: &str) -> Result<bool> {
         match self.folder(id) {
-            Err(error) if error.kind() == ErrorKind::DoesNotExist => Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             folder => folder?.has_record(),
         }
     }
@@ -118,7 +118,7 @@ impl Container {
             }
             if started.elapsed() > PATIENCE {
                 let hint = "hint: the kernel cannot end one of its processes, a cgroup above is frozen, or one is dead and its parent outside the container has not waited for it";
-                return Err(Error::new(ErrorKind::System, "container init still running").detail(hint));
+                return Err(Error::new(ErrorKind::Timeout, "container init still running").detail(hint));
             }
         }
     }
@@ -161,7 +161,7 @@ fn deletable(id: &str, status: Status) -> Result<()> {
         Status::Stopped | Status::Created => Ok(()),
         status => {
             let message = format!("cannot delete container {id} that is not stopped: {status}");
-            Err(Error::new(ErrorKind::WrongStatus, message))
+            Err(Error::new(status.in_the_way(), message))
         }
     }
 }

@@ -93,6 +93,18 @@ pub enum Status {
     Stopped,
 }
 
+impl Status {
+    /// Why an operation is refused that needs another one.
+    fn in_the_way(self) -> ErrorKind {
+        match self {
+            Status::Creating => ErrorKind::Busy,
+            Status::Created | Status::Stopped => ErrorKind::NotRunning,
+            Status::Running => ErrorKind::Running,
+            Status::Paused => ErrorKind::Paused,
+        }
+    }
+}
+
 impl fmt::Display for Status {
     /// As it is serialized.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
