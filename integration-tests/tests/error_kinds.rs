@@ -1,55 +1,11 @@
 //! What a caller of the library can act on: a table of what goes wrong and its kind.
+use crate::library::Case;
 use libcontainer::oci_spec::runtime::Process;
-use libcontainer::{Bundle, Container, CreateOptions, ErrorKind, ExecOptions, Result, Store};
-use plimsoll_integration_tests::{Container as Test, runtime};
+use libcontainer::{Bundle, Container, ErrorKind, ExecOptions, Result};
+use plimsoll_integration_tests::runtime;
 use serde_json::json;
 use std::fs;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
-
-/// A test's container that the library makes.
-struct Case(Test);
-
-impl Case {
-    fn new() -> Case {
-        Case(Test::new().args(&["sleep", "1000"]))
-    }
-
-    fn with(change: impl FnOnce(Test) -> Test) -> Case {
-        Case(change(Case::new().0))
-    }
-
-    fn store(&self) -> Store {
-        Store::open(self.0.dir.join("state")).expect("a store")
-    }
-
-    fn create(&self) -> Result<Container> {
-        self.0.write_config();
-        let null = fs::File::options().read(true).write(true).open("/dev/null").expect("a device");
-        let mut options = CreateOptions::default();
-        options.stdio = Some([null.as_raw_fd(); 3]);
-        self.store().create(&self.0.id, &Bundle::open(&self.0.dir)?, &options)
-    }
-
-    fn created(&self) -> Container {
-        self.create().expect("created")
-    }
-
-    fn running(&self) -> Container {
-        let container = self.created();
-        container.start().expect("started");
-        container
-    }
-
-    fn ended(&self) -> Container {
-        let container = self.running();
-        container.kill(libc::SIGKILL, false).expect("killed");
-        while container.state().expect("a state").pid != 0 {
-            std::thread::yield_now();
-        }
-        container
-    }
-}
 
 fn shell() -> Process {
     Bundle::process_from_slice(br#"{"args": ["true"], "cwd": "/", "user": {"uid": 0, "gid": 0}}"#).expect("a process")

@@ -42,7 +42,7 @@ pub(crate) fn refuse_frozen(groups: &[Group]) -> Result<()> {
 
 fn refuse_frozen_group(group: &Directory, version: Version, directory: &Path) -> Result<()> {
     match super::freezer::state(group, version) {
-        Ok(super::freezer::State::Thawed) => Ok(()),
+        Ok(super::FreezerState::Thawed) => Ok(()),
         Ok(_) => Err(frozen(directory)),
         Err(errno) => Err(Error::system(format!("look at the cgroup {}", directory.display()), "read", errno)),
     }

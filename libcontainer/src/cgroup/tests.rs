@@ -433,7 +433,7 @@ fn running_out_of_memory_is_noticed_and_counted() {
         r#"{"resources": {"memory": {"limit": 8388608, "swap": 8388608}, "cpu": {"quota": 5000, "period": 10000}}}"#;
     let Some(lab) = Lab::new("oom", linux) else { return };
     let lab = lab.play();
-    let mut watch = OomWatch::new(&lab.groups).unwrap();
+    let mut watch = OomWatch::new(&lab.groups).unwrap().unwrap();
     assert_eq!(watch.next().unwrap(), OomEvent::Nothing);
     assert_eq!(oom_report(&lab.groups), None);
     killed(

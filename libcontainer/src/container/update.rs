@@ -58,7 +58,7 @@ impl Container {
 
     /// Where they were written, and what was there before.
     fn replace_schemata(&self, asked: &[(&str, &str)]) -> Result<(PathBuf, Vec<String>)> {
-        let mount = HostFacts::probe()?.resctrl.clone();
+        let mount = HostFacts::resctrl()?;
         intel_rdt::check_enabled(mount.as_deref(), asked)?;
         let bundle = self.bundle()?;
         let existing = bundle.spec().linux().as_ref().and_then(|linux| linux.intel_rdt().as_ref());
