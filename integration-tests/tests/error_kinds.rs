@@ -33,7 +33,7 @@ const TABLE: &[(&str, ErrorKind, Attempt)] = &[
     }),
     ("deleting what is not there", ErrorKind::NotFound, || {
         let case = Case::new();
-        let deleted = case.store().delete("nobody", false).map(drop);
+        let deleted = case.store().delete("nobody").map(drop);
         (case, deleted)
     }),
     ("an id that is taken", ErrorKind::Exists, || {
@@ -44,7 +44,7 @@ const TABLE: &[(&str, ErrorKind, Attempt)] = &[
     }),
     ("a signal for one that has ended", ErrorKind::NotRunning, || {
         let case = Case::new();
-        let killed = case.ended().kill(libc::SIGTERM, false);
+        let killed = case.ended().kill(libc::SIGTERM);
         (case, killed)
     }),
     ("exec in one that has ended", ErrorKind::NotRunning, || {
@@ -65,7 +65,7 @@ const TABLE: &[(&str, ErrorKind, Attempt)] = &[
     }),
     ("deleting one that runs", ErrorKind::Running, || {
         let case = Case::new();
-        let deleted = case.running().delete(false);
+        let deleted = case.running().delete();
         (case, deleted)
     }),
     ("resuming one that runs", ErrorKind::Running, || {
@@ -85,7 +85,7 @@ const TABLE: &[(&str, ErrorKind, Attempt)] = &[
         let case = Case::new();
         let container = case.running();
         container.pause().expect("paused");
-        let deleted = case.store().delete(&case.0.id, false).map(drop);
+        let deleted = case.store().delete(&case.0.id).map(drop);
         container.resume().expect("resumed");
         (case, deleted)
     }),
@@ -103,7 +103,7 @@ const TABLE: &[(&str, ErrorKind, Attempt)] = &[
     }),
     ("a signal that nobody has", ErrorKind::InvalidConfig, || {
         let case = Case::new();
-        let killed = case.running().kill(1000, false);
+        let killed = case.running().kill(1000);
         (case, killed)
     }),
     ("a flag of personality(2)", ErrorKind::Unsupported, || {
@@ -223,7 +223,7 @@ fn what_goes_wrong_has_a_kind_that_a_caller_can_act_on() {
             Err(error) => wrong.push(format!("{what}: {:?} instead of {expected:?}: {error}", error.kind())),
             Ok(()) => wrong.push(format!("{what}: nothing was wrong")),
         }
-        case.store().delete(&case.0.id, true).expect("deleted");
+        case.store().force_delete(&case.0.id).expect("deleted");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

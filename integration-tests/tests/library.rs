@@ -43,7 +43,7 @@ impl Case {
 
     pub(crate) fn ended(&self) -> Container {
         let container = self.running();
-        container.kill(libc::SIGKILL, false).expect("killed");
+        container.kill(libc::SIGKILL).expect("killed");
         while container.state().expect("a state").pid != 0 {
             std::thread::yield_now();
         }
@@ -84,7 +84,7 @@ fn threads_that_share_a_container_lose_no_update() {
         std::thread::scope(|scope| {
             for field in fields {
                 let container = &container;
-                scope.spawn(move || container.update(&resources(&change(field))).expect("an update"));
+                scope.spawn(move || container.update(resources(&change(field))).expect("an update"));
             }
         });
         let bundle = container.bundle().expect("its config");
@@ -93,7 +93,7 @@ fn threads_that_share_a_container_lose_no_update() {
             assert_eq!(kept.pointer(field), Some(&json!(value(field, round))), "{field}, round {round}: {kept:#}");
         }
     }
-    container.delete(true).expect("deleted");
+    container.force_delete().expect("deleted");
     test.assert_nothing_left();
 }
 
@@ -131,7 +131,7 @@ fn streams_that_overlap_are_those_that_were_asked_for() {
         let mut container = store.create(&test.id, &bundle, &options).expect("a container");
         container.start().expect("started");
         assert_eq!(container.child().expect("ours").wait().expect("ended"), 0);
-        container.delete(false).expect("deleted");
+        container.delete().expect("deleted");
         let read = |name: &str| std::fs::read_to_string(test.dir.join(name)).expect("our own");
         assert_eq!([read("first"), read("second")], said);
     }
@@ -155,7 +155,7 @@ fn events_are_a_descriptor_that_is_readable_when_there_is_something_to_hear() {
     assert!(is_readable(&events, Duration::from_secs(20)));
     assert_eq!(events.wait(Some(Duration::from_secs(20))).expect("an answer"), Some(Event::OutOfMemory));
     std::fs::remove_file(case.0.rootfs().join("go")).expect("our own");
-    container.kill(libc::SIGKILL, false).expect("killed");
+    container.kill(libc::SIGKILL).expect("killed");
     let until_the_end =
         std::iter::from_fn(|| events.wait(None).expect("an answer")).find(|event| *event == Event::Ended);
     assert_eq!(until_the_end, Some(Event::Ended));
@@ -163,7 +163,7 @@ fn events_are_a_descriptor_that_is_readable_when_there_is_something_to_hear() {
     assert!(is_readable(&events, Duration::ZERO));
     assert_eq!(events.try_next().expect("an answer"), Some(Event::Ended));
     drop(container);
-    case.store().delete(&case.0.id, true).expect("deleted");
+    case.store().force_delete(&case.0.id).expect("deleted");
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn figures_are_numbers_and_not_json() {
     container.pause().expect("paused");
     assert_eq!(container.freezer_state().expect("an answer"), FreezerState::Frozen);
     container.resume().expect("resumed");
-    container.delete(true).expect("deleted");
+    container.force_delete().expect("deleted");
 }
 
 #[test]
@@ -196,5 +196,5 @@ fn a_state_can_be_read_back() {
     let state = container.state().expect("a state");
     let printed = case.0.call(&["state", &case.0.id]);
     assert_eq!(serde_json::from_str::<State>(printed.ok()).expect("a state"), state);
-    container.delete(true).expect("deleted");
+    container.force_delete().expect("deleted");
 }

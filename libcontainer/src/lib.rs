@@ -22,7 +22,7 @@ pub(crate) use plimsoll_plan as plan;
 pub use cgroup::FreezerState;
 pub use check::{Concern, Finding};
 pub use container::{
-    CgroupManager, Child, Container, CreateOptions, Event, Events, ExecOptions, Notifications, State, Status,
+    CgroupManager, Child, Container, CreateOptions, Event, Events, ExecOptions, Notifications, State, Status, Update,
 };
 pub use criu::{CriuOptions, ManageCgroups, NetworkLock};
 pub use facts::HostFacts;
@@ -31,7 +31,7 @@ pub use file::{read_file, read_limited};
 pub use oci_spec;
 pub use open_bundle::Bundle;
 pub use plimsoll_plan::{
-    Error, ErrorKind, Hierarchy, Line, Plan, PlanOptions, Result, Systemd, describe_errno, describe_io,
+    EnvValues, Error, ErrorKind, Hierarchy, Line, Plan, PlanOptions, Result, Systemd, describe_errno, describe_io,
 };
 pub use stats::Stats;
 pub use store::Store;

@@ -22,6 +22,7 @@ pub use events::{Event, Events};
 pub use notify::Notifications;
 #[cfg(any(test, fuzzing))]
 pub(crate) use state::for_hooks as state_for_hooks;
+pub use update::Update;
 
 pub use crate::plan::CgroupManager;
 use crate::store::{CONFIG, Folder, Record};
