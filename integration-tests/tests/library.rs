@@ -1,10 +1,62 @@
 //! The library, called as a program with threads calls it.
 use libcontainer::oci_spec::runtime::LinuxResources;
-use libcontainer::{Bundle, CreateOptions, Store};
-use plimsoll_integration_tests::{Container, runtime};
+use libcontainer::{Bundle, Container, CreateOptions, Event, FreezerState, Result, State, Store};
+use plimsoll_integration_tests::{Container as Test, cgroup, runtime};
 use serde_json::{Value, json};
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+/// A test's container that the library makes.
+pub(crate) struct Case(pub(crate) Test);
+
+impl Case {
+    pub(crate) fn new() -> Case {
+        Case(Test::new().args(&["sleep", "1000"]))
+    }
+
+    pub(crate) fn with(change: impl FnOnce(Test) -> Test) -> Case {
+        Case(change(Case::new().0))
+    }
+
+    pub(crate) fn store(&self) -> Store {
+        Store::open(self.0.dir.join("state")).expect("a store")
+    }
+
+    pub(crate) fn create(&self) -> Result<Container> {
+        self.0.write_config();
+        let null = File::options().read(true).write(true).open("/dev/null").expect("a device");
+        let mut options = CreateOptions::default();
+        options.stdio = Some([null.as_raw_fd(); 3]);
+        self.store().create(&self.0.id, &Bundle::open(&self.0.dir)?, &options)
+    }
+
+    pub(crate) fn created(&self) -> Container {
+        self.create().expect("created")
+    }
+
+    pub(crate) fn running(&self) -> Container {
+        let container = self.created();
+        container.start().expect("started");
+        container
+    }
+
+    pub(crate) fn ended(&self) -> Container {
+        let container = self.running();
+        container.kill(libc::SIGKILL).expect("killed");
+        while container.state().expect("a state").pid != 0 {
+            std::thread::yield_now();
+        }
+        container
+    }
+}
+
+/// Whether a descriptor is readable within this time.
+fn is_readable(descriptor: impl AsFd, within: Duration) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let timeout = PollTimeout::try_from(within).expect("short");
+    poll(&mut [PollFd::new(descriptor.as_fd(), PollFlags::POLLIN)], timeout).expect("polled") > 0
+}
 
 fn resources(of: &Value) -> LinuxResources {
     serde_json::from_value(of.clone()).expect("resources")
@@ -16,7 +68,7 @@ fn threads_that_share_a_container_lose_no_update() {
         return;
     }
     let fields = ["/pids/limit", "/memory/limit", "/cpu/shares", "/cpu/quota", "/cpu/period", "/memory/reservation"];
-    let test = Container::new().args(&["sleep", "1000"]).remove("/linux/resources");
+    let test = Test::new().args(&["sleep", "1000"]).remove("/linux/resources");
     test.write_config();
     let null = File::options().read(true).write(true).open("/dev/null").expect("a device");
     let mut options = CreateOptions::default();
@@ -32,7 +84,7 @@ fn threads_that_share_a_container_lose_no_update() {
         std::thread::scope(|scope| {
             for field in fields {
                 let container = &container;
-                scope.spawn(move || container.update(&resources(&change(field))).expect("an update"));
+                scope.spawn(move || container.update(resources(&change(field))).expect("an update"));
             }
         });
         let bundle = container.bundle().expect("its config");
@@ -41,7 +93,7 @@ fn threads_that_share_a_container_lose_no_update() {
             assert_eq!(kept.pointer(field), Some(&json!(value(field, round))), "{field}, round {round}: {kept:#}");
         }
     }
-    container.delete(true).expect("deleted");
+    container.force_delete().expect("deleted");
     test.assert_nothing_left();
 }
 
@@ -61,7 +113,7 @@ fn streams_that_overlap_are_those_that_were_asked_for() {
     if !runtime().is("plimsoll") {
         return;
     }
-    let test = Container::new().shell("echo out; echo err >&2");
+    let test = Test::new().shell("echo out; echo err >&2");
     test.write_config();
     let open = |name: &str| {
         let path = test.dir.join(name);
@@ -79,8 +131,70 @@ fn streams_that_overlap_are_those_that_were_asked_for() {
         let mut container = store.create(&test.id, &bundle, &options).expect("a container");
         container.start().expect("started");
         assert_eq!(container.child().expect("ours").wait().expect("ended"), 0);
-        container.delete(false).expect("deleted");
+        container.delete().expect("deleted");
         let read = |name: &str| std::fs::read_to_string(test.dir.join(name)).expect("our own");
         assert_eq!([read("first"), read("second")], said);
     }
+}
+
+#[test]
+fn events_are_a_descriptor_that_is_readable_when_there_is_something_to_hear() {
+    if !runtime().is("plimsoll") {
+        return;
+    }
+    let case = Case::with(|test| {
+        let test = test.set("/linux/resources/memory", json!({"limit": 32 << 20}));
+        test.shell("while :; do sleep 0.1; [ -e /go ] && head -c 200m /dev/zero | tail; done")
+    });
+    let container = case.running();
+    let events = container.events().expect("events");
+    assert_eq!(events.try_next().expect("an answer"), None);
+    assert!(!is_readable(&events, Duration::from_millis(50)));
+    assert_eq!(events.wait(Some(Duration::from_millis(50))).expect("an answer"), None);
+    File::create(case.0.rootfs().join("go")).expect("our own");
+    assert!(is_readable(&events, Duration::from_secs(20)));
+    assert_eq!(events.wait(Some(Duration::from_secs(20))).expect("an answer"), Some(Event::OutOfMemory));
+    std::fs::remove_file(case.0.rootfs().join("go")).expect("our own");
+    container.kill(libc::SIGKILL).expect("killed");
+    let until_the_end =
+        std::iter::from_fn(|| events.wait(None).expect("an answer")).find(|event| *event == Event::Ended);
+    assert_eq!(until_the_end, Some(Event::Ended));
+    // And from then on.
+    assert!(is_readable(&events, Duration::ZERO));
+    assert_eq!(events.try_next().expect("an answer"), Some(Event::Ended));
+    drop(container);
+    case.store().force_delete(&case.0.id).expect("deleted");
+}
+
+#[test]
+fn figures_are_numbers_and_not_json() {
+    if !runtime().is("plimsoll") {
+        return;
+    }
+    let limit = 64 << 20;
+    let case = Case::with(|test| test.set("/linux/resources/memory", json!({"limit": limit})));
+    let container = case.running();
+    let stats = container.stats().expect("figures");
+    assert_eq!((stats.pids.current, stats.memory.usage.limit), (1, limit));
+    assert_eq!(stats.unified, cgroup::is_v2());
+    assert_eq!(stats.memory.events.get("oom_kill"), Some(&0));
+    assert!(stats.cpu.usage.total > 0 && stats.memory.raw.contains_key("pgfault"));
+    assert_eq!(container.freezer_state().expect("an answer"), FreezerState::Thawed);
+    container.pause().expect("paused");
+    assert_eq!(container.freezer_state().expect("an answer"), FreezerState::Frozen);
+    container.resume().expect("resumed");
+    container.force_delete().expect("deleted");
+}
+
+#[test]
+fn a_state_can_be_read_back() {
+    if !runtime().is("plimsoll") {
+        return;
+    }
+    let case = Case::with(|test| test.set("/annotations", json!({"a": "b"})));
+    let container = case.running();
+    let state = container.state().expect("a state");
+    let printed = case.0.call(&["state", &case.0.id]);
+    assert_eq!(serde_json::from_str::<State>(printed.ok()).expect("a state"), state);
+    container.force_delete().expect("deleted");
 }

@@ -12,6 +12,7 @@ mod created;
 mod descriptors;
 mod deviations;
 mod devices;
+mod error_kinds;
 mod errors;
 mod events;
 mod exec;

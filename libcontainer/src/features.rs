@@ -10,85 +10,125 @@ use crate::sys::knows_seccomp_flags;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// What `plimsoll features` prints (field order and names are the specification's).
+/// What this library recognizes. As JSON it is what `features` prints (field order and names are the specification's).
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Features {
+    /// The oldest version of the specification that is understood.
     pub oci_version_min: &'static str,
+    /// The newest.
     pub oci_version_max: &'static str,
+    /// Kinds of hooks.
     pub hooks: &'static [&'static str],
+    /// Options of mounts, those that filesystems have themselves left out.
     pub mount_options: Vec<String>,
+    /// What is Linux's.
     pub linux: Linux,
+    /// What has no key of its own: runc's.
     pub annotations: BTreeMap<&'static str, String>,
     /// A name, or with a dot at the end a prefix, of annotations that make the runtime act on the host.
     pub potentially_unsafe_config_annotations: &'static [&'static str],
 }
 
+/// Features of Linux.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Linux {
+    /// Types of namespaces.
     pub namespaces: &'static [&'static str],
+    /// Names of capabilities.
     pub capabilities: &'static [&'static str],
+    /// Control groups.
     pub cgroup: Cgroup,
+    /// Filters of system calls.
     pub seccomp: Seccomp,
+    /// AppArmor profiles.
     pub apparmor: Enabled,
+    /// SELinux labels.
     pub selinux: Enabled,
+    /// Intel RDT.
     pub intel_rdt: IntelRdt,
+    /// NUMA policies.
     pub memory_policy: MemoryPolicy,
+    /// What mounts can have besides options.
     pub mount_extensions: MountExtensions,
+    /// Network devices that move into a container.
     pub net_devices: Enabled,
 }
 
+/// Ways to make control groups.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Cgroup {
+    /// cgroup v1, and hybrid hosts.
     pub v1: bool,
+    /// cgroup v2.
     pub v2: bool,
+    /// By the system's systemd.
     pub systemd: bool,
+    /// By a user's own systemd.
     pub systemd_user: bool,
+    /// The rdma controller.
     pub rdma: bool,
 }
 
+/// What filters of system calls can say.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Seccomp {
+    /// Whether there are any.
     pub enabled: bool,
+    /// `SCMP_ACT_*`.
     pub actions: &'static [&'static str],
+    /// `SCMP_CMP_*`.
     pub operators: &'static [&'static str],
+    /// `SCMP_ARCH_*`.
     pub archs: &'static [&'static str],
+    /// `SECCOMP_FILTER_FLAG_*`.
     pub known_flags: Vec<&'static str>,
     /// Those that this kernel takes, found by trying.
     pub supported_flags: Vec<&'static str>,
 }
 
+/// Whether a feature is recognized.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[non_exhaustive]
 pub struct Enabled {
+    /// It is; the host may lack it all the same.
     pub enabled: bool,
 }
 
+/// Intel RDT.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[non_exhaustive]
 pub struct IntelRdt {
+    /// `linux.intelRdt` is recognized.
     pub enabled: bool,
+    /// Its `schemata` too.
     pub schemata: bool,
+    /// Its `enableMonitoring` too.
     pub monitoring: bool,
 }
 
+/// What a NUMA policy can say.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[non_exhaustive]
 pub struct MemoryPolicy {
+    /// `MPOL_*` modes.
     pub modes: &'static [&'static str],
+    /// `MPOL_F_*` flags.
     pub flags: &'static [&'static str],
 }
 
+/// What mounts can have besides options.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[non_exhaustive]
 pub struct MountExtensions {
+    /// Id maps of their own.
     pub idmap: Enabled,
 }
 

@@ -4,13 +4,14 @@ mod check;
 mod container;
 mod criu;
 mod facts;
-mod features;
+pub mod features;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod launch;
 mod mountinfo;
 mod open_bundle;
+pub mod stats;
 mod store;
 mod sys;
 mod systemd;
@@ -18,9 +19,10 @@ mod trace;
 
 pub(crate) use plimsoll_plan as plan;
 
+pub use cgroup::FreezerState;
 pub use check::{Concern, Finding};
 pub use container::{
-    CgroupManager, Child, Container, CreateOptions, Event, Events, ExecOptions, Notifications, State, Stats, Status,
+    CgroupManager, Child, Container, CreateOptions, Event, Events, ExecOptions, Notifications, State, Status, Update,
 };
 pub use criu::{CriuOptions, ManageCgroups, NetworkLock};
 pub use facts::HostFacts;
@@ -29,7 +31,8 @@ pub use file::{read_file, read_limited};
 pub use oci_spec;
 pub use open_bundle::Bundle;
 pub use plimsoll_plan::{
-    Error, ErrorKind, Hierarchy, Line, Plan, PlanOptions, Result, Systemd, describe_errno, describe_io,
+    EnvValues, Error, ErrorKind, Hierarchy, Line, Plan, PlanOptions, Result, Systemd, describe_errno, describe_io,
 };
+pub use stats::Stats;
 pub use store::Store;
 pub use trace::Trace;

@@ -59,8 +59,8 @@ pub(crate) fn notify_socket() -> Option<OsString> {
 }
 
 /// The container's end of it, open before the program runs.
-pub(crate) fn notifications(container: &Container, tell_pid: bool) -> Result<Option<Notifications>, Failure> {
-    let opened = notify_socket().map(|socket| container.notifications(&socket, tell_pid));
+pub(crate) fn notifications(container: &Container) -> Result<Option<Notifications>, Failure> {
+    let opened = notify_socket().map(|socket| container.notifications(&socket));
     Ok(opened.transpose()?.flatten())
 }
 

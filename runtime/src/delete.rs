@@ -21,7 +21,9 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
 }
 
 fn delete(store: &Store, id: &str, force: bool) -> Result<u8, Failure> {
-    if !store.delete(id, force)? {
+    if !force {
+        store.delete(id)?;
+    } else if !store.force_delete(id)? {
         // Whoever calls for what is gone already is cleaning up. containerd's shim waits for its runtime in two places then, of which
         // one loses the status, and logs it as 255, if the runtime has ended before the other begins to wait
         // (docs/runc-behaviour.md). Nobody else asks, and nobody waits.

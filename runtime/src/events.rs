@@ -3,9 +3,9 @@
 use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::print;
-use libcontainer::{Event, Stats};
+use libcontainer::{Container, ErrorKind, Event, Stats};
 use serde::Serialize;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let container = invocation.store()?.load(invocation.id()?)?;
@@ -20,14 +20,29 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
         stats(id, &container.stats()?)?;
         return Ok(0);
     }
-    for event in container.events(interval)? {
-        match event? {
-            Event::Stats(data) => stats(id, &data)?,
-            Event::OutOfMemory => line(&Line { r#type: "oom", id, data: None })?,
-            other => log::debug!("an event that runc has no name for: {other:?}"),
+    watch(&container, interval)
+}
+
+/// Until the container ends.
+fn watch(container: &Container, interval: Duration) -> Result<u8, Failure> {
+    let (id, events) = (container.id(), container.events()?);
+    let mut next = Instant::now() + interval;
+    loop {
+        match events.wait(Some(next.saturating_duration_since(Instant::now())))? {
+            Some(Event::Ended) => return Ok(0),
+            Some(Event::OutOfMemory) => line(&Line { r#type: "oom", id, data: None })?,
+            Some(other) => log::debug!("an event that runc has no name for: {other:?}"),
+            None => {
+                // Not a burst of them after a suspended laptop wakes.
+                next = Instant::now() + interval;
+                match container.stats() {
+                    // Meanwhile.
+                    Err(error) if error.kind() == ErrorKind::NotRunning => return Ok(0),
+                    data => stats(id, &data?)?,
+                }
+            }
         }
     }
-    Ok(0)
 }
 
 /// In the order of runc's keys.

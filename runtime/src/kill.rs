@@ -3,7 +3,7 @@
 use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::regex::Regex;
-use libcontainer::{Container, ErrorKind};
+use libcontainer::Container;
 use std::ffi::OsStr;
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
@@ -24,11 +24,13 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
 }
 
 fn kill(container: &Container, signal: i32, all: bool) -> Result<u8, Failure> {
-    match container.kill(signal, all) {
-        // containerd kills what may be left of a container that has ended.
-        Err(error) if all && error.kind() == ErrorKind::NotRunning => Ok(0),
-        outcome => Ok(outcome.map(|()| 0)?),
+    // containerd kills what may be left of a container that has ended: with `--all` that is no error.
+    if all {
+        container.kill_all(signal)?
+    } else {
+        container.kill(signal)?
     }
+    Ok(0)
 }
 
 /// A signal by number or name, with or without `SIG`; a dash as in `kill -9` does no harm.

@@ -3,7 +3,7 @@
 use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::print;
-use libcontainer::{Bundle, HostFacts, Plan, PlanOptions};
+use libcontainer::{Bundle, EnvValues, HostFacts, Plan, PlanOptions};
 use std::path::Path;
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
@@ -30,7 +30,7 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
         rootless: invocation.rootless()?,
         cgroup_manager: invocation.cgroup_manager()?,
     };
-    let env = invocation.is_set("show-env");
+    let env = if invocation.is_set("show-env") { EnvValues::Shown } else { EnvValues::Hidden };
     let plan = match exec {
         Some(process) => Plan::exec(&bundle, &process, &facts, &options)?,
         None => Plan::new(&bundle, &facts, &options)?,

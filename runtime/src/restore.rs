@@ -4,7 +4,7 @@ use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::foreground::Foreground;
 use crate::{checkpoint, create, foreground, trace};
-use libcontainer::{Container, CreateOptions, CriuOptions, Notifications, Trace};
+use libcontainer::{CreateOptions, CriuOptions, Notifications, Trace};
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let options = options(invocation)?;
@@ -21,7 +21,8 @@ fn restore(invocation: &Invocation, mut options: CreateOptions) -> Result<u8, Fa
     let store = invocation.store()?;
     if invocation.is_set("detach") {
         let container = store.restore(id, &bundle, &options, &criu)?;
-        let told = tell_ready(&container, true);
+        let notifications = create::notifications(&container);
+        let told = notifications.and_then(|found| tell_ready(found.map(Notifications::with_main_pid)));
         return if told.is_err() { crate::run::delete(container, told.map(|()| 0)) } else { Ok(0) };
     }
     let has_terminal = create::has_terminal(&bundle);
@@ -29,7 +30,7 @@ fn restore(invocation: &Invocation, mut options: CreateOptions) -> Result<u8, Fa
     options.own_console = has_terminal;
     let mut foreground = Foreground::prepare(has_terminal, !invocation.is_set("no-subreaper"))?;
     let mut container = store.restore(id, &bundle, &options, &criu)?;
-    let told = tell_ready(&container, false);
+    let told = create::notifications(&container).and_then(tell_ready);
     let status = told.and_then(|()| crate::run::wait(&mut foreground, &mut container));
     // The terminal is given back before anything is said.
     drop(foreground);
@@ -49,8 +50,7 @@ fn options(invocation: &Invocation) -> Result<CreateOptions, Failure> {
 }
 
 /// The program goes on where it was: who has started us need not wait until it says that it is ready.
-fn tell_ready(container: &Container, tell_pid: bool) -> Result<(), Failure> {
-    let notifications = create::notifications(container, tell_pid)?;
+fn tell_ready(notifications: Option<Notifications>) -> Result<(), Failure> {
     Ok(notifications.map_or(Ok(()), Notifications::ready)?)
 }
 

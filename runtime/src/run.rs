@@ -4,7 +4,7 @@ use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::foreground::Foreground;
 use crate::{create, foreground, trace};
-use libcontainer::{Container, CreateOptions, ErrorKind, Notifications, Trace};
+use libcontainer::{Container, CreateOptions, ErrorKind, Trace};
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let options = create::options(invocation)?;
@@ -22,9 +22,9 @@ fn create_and_start(invocation: &Invocation, mut options: CreateOptions) -> Resu
     let store = invocation.store()?;
     if invocation.is_set("detach") {
         let container = store.create(id, &bundle, &options)?;
-        let started = create::notifications(&container, true).and_then(|notifications| {
+        let started = create::notifications(&container).and_then(|notifications| {
             container.start_traced(trace)?;
-            Ok(notifications.map_or(Ok(()), Notifications::relay)?)
+            Ok(notifications.map_or(Ok(()), |notifications| notifications.with_main_pid().relay())?)
         });
         return if started.is_err() { finish(invocation, container, started.map(|()| 0)) } else { Ok(0) };
     }
@@ -43,7 +43,7 @@ fn create_and_start(invocation: &Invocation, mut options: CreateOptions) -> Resu
 fn supervise(foreground: &mut Foreground, container: &mut Container, trace: Option<&Trace>) -> Result<u8, Failure> {
     let console = container.child().and_then(|child| child.take_console());
     foreground.attach(console)?;
-    let notifications = create::notifications(container, false)?;
+    let notifications = create::notifications(container)?;
     container.start_traced(trace)?;
     if let Some(notifications) = notifications {
         // Ends with the container, or with us.
@@ -71,10 +71,10 @@ fn finish(invocation: &Invocation, container: Container, status: Result<u8, Fail
 
 /// What made it fail is worth more than whether it can be deleted. A program's status is not: what is left would be taken for nothing.
 pub(crate) fn delete(container: Container, status: Result<u8, Failure>) -> Result<u8, Failure> {
-    match (container.delete(true), status) {
+    match (container.force_delete(), status) {
         (Ok(()), status) => status,
         // A hook has failed, and took the container with it.
-        (Err(error), status) if error.kind() == ErrorKind::DoesNotExist => status,
+        (Err(error), status) if error.kind() == ErrorKind::NotFound => status,
         (Err(error), Ok(status)) => Err(Failure::new(format!(
             "the program ended with status {status}, but the container is not deleted: {error}"
         ))),

@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 use crate::cli::Invocation;
 use crate::failure::Failure;
-use libcontainer::Bundle;
 use libcontainer::oci_spec::runtime::LinuxResources;
+use libcontainer::{Bundle, Update};
 use serde_json::{Map, Value};
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
@@ -22,8 +22,11 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     if invocation.value("kernel-memory").or(invocation.value("kernel-memory-tcp")).is_some() {
         log::warn!("Kernel memory settings are ignored and will be removed");
     }
-    let schema = |flag| Ok::<_, Failure>(invocation.text(flag)?.filter(|schema| !schema.is_empty()));
-    container.update_with_rdt(&resources, schema("l3-cache-schema")?, schema("mem-bw-schema")?)?;
+    let schema = |flag| Ok::<_, Failure>(invocation.text(flag)?.filter(|schema| !schema.is_empty()).map(str::to_owned));
+    let mut change = Update::new(resources);
+    change.l3_cache_schema = schema("l3-cache-schema")?;
+    change.mem_bw_schema = schema("mem-bw-schema")?;
+    container.update(change)?;
     Ok(0)
 }
 

@@ -17,35 +17,74 @@ struct Inner {
     /// What was attempted, in a few words.
     message: String,
     call: Option<String>,
-    errno: Option<i32>,
+    /// The errno of the call.
+    source: Option<std::io::Error>,
     /// The kernel's words, or a hint.
     detail: Option<String>,
+    /// It happened in init.
+    of_init: bool,
 }
 
-/// What a caller may want to tell apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a caller can act on. More kinds may come: match with a wildcard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// An id with characters other than `[A-Za-z0-9_+.-]`, or `.`, `..`.
+    /// An id with characters other than `[A-Za-z0-9_+.-]`, or `.`, `..`, or longer than a file name.
     InvalidId,
-    /// The id is in use.
+    /// There is no such container.
+    NotFound,
+    /// The id is another container's.
     Exists,
-    /// No such container.
-    DoesNotExist,
-    /// The operation needs a running container.
+    /// The operation needs a container that runs, and this one has ended, or has not been started.
     NotRunning,
-    /// The operation needs another status.
-    WrongStatus,
-    /// config.json, process.json or a flag is wrong.
+    /// The operation needs a container that does not run, or is paused, and this one runs.
+    Running,
+    /// The operation needs a container that is not paused.
+    Paused,
+    /// Somebody else is at it, or holds what is needed: a container that is being made, a cgroup with processes in it, a busy
+    /// device. It may succeed later.
+    Busy,
+    /// config.json, a process, an option or another argument is wrong. It fails on every host and every time.
     InvalidConfig,
-    /// Valid, but this build or this host cannot do it; refused rather than ignored.
+    /// Valid, but this library or this host cannot do it. It is refused rather than ignored.
     Unsupported,
-    /// A system call failed on the host's side.
-    System,
-    /// A line of init failed.
-    Init,
-    /// A hook failed.
+    /// The program is not there (in the container's root filesystem, or in its `PATH`).
+    ProgramNotFound,
+    /// The program is there and cannot be executed: it is no executable file, not for this processor, or not for this user.
+    ProgramNotExecutable,
+    /// The kernel forbids it (EACCES, EPERM), or what is in the store may not be trusted.
+    PermissionDenied,
+    /// No space is left, or a quota is used up (ENOSPC, EDQUOT).
+    NoSpace,
+    /// There is not enough memory: the kernel has refused some (ENOMEM), or has killed init for want of it.
+    OutOfMemory,
+    /// It took too long: systemd has not answered, a process has not ended, a group has not frozen.
+    Timeout,
+    /// A hook failed, or ran past its timeout.
     Hook,
+    /// Anything else; usually a system call has failed ([`Error::errno`]).
+    System,
+}
+
+impl ErrorKind {
+    /// What a failed system call comes to. A missing or an existing file is no missing or existing container.
+    fn of_errno(errno: Option<i32>) -> ErrorKind {
+        match errno {
+            // EPERM, EACCES
+            Some(1 | 13) => ErrorKind::PermissionDenied,
+            // ENOMEM
+            Some(12) => ErrorKind::OutOfMemory,
+            // EBUSY
+            Some(16) => ErrorKind::Busy,
+            // ENOSPC, EDQUOT
+            Some(28 | 122) => ErrorKind::NoSpace,
+            // ENOSYS, EOPNOTSUPP
+            Some(ENOSYS | 95) => ErrorKind::Unsupported,
+            // ETIMEDOUT
+            Some(110) => ErrorKind::Timeout,
+            _ => ErrorKind::System,
+        }
+    }
 }
 
 /// Shorthand.
@@ -54,7 +93,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// A failure without a system call.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error(Box::new(Inner { kind, origin: None, message: message.into(), call: None, errno: None, detail: None }))
+        let message = message.into();
+        Error(Box::new(Inner { kind, origin: None, message, call: None, source: None, detail: None, of_init: false }))
     }
 
     /// A mistake in config.json at the JSON pointer `origin`.
@@ -62,11 +102,12 @@ impl Error {
         Error::new(ErrorKind::InvalidConfig, message).at(origin)
     }
 
-    /// A failed system call: `call` is its name with what matters of its arguments.
+    /// A failed system call: `call` is its name with what matters of its arguments. Its errno decides the kind.
     pub fn system(message: impl Into<String>, call: impl Into<String>, errno: impl Into<std::io::Error>) -> Error {
-        let mut error = Error::new(ErrorKind::System, message);
+        let source = errno.into();
+        let mut error = Error::new(ErrorKind::of_errno(source.raw_os_error()), message);
         error.0.call = Some(call.into());
-        error.0.errno = errno.into().raw_os_error();
+        error.0.source = Some(source);
         error
     }
 
@@ -123,14 +164,25 @@ impl Error {
         self
     }
 
-    /// What a caller may want to tell apart.
+    /// It happened in init, not on the host's side.
+    pub fn in_init(mut self) -> Error {
+        self.0.of_init = true;
+        self
+    }
+
+    /// Whether it happened in init.
+    pub fn is_of_init(&self) -> bool {
+        self.0.of_init
+    }
+
+    /// What a caller can act on.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
     /// errno of the failed call, if a call failed.
     pub fn errno(&self) -> Option<i32> {
-        self.0.errno
+        self.0.source.as_ref().and_then(std::io::Error::raw_os_error)
     }
 
     /// The entry of config.json at fault (a JSON pointer), if one is.
@@ -178,7 +230,8 @@ impl fmt::Display for Inner {
         if let Some(call) = &self.call {
             write!(f, ": {call}")?;
         }
-        if let Some(errno) = self.errno {
+        let errno = self.source.as_ref().and_then(std::io::Error::raw_os_error);
+        if let Some(errno) = errno {
             write!(f, ": {}", describe_errno(errno))?;
         }
         if let Some(detail) = &self.detail {
@@ -186,16 +239,57 @@ impl fmt::Display for Inner {
         }
         // docs/kernel-features.md: the last of these, mount_setattr, came with 5.12.
         let call = self.call.as_deref().map(|call| call.split('(').next().unwrap_or_default());
-        if self.errno == Some(ENOSYS) && call.is_some_and(|call| REQUIRED.contains(&call)) {
+        if errno == Some(ENOSYS) && call.is_some_and(|call| REQUIRED.contains(&call)) {
             f.write_str(": hint: Linux 5.12 or later has it, unless a seccomp filter hides it")?;
         }
         Ok(())
     }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    /// The errno of the failed call as the standard library's error. Its words are in the sentence already.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_ref().map(|source| source as _)
+    }
+}
 
 /// A key as a part of a JSON pointer (RFC 6901).
 pub fn escape_key(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::errno::describe_errno;
+
+    #[test]
+    fn an_errno_comes_to_a_kind_and_most_of_them_to_none_of_their_own() {
+        let named = [
+            ("EPERM", ErrorKind::PermissionDenied),
+            ("EACCES", ErrorKind::PermissionDenied),
+            ("ENOMEM", ErrorKind::OutOfMemory),
+            ("EBUSY", ErrorKind::Busy),
+            ("ENOSPC", ErrorKind::NoSpace),
+            ("EDQUOT", ErrorKind::NoSpace),
+            ("ENOSYS", ErrorKind::Unsupported),
+            ("EOPNOTSUPP", ErrorKind::Unsupported),
+            ("ETIMEDOUT", ErrorKind::Timeout),
+        ];
+        for errno in 1..134 {
+            let error = Error::system("do it", "call", std::io::Error::from_raw_os_error(errno));
+            let words = describe_errno(errno);
+            let known = named.iter().find(|(name, _)| words.ends_with(&format!("({name})"))).map(|(_, kind)| *kind);
+            assert_eq!(error.kind(), known.unwrap_or(ErrorKind::System), "{words}");
+            assert_eq!(error.errno(), Some(errno));
+            let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
+            assert_eq!(source.and_then(std::io::Error::raw_os_error), Some(errno));
+        }
+    }
+
+    #[test]
+    fn what_no_call_has_failed_in_has_no_source() {
+        let error = Error::config("/mounts/0", "wrong");
+        assert!(std::error::Error::source(&error).is_none() && error.errno().is_none());
+    }
 }

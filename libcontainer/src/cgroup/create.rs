@@ -42,7 +42,7 @@ pub(crate) fn refuse_frozen(groups: &[Group]) -> Result<()> {
 
 fn refuse_frozen_group(group: &Directory, version: Version, directory: &Path) -> Result<()> {
     match super::freezer::state(group, version) {
-        Ok(super::freezer::State::Thawed) => Ok(()),
+        Ok(super::FreezerState::Thawed) => Ok(()),
         Ok(_) => Err(frozen(directory)),
         Err(errno) => Err(Error::system(format!("look at the cgroup {}", directory.display()), "read", errno)),
     }
@@ -50,7 +50,7 @@ fn refuse_frozen_group(group: &Directory, version: Version, directory: &Path) ->
 
 fn frozen(directory: &Path) -> Error {
     let message = "container's cgroup unexpectedly frozen";
-    Error::new(ErrorKind::WrongStatus, message).detail(directory.display().to_string())
+    Error::new(ErrorKind::Busy, message).detail(directory.display().to_string())
 }
 
 /// An error if somebody lives in the groups already. They are looked at again when they are made.
@@ -70,7 +70,7 @@ fn refuse_processes(group: &Directory, directory: &Path) -> Result<()> {
         0 => Ok(()),
         found => {
             let message = format!("container's cgroup is not empty: {found} process(es) found");
-            Err(Error::new(ErrorKind::Exists, message).detail(directory.display().to_string()))
+            Err(Error::new(ErrorKind::Busy, message).detail(directory.display().to_string()))
         }
     }
 }

@@ -9,27 +9,33 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::time::{Duration, Instant};
 
+/// What a freezer does, in the kernel's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+#[non_exhaustive]
+pub enum FreezerState {
+    /// Its processes run.
     Thawed,
-    /// On the way, or stuck there.
+    /// It has been asked to stop them, and some still run.
     Freezing,
+    /// None of them runs.
     Frozen,
 }
 
 /// A group counts as frozen too if one above it is.
-pub(super) fn state(group: &Directory, version: Version) -> std::result::Result<State, Errno> {
+pub(super) fn state(group: &Directory, version: Version) -> std::result::Result<FreezerState, Errno> {
     // The topmost group has no such files: nobody freezes it.
     let read = |file| gone_is_none(group.read(file)).map(Option::unwrap_or_default);
     Ok(match version {
         Version::V1 => match read("freezer.state")?.trim() {
-            "FROZEN" => State::Frozen,
-            "FREEZING" => State::Freezing,
-            _ => State::Thawed,
+            "FROZEN" => FreezerState::Frozen,
+            "FREEZING" => FreezerState::Freezing,
+            _ => FreezerState::Thawed,
         },
-        Version::V2 if gone_is_none(group.read_key("cgroup.events", "frozen"))?.flatten() == Some(1) => State::Frozen,
-        Version::V2 if read("cgroup.freeze")?.trim() == "1" => State::Freezing,
-        Version::V2 => State::Thawed,
+        Version::V2 if gone_is_none(group.read_key("cgroup.events", "frozen"))?.flatten() == Some(1) => {
+            FreezerState::Frozen
+        }
+        Version::V2 if read("cgroup.freeze")?.trim() == "1" => FreezerState::Freezing,
+        Version::V2 => FreezerState::Thawed,
     })
 }
 
@@ -54,13 +60,19 @@ fn open(groups: &[Group], doing: &str) -> Result<(Directory, Version)> {
     Ok((opened.map_err(|errno| Error::system(doing, call(), errno))?, version))
 }
 
-/// Whether the container is paused, or about to be. A container without a freezer, or without its group, is not.
+/// Whether the container is paused, or about to be.
 pub(crate) fn is_frozen(groups: &[Group]) -> Result<bool> {
-    let Some((group, version)) = freezer(groups) else { return Ok(false) };
-    let frozen = gone_is_none(Directory::open(&group.directory)).and_then(|opened| {
-        opened.map_or(Ok(false), |group| state(&group, version).map(|state| state != State::Thawed))
+    freezer_state(groups).map(|state| state != FreezerState::Thawed)
+}
+
+/// A container without a freezer, or without its group, is thawed.
+pub(crate) fn freezer_state(groups: &[Group]) -> Result<FreezerState> {
+    let Some((group, version)) = freezer(groups) else { return Ok(FreezerState::Thawed) };
+    let found = gone_is_none(Directory::open(&group.directory)).and_then(|opened| match opened {
+        Some(group) => state(&group, version),
+        None => Ok(FreezerState::Thawed),
     });
-    frozen.map_err(|errno| {
+    found.map_err(|errno| {
         Error::system("find out whether it is paused", format!("read({})", group.directory.display()), errno)
     })
 }
@@ -96,7 +108,7 @@ fn freeze_v1(group: &Directory, patience: Duration) -> std::result::Result<(), F
         }
         group.write("freezer.state", "FROZEN")?;
         for _ in 0..5 {
-            if state(group, Version::V1).map_err(|errno| ("read(freezer.state)", errno))? == State::Frozen {
+            if state(group, Version::V1).map_err(|errno| ("read(freezer.state)", errno))? == FreezerState::Frozen {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_micros(if attempt == 0 { 100 } else { 2000 }));
@@ -160,7 +172,7 @@ pub(crate) fn thaw_everything(groups: &[Group]) -> Result<()> {
     let opened = gone_is_none(Directory::open(&v1.directory)).map_err(|errno| failed("openat", errno))?;
     let thawed = opened.map_or(Ok(()), |top| {
         top.walk(|group| match state(group, Version::V1).map_err(|errno| ("read(freezer.state)", errno))? {
-            State::Thawed => Ok(()),
+            FreezerState::Thawed => Ok(()),
             _ => thaw_group(group, Version::V1),
         })
     });

@@ -21,7 +21,8 @@ mod update;
 
 pub(crate) use create::{chown, create, refuse_busy, refuse_frozen};
 pub(crate) use device_program::attach_device_program;
-pub(crate) use freezer::{freeze, freezer_directory, is_frozen, thaw, thaw_everything};
+pub use freezer::FreezerState;
+pub(crate) use freezer::{freeze, freezer_directory, freezer_state, is_frozen, thaw, thaw_everything};
 pub(crate) use kill::kill_all;
 pub(crate) use oom::{OomEvent, OomWatch, oom_report};
 #[cfg(any(test, fuzzing))]
@@ -29,7 +30,7 @@ pub(crate) use place::laws as place_laws;
 pub(crate) use place::{for_another as place_for_another, memberships};
 pub(crate) use remove::{existing, remove, remove_empty, remove_within};
 pub(crate) use scope::settle_in_scope;
-pub(crate) use stats::{Stats, stats};
+pub(crate) use stats::stats;
 pub(crate) use update::update;
 
 use crate::plan::cgroup::Group;

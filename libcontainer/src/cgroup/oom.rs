@@ -3,7 +3,7 @@
 use super::directory::{Directory, gone_is_none};
 use super::holder;
 use crate::plan::cgroup::Group;
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, Result};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{OFlags, inotify};
 use rustix::io::Errno;
@@ -37,11 +37,10 @@ impl AsFd for OomWatch {
 }
 
 impl OomWatch {
-    pub(crate) fn new(groups: &[Group]) -> Result<OomWatch> {
+    /// `None` without a memory controller.
+    pub(crate) fn new(groups: &[Group]) -> Result<Option<OomWatch>> {
         let failed = |call: &str, errno| Error::system("watch the container's memory", call, errno);
-        let Some(memory) = holder(groups, "memory", "memory") else {
-            return Err(Error::new(ErrorKind::Unsupported, "the container has no cgroup with a memory controller"));
-        };
+        let Some(memory) = holder(groups, "memory", "memory") else { return Ok(None) };
         let group = Directory::open(&memory.directory).map_err(|errno| failed("openat", errno))?;
         let notifier = if memory.unified {
             let notifier = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
@@ -61,7 +60,7 @@ impl OomWatch {
             notifier
         };
         let kills = kills(&group, memory.unified)?.unwrap_or(0);
-        Ok(OomWatch { notifier, group, unified: memory.unified, kills })
+        Ok(Some(OomWatch { notifier, group, unified: memory.unified, kills }))
     }
 
     /// What has happened; does not wait. To be asked when the descriptor is readable.

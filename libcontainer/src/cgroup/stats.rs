@@ -1,186 +1,15 @@
-//! What a container uses: the data of `events --stats`, in runc's schema.
+//! Reading what a container's groups count.
 #![forbid(unsafe_code)]
 use super::counters::{Counters, counted};
 use super::holder;
 use crate::plan::cgroup::Group;
+use crate::stats::{
+    Blkio, BlkioEntry, Cpu, CpuUsage, Cpuset, Hugetlb, Io, Memory, MemoryEntry, Misc, Pids, Psi, PsiData, Rdma, Stats,
+    Throttling,
+};
 use crate::{Error, Result};
-use serde::Serialize;
 use std::cell::Cell;
 use std::collections::BTreeMap;
-
-/// Zeros and empty lists are left out where runc leaves them out.
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Stats {
-    pub cpu: Cpu,
-    pub cpuset: Cpuset,
-    pub memory: Memory,
-    pub pids: Pids,
-    pub blkio: Blkio,
-    /// By page size.
-    pub hugetlb: BTreeMap<String, Hugetlb>,
-    pub intel_rdt: IntelRdt,
-    /// runc has had none since it stopped making interfaces.
-    pub network_interfaces: Option<Vec<()>>,
-}
-
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(crate) struct IntelRdt {}
-
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Cpu {
-    pub usage: CpuUsage,
-    #[serde(skip_serializing_if = "is_default")]
-    pub throttling: Throttling,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub psi: Option<Psi>,
-}
-
-/// Nanoseconds.
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(crate) struct CpuUsage {
-    #[serde(skip_serializing_if = "is_zero")]
-    pub total: u64,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub percpu: Vec<u64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub percpu_kernel: Vec<u64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub percpu_user: Vec<u64>,
-    pub kernel: u64,
-    pub user: u64,
-}
-
-#[derive(Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Throttling {
-    #[serde(skip_serializing_if = "is_zero")]
-    pub periods: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    pub throttled_periods: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    pub throttled_time: u64,
-}
-
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Cpuset {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub cpus: Vec<u16>,
-    pub cpu_exclusive: u64,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub mems: Vec<u16>,
-    pub mem_hardwall: u64,
-    pub mem_exclusive: u64,
-    pub memory_migrate: u64,
-    pub memory_spread_page: u64,
-    pub memory_spread_slab: u64,
-    pub memory_pressure: u64,
-    pub sched_load_balance: u64,
-    pub sched_relax_domain_level: i64,
-}
-
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Memory {
-    #[serde(skip_serializing_if = "is_zero")]
-    pub cache: u64,
-    pub usage: MemoryEntry,
-    /// Memory and swap together.
-    pub swap: MemoryEntry,
-    pub kernel: MemoryEntry,
-    #[serde(rename = "kernelTCP")]
-    pub kernel_tcp: MemoryEntry,
-    /// `memory.stat`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub raw: BTreeMap<String, u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub psi: Option<Psi>,
-}
-
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(crate) struct MemoryEntry {
-    pub limit: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    pub usage: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    pub max: u64,
-    pub failcnt: u64,
-}
-
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Pids {
-    #[serde(skip_serializing_if = "is_zero")]
-    pub current: u64,
-    /// 0 for none.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub limit: u64,
-}
-
-#[derive(Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Blkio {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_service_bytes_recursive: Vec<BlkioEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_serviced_recursive: Vec<BlkioEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_queue_recursive: Vec<BlkioEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_service_time_recursive: Vec<BlkioEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_wait_time_recursive: Vec<BlkioEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_merged_recursive: Vec<BlkioEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub io_time_recursive: Vec<BlkioEntry>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub sectors_recursive: Vec<BlkioEntry>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub psi: Option<Psi>,
-}
-
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(crate) struct BlkioEntry {
-    #[serde(skip_serializing_if = "is_zero")]
-    pub major: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    pub minor: u64,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub op: String,
-    #[serde(skip_serializing_if = "is_zero")]
-    pub value: u64,
-}
-
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Hugetlb {
-    #[serde(skip_serializing_if = "is_zero")]
-    pub usage: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    pub max: u64,
-    pub failcnt: u64,
-}
-
-/// Pressure stall information.
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(crate) struct Psi {
-    pub some: PsiData,
-    pub full: PsiData,
-}
-
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(crate) struct PsiData {
-    pub avg10: f64,
-    pub avg60: f64,
-    pub avg300: f64,
-    pub total: u64,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
 
 /// What the container uses now. What the host does not count, or a group that is gone, is left at zero.
 pub(crate) fn stats(groups: &[Group]) -> Result<Stats> {
@@ -194,14 +23,14 @@ fn count(groups: &[Group], failed: &Cell<Option<Error>>) -> Stats {
     };
     let unified = groups.iter().find(|group| group.unified);
     let unified = || Counters::open(&unified?.directory, failed);
-    let mut stats = Stats::default();
+    let mut stats = Stats { unified: groups.iter().all(|group| group.unified), ..Stats::default() };
     match group("cpu", "cpu") {
-        Some((group, true)) => cpu_v2(&group, &mut stats.cpu),
-        Some((group, false)) => throttling(&group, &mut stats.cpu.throttling, "throttled_time", 1),
+        Some((group, true)) => stats.cpu = cpu_v2(&group),
+        Some((group, false)) => stats.cpu = cpu_v1(&group),
         // cpu.stat of cgroup v2 counts without the controller.
         None => {
             if let Some(group) = unified() {
-                cpu_v2(&group, &mut stats.cpu);
+                stats.cpu = cpu_v2(&group);
             }
         }
     }
@@ -222,6 +51,13 @@ fn count(groups: &[Group], failed: &Cell<Option<Error>>) -> Stats {
     }
     if let Some((group, unified)) = group("hugetlb", "hugetlb") {
         stats.hugetlb = hugetlb(&group, unified);
+    }
+    if let Some((group, _)) = group("rdma", "rdma") {
+        stats.rdma = rdma(&group.text("rdma.current"), &group.text("rdma.max"));
+    }
+    if let Some((group, _)) = group("misc", "misc") {
+        let read = |file: &str| group.text(file);
+        stats.misc = misc(&read("misc.current"), &read("misc.max"), &read("misc.events"));
     }
     // Only cgroup v2 measures pressure; on a hybrid host its side does.
     if let Some(group) = unified() {
@@ -246,26 +82,31 @@ fn numbers(text: &str) -> Vec<u64> {
     text.split_whitespace().filter_map(|number| number.parse().ok()).collect()
 }
 
-fn throttling(group: &Counters<'_>, throttling: &mut Throttling, time: &str, unit: u64) {
-    let stat = keyed(&group.text("cpu.stat"));
+/// `unit`: how many nanoseconds are one of `time`.
+fn throttling(stat: &BTreeMap<String, u64>, time: &str, unit: u64) -> Throttling {
     let value = |key: &str| stat.get(key).copied().unwrap_or(0);
-    *throttling = Throttling {
+    Throttling {
         periods: value("nr_periods"),
         throttled_periods: value("nr_throttled"),
         throttled_time: value(time) * unit,
-    };
+    }
 }
 
-fn cpu_v2(group: &Counters<'_>, cpu: &mut Cpu) {
-    throttling(group, &mut cpu.throttling, "throttled_usec", 1000);
-    let stat = keyed(&group.text("cpu.stat"));
-    let value = |key: &str| stat.get(key).copied().unwrap_or(0) * 1000;
-    cpu.usage = CpuUsage {
+fn cpu_v1(group: &Counters<'_>) -> Cpu {
+    let raw = keyed(&group.text("cpu.stat"));
+    Cpu { throttling: throttling(&raw, "throttled_time", 1), raw, ..Cpu::default() }
+}
+
+fn cpu_v2(group: &Counters<'_>) -> Cpu {
+    let raw = keyed(&group.text("cpu.stat"));
+    let value = |key: &str| raw.get(key).copied().unwrap_or(0) * 1000;
+    let usage = CpuUsage {
         total: value("usage_usec"),
         kernel: value("system_usec"),
         user: value("user_usec"),
         ..CpuUsage::default()
     };
+    Cpu { usage, throttling: throttling(&raw, "throttled_usec", 1000), raw, psi: None }
 }
 
 fn cpuacct(group: &Counters<'_>) -> CpuUsage {
@@ -329,35 +170,39 @@ fn memory_v1(group: &Counters<'_>) -> Memory {
         swap: entry("memsw."),
         kernel: entry("kmem."),
         kernel_tcp: entry("kmem.tcp."),
+        events: keyed(&group.text("memory.oom_control")),
         raw,
         ..Memory::default()
     }
 }
 
 fn memory_v2(group: &Counters<'_>) -> Memory {
-    let limit = |file: &str| match group.text(file).trim() {
-        "max" => u64::MAX,
-        limit => limit.parse().unwrap_or(0),
-    };
-    let usage = MemoryEntry {
-        limit: limit("memory.max"),
-        usage: group.number("memory.current"),
-        max: group.number("memory.peak"),
+    let entry = |prefix: &str| MemoryEntry {
+        limit: limit(&group.text(&format!("{prefix}.max"))),
+        usage: group.number(&format!("{prefix}.current")),
+        max: group.number(&format!("{prefix}.peak")),
         failcnt: 0,
     };
-    // As on cgroup v1, memory and swap together.
+    let (usage, swap_only) = (entry("memory"), entry("memory.swap"));
+    // As on cgroup v1, memory and swap together; without a file, 0, there is no swap.
+    let both = if swap_only.limit == 0 && group.read("memory.swap.max").is_none() { 0 } else { usage.limit };
     let swap = MemoryEntry {
-        limit: limit("memory.swap.max").saturating_add(if group.read("memory.swap.max").is_some() {
-            usage.limit
-        } else {
-            0
-        }),
-        usage: group.number("memory.swap.current") + usage.usage,
-        max: 0,
-        failcnt: 0,
+        limit: swap_only.limit.saturating_add(both),
+        usage: swap_only.usage + usage.usage,
+        ..MemoryEntry::default()
     };
     let raw = keyed(&group.text("memory.stat"));
-    Memory { cache: raw.get("file").copied().unwrap_or(0), usage, swap, raw, ..Memory::default() }
+    let cache = raw.get("file").copied().unwrap_or(0);
+    let events = keyed(&group.text("memory.events"));
+    Memory { cache, usage, swap, raw, swap_only, events, ..Memory::default() }
+}
+
+/// `max`, or a number.
+fn limit(text: &str) -> u64 {
+    match text.trim() {
+        "max" => u64::MAX,
+        limit => limit.parse().unwrap_or(0),
+    }
 }
 
 /// CFQ's files, else BFQ's, else those of the throttling that every kernel has.
@@ -378,7 +223,7 @@ fn blkio_v1(group: &Counters<'_>) -> Blkio {
         io_merged_recursive: entries("io_merged"),
         io_time_recursive: entries("time"),
         sectors_recursive: entries("sectors"),
-        psi: None,
+        ..Blkio::default()
     }
 }
 
@@ -394,28 +239,42 @@ fn blkio_entries(text: &str) -> Vec<BlkioEntry> {
     text.lines().filter_map(entry).collect()
 }
 
-/// Lines of `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=0 dios=0`.
+/// Lines of `8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6`; a device without a figure has none.
 fn io_v2(text: &str) -> Blkio {
     let mut blkio = Blkio::default();
     for line in text.lines() {
-        let mut words = line.split_whitespace();
-        let Some((major, minor)) = words.next().and_then(|device| device.split_once(':')) else { continue };
-        for (key, value) in words.filter_map(|word| word.split_once('=')) {
-            let (list, op) = match key {
-                "rbytes" => (&mut blkio.io_service_bytes_recursive, "Read"),
-                "wbytes" => (&mut blkio.io_service_bytes_recursive, "Write"),
-                "rios" => (&mut blkio.io_serviced_recursive, "Read"),
-                "wios" => (&mut blkio.io_serviced_recursive, "Write"),
+        let Some((device, figures)) = line.split_once(' ') else { continue };
+        let Some((Ok(major), Ok(minor))) = device.split_once(':').map(|(a, b)| (a.parse(), b.parse())) else {
+            continue;
+        };
+        let mut io = Io { major, minor, ..Io::default() };
+        for (key, value) in figures.split_whitespace().filter_map(|word| word.split_once('=')) {
+            let value = value.parse().unwrap_or(0);
+            let entry = |op: &str| BlkioEntry { major, minor, op: op.to_owned(), value };
+            let place = match key {
+                "rbytes" => {
+                    blkio.io_service_bytes_recursive.push(entry("Read"));
+                    &mut io.rbytes
+                }
+                "wbytes" => {
+                    blkio.io_service_bytes_recursive.push(entry("Write"));
+                    &mut io.wbytes
+                }
+                "rios" => {
+                    blkio.io_serviced_recursive.push(entry("Read"));
+                    &mut io.rios
+                }
+                "wios" => {
+                    blkio.io_serviced_recursive.push(entry("Write"));
+                    &mut io.wios
+                }
+                "dbytes" => &mut io.dbytes,
+                "dios" => &mut io.dios,
                 _ => continue,
             };
-            let number = |text: &str| text.parse().unwrap_or(0);
-            list.push(BlkioEntry {
-                major: number(major),
-                minor: number(minor),
-                op: op.to_owned(),
-                value: number(value),
-            });
+            *place = value;
         }
+        blkio.devices.push(io);
     }
     blkio
 }
@@ -433,9 +292,47 @@ fn hugetlb(group: &Counters<'_>, unified: bool) -> BTreeMap<String, Hugetlb> {
             false => group.number(&format!("{prefix}.failcnt")),
         };
         let max = if unified { 0 } else { group.number(&format!("{prefix}.max_usage_in_bytes")) };
-        (size.to_owned(), Hugetlb { usage: group.number(&format!("{prefix}{known}")), max, failcnt })
+        let limit = limit(&group.text(&format!("{prefix}{}", if unified { ".max" } else { ".limit_in_bytes" })));
+        (size.to_owned(), Hugetlb { usage: group.number(&format!("{prefix}{known}")), max, failcnt, limit })
     };
     sizes.filter(|size| !size.contains('.')).map(one).collect()
+}
+
+/// Lines of `mlx5_0 hca_handle=2 hca_object=2000`; a limit may be `max`.
+fn rdma(current: &str, limits: &str) -> Vec<Rdma> {
+    let value = |line: &str, key: &str| {
+        let figure = line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+        figure.map(limit).unwrap_or(0)
+    };
+    let device = |line: &str| line.split_whitespace().next().unwrap_or_default().to_owned();
+    let of = |line: &str| {
+        let device = device(line);
+        let limits =
+            limits.lines().find(|limits| limits.split_whitespace().next() == Some(&device)).unwrap_or_default();
+        Rdma {
+            device,
+            hca_handle: value(line, "hca_handle"),
+            hca_object: value(line, "hca_object"),
+            hca_handle_limit: value(limits, "hca_handle"),
+            hca_object_limit: value(limits, "hca_object"),
+        }
+    };
+    current.lines().filter(|line| !line.trim().is_empty()).map(of).collect()
+}
+
+/// Lines of `sev 5`; limits may be `max`, events are those of `sev.max`.
+fn misc(current: &str, limits: &str, events: &str) -> BTreeMap<String, Misc> {
+    let events = keyed(events);
+    let of = |text: &str, name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map(limit).unwrap_or(0)
+    };
+    let one = |(name, current): (String, u64)| {
+        let hit = events.get(&format!("{name}.max")).copied().unwrap_or(0);
+        let misc = Misc { current, limit: of(limits, &name), events: hit };
+        (name, misc)
+    };
+    keyed(current).into_iter().map(one).collect()
 }
 
 /// Lines of `some avg10=0.00 avg60=0.00 avg300=0.00 total=0`.
@@ -465,18 +362,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_prints_what_runc_prints_for_nothing() {
-        let json = serde_json::to_string(&Stats::default()).unwrap();
-        let entry = r#"{"limit":0,"failcnt":0}"#;
-        assert_eq!(
-            json,
-            format!(
-                r#"{{"cpu":{{"usage":{{"kernel":0,"user":0}}}},"cpuset":{{"cpu_exclusive":0,"mem_hardwall":0,"mem_exclusive":0,"memory_migrate":0,"memory_spread_page":0,"memory_spread_slab":0,"memory_pressure":0,"sched_load_balance":0,"sched_relax_domain_level":0}},"memory":{{"usage":{entry},"swap":{entry},"kernel":{entry},"kernelTCP":{entry}}},"pids":{{}},"blkio":{{}},"hugetlb":{{}},"intel_rdt":{{}},"network_interfaces":null}}"#
-            )
-        );
-    }
-
-    #[test]
     fn the_kernels_formats() {
         assert_eq!(ranges("0-2,7\n"), [0, 1, 2, 7]);
         assert_eq!(ranges("\n"), Vec::<u16>::new());
@@ -489,5 +374,14 @@ mod tests {
         let io = io_v2("8:0 rbytes=1 wbytes=2 rios=3 wios=4 dbytes=5 dios=6\n");
         assert_eq!(io.io_service_bytes_recursive, [entry("Read", 1), entry("Write", 2)]);
         assert_eq!(io.io_serviced_recursive, [entry("Read", 3), entry("Write", 4)]);
+        let device = Io { major: 8, minor: 0, rbytes: 1, wbytes: 2, rios: 3, wios: 4, dbytes: 5, dios: 6 };
+        assert_eq!(io.devices, [device]);
+        let rdma = rdma("mlx5_0 hca_handle=2 hca_object=2000\n", "mlx5_0 hca_handle=3 hca_object=max\n");
+        let (hca_handle, hca_object) = (2, 2000);
+        let device = "mlx5_0".to_owned();
+        assert_eq!(rdma, [Rdma { device, hca_handle, hca_object, hca_handle_limit: 3, hca_object_limit: u64::MAX }]);
+        let misc = misc("sev 5\nsev_es 0\n", "sev 7\nsev_es max\n", "sev.max 1\n");
+        assert_eq!(misc["sev"], Misc { current: 5, limit: 7, events: 1 });
+        assert_eq!(misc["sev_es"], Misc { current: 0, limit: u64::MAX, events: 0 });
     }
 }

@@ -305,7 +305,7 @@ fn an_existing_group_is_taken_if_it_is_empty() {
     let mut child = lab.shell("", "exec sleep 1000");
     let error = create(&lab.groups).unwrap_err();
     assert!(error.to_string().starts_with("container's cgroup is not empty: 1 process(es) found"), "{error}");
-    assert_eq!(error.kind(), ErrorKind::Exists);
+    assert_eq!(error.kind(), ErrorKind::Busy);
     kill_all(&lab.groups, libc::SIGKILL).unwrap();
     child.wait().unwrap();
     freeze(&lab.groups).unwrap();
@@ -433,7 +433,7 @@ fn running_out_of_memory_is_noticed_and_counted() {
         r#"{"resources": {"memory": {"limit": 8388608, "swap": 8388608}, "cpu": {"quota": 5000, "period": 10000}}}"#;
     let Some(lab) = Lab::new("oom", linux) else { return };
     let lab = lab.play();
-    let mut watch = OomWatch::new(&lab.groups).unwrap();
+    let mut watch = OomWatch::new(&lab.groups).unwrap().unwrap();
     assert_eq!(watch.next().unwrap(), OomEvent::Nothing);
     assert_eq!(oom_report(&lab.groups), None);
     killed(

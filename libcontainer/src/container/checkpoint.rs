@@ -18,7 +18,7 @@ impl Container {
         let status = self.status()?;
         if !matches!(status, Status::Running | Status::Paused) {
             let message = format!("Container cannot be checkpointed in {status} state");
-            return Err(Error::new(ErrorKind::WrongStatus, message));
+            return Err(Error::new(status.in_the_way(), message));
         }
         // Nobody deletes it meanwhile but by force.
         let lock = self.folder.lock()?;

@@ -21,7 +21,7 @@ pub(super) enum Damage {
 impl Store {
     pub(super) fn delete_damaged(&self, id: &str) -> Result<Damage> {
         match self.try_delete_damaged(id) {
-            Err(error) if error.kind() == ErrorKind::DoesNotExist => Ok(Damage::Cleared),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Damage::Cleared),
             deleted => deleted,
         }
     }

@@ -19,49 +19,89 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_millis(200);
 
 impl Store {
-    /// Removes the container with this id, whatever state it is in on disk; `false` if by `force` and there was none, which is an
-    /// error otherwise.
-    pub fn delete(&self, id: &str, force: bool) -> Result<bool> {
+    /// Removes the container with this id, if it is stopped or created, as [`Container::delete`] does; or what a `create` that was
+    /// killed has left of one.
+    ///
+    /// # Errors
+    /// As [`Container::delete`]; [`ErrorKind::NotFound`] if there is none.
+    pub fn delete(&self, id: &str) -> Result<()> {
         loop {
-            let missing = match self.load(id).and_then(|container| container.delete(force)) {
-                Err(error) if error.kind() == ErrorKind::DoesNotExist => error,
-                // If its record is as it should be, this was about something else.
-                Err(error) if force && self.delete_damaged(id)? == Damage::None => return Err(error),
-                Err(_) if force => return Ok(true),
-                deleted => return deleted.map(|()| true),
+            let missing = match self.load(id).and_then(|container| container.delete()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => error,
+                deleted => return deleted,
             };
             // A `create` that was killed early has a folder and nothing else.
             match self.remove_remains(id) {
-                Err(error) if error.kind() != ErrorKind::DoesNotExist => return Err(error),
-                // A config, and no record unless it has come by now.
-                Ok(false) if force => _ = self.delete_damaged(id)?,
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                // A record has come by now.
                 Ok(false) if self.has_record(id)? => {}
-                _ if force => return Ok(false),
                 _ => return Err(missing),
+            }
+        }
+    }
+
+    /// Ends and removes the container with this id, whatever state it is in, on disk too; `false` if there was none.
+    ///
+    /// # Errors
+    /// As [`Container::force_delete`].
+    pub fn force_delete(&self, id: &str) -> Result<bool> {
+        loop {
+            match self.load(id).and_then(|container| container.force_delete()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // If its record is as it should be, this was about something else.
+                Err(error) if self.delete_damaged(id)? == Damage::None => return Err(error),
+                _ => return Ok(true),
+            }
+            match self.remove_remains(id) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                // A config, and no record unless it has come by now.
+                Ok(false) => _ = self.delete_damaged(id)?,
+                _ => return Ok(false),
             }
         }
     }
 
     fn has_record(&self, id: &str) -> Result<bool> {
         match self.folder(id) {
-            Err(error) if error.kind() == ErrorKind::DoesNotExist => Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             folder => folder?.has_record(),
         }
     }
 }
 
 impl Container {
-    /// Removes a container that is stopped, or created; with `force` any, killing it first. Works from the record alone,
-    /// whatever `create` had come to when it died.
-    pub fn delete(mut self, force: bool) -> Result<()> {
-        let lock = if force { self.lock_by_force()? } else { self.lock_unless_running()? };
+    /// Removes a container that is stopped or created: everything that `create` has made. Then the poststop hooks run, whose
+    /// failures are only warned of. Waits for somebody who is at it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Running`], [`ErrorKind::Paused`] and [`ErrorKind::Busy`] if it is none of these; [`ErrorKind::NotFound`] if
+    /// somebody else was faster; [`ErrorKind::Timeout`] after ten seconds if one of its processes does not end.
+    pub fn delete(mut self) -> Result<()> {
+        let lock = self.lock_unless_running()?;
+        self.refresh()?;
+        deletable(&self.record.id, self.status_under(&lock)?)?;
+        self.unmake(&lock)
+    }
+
+    /// Removes any container, and ends its processes first. Works from the record alone, whatever `create` had come to when it died.
+    ///
+    /// # Errors
+    /// As [`Container::delete`], but for its status.
+    pub fn force_delete(mut self) -> Result<()> {
+        let lock = self.lock_by_force()?;
+        self.refresh()?;
+        self.unmake(&lock)
+    }
+
+    /// Somebody may have changed the record since it was read.
+    fn refresh(&mut self) -> Result<()> {
         if self.child.is_none() {
-            // Somebody may have changed it since it was read.
             self.record = self.folder.read_record()?;
         }
-        if !force {
-            deletable(&self.record.id, self.status_under(&lock)?)?;
-        }
+        Ok(())
+    }
+
+    fn unmake(&self, lock: &Lock) -> Result<()> {
         if !self.has_ended()? {
             self.end()?;
         }
@@ -70,7 +110,7 @@ impl Container {
             log::warn!("the poststop hooks do not run: {error}");
             None
         });
-        self.destroy(&lock, bundle.as_ref().map(|bundle| bundle.spec()))
+        self.destroy(lock, bundle.as_ref().map(|bundle| bundle.spec()))
     }
 
     /// Whoever is still at it (a create) fails now and lets go.
@@ -118,7 +158,7 @@ impl Container {
             }
             if started.elapsed() > PATIENCE {
                 let hint = "hint: the kernel cannot end one of its processes, a cgroup above is frozen, or one is dead and its parent outside the container has not waited for it";
-                return Err(Error::new(ErrorKind::System, "container init still running").detail(hint));
+                return Err(Error::new(ErrorKind::Timeout, "container init still running").detail(hint));
             }
         }
     }
@@ -161,7 +201,7 @@ fn deletable(id: &str, status: Status) -> Result<()> {
         Status::Stopped | Status::Created => Ok(()),
         status => {
             let message = format!("cannot delete container {id} that is not stopped: {status}");
-            Err(Error::new(ErrorKind::WrongStatus, message))
+            Err(Error::new(status.in_the_way(), message))
         }
     }
 }

@@ -16,7 +16,7 @@ impl Container {
             Status::Paused if options.ignore_paused => {}
             Status::Paused => {
                 let message = "cannot exec in a paused container (use --ignore-paused to override)";
-                return Err(Error::new(ErrorKind::WrongStatus, message));
+                return Err(Error::new(ErrorKind::Paused, message));
             }
             Status::Stopped => return Err(Error::new(ErrorKind::NotRunning, "cannot exec in a stopped container")),
             Status::Creating => return Err(not_running()),

@@ -2,23 +2,45 @@
 use super::{Container, not_running};
 use crate::store::Life;
 use crate::{Error, ErrorKind, Result, cgroup, sys};
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
 impl Container {
-    /// Sends `signal` to init; to every process of the container if `all`. SIGKILL reaches them all where init is not pid 1 of
-    /// a namespace of its own, whether init is alive or not, and ends a paused container too.
-    pub fn kill(&self, signal: i32, all: bool) -> Result<()> {
-        let everybody = all || signal == libc::SIGKILL && !self.record.private_pid_namespace;
-        if everybody && !self.record.cgroups.is_empty() {
+    /// Sends `signal` (its number; 0 sends nothing, and asks whether it could) to init. SIGKILL reaches every process of the
+    /// container, also where init is not pid 1 of a namespace of its own, and ends a paused container too.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotRunning`] if it has ended; [`ErrorKind::InvalidConfig`] if there is no such signal.
+    pub fn kill(&self, signal: i32) -> Result<()> {
+        if signal == libc::SIGKILL && !self.record.private_pid_namespace && !self.record.cgroups.is_empty() {
             let hit = cgroup::kill_all(&self.record.cgroups, signal)?;
-            return if hit || all { Ok(()) } else { Err(not_running()) };
+            return if hit { Ok(()) } else { Err(not_running()) };
         }
-        let Life::Alive(pidfd) = self.record.life()? else {
-            // What `kill --all` asked for is so already.
-            return if all { Ok(()) } else { Err(not_running()) };
-        };
-        match sys::pidfd_send_signal(pidfd.as_fd(), signal) {
+        match self.record.life()? {
+            Life::Alive(pidfd) => self.signal_init(pidfd.as_fd(), signal),
+            Life::Ended => Err(not_running()),
+        }
+    }
+
+    /// Sends `signal` to every process of the container, whether its init is alive or not. It is no error if there is none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::System`] if a process could not be signalled; all others were.
+    pub fn kill_all(&self, signal: i32) -> Result<()> {
+        if !self.record.cgroups.is_empty() {
+            return cgroup::kill_all(&self.record.cgroups, signal).map(drop);
+        }
+        match self.record.life()? {
+            Life::Alive(pidfd) => match self.signal_init(pidfd.as_fd(), signal) {
+                Err(ended) if ended.kind() == ErrorKind::NotRunning => Ok(()),
+                signalled => signalled,
+            },
+            Life::Ended => Ok(()),
+        }
+    }
+
+    fn signal_init(&self, pidfd: BorrowedFd<'_>, signal: i32) -> Result<()> {
+        match sys::pidfd_send_signal(pidfd, signal) {
             Ok(()) => {}
             Err(Errno::SRCH) => return Err(not_running()),
             Err(Errno::INVAL) => {

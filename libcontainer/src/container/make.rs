@@ -191,13 +191,15 @@ fn refuse_groups(plan: &plan::Plan) -> Result<()> {
 
 /// Who was killed for want of memory says nothing itself: init, or CRIU.
 pub(super) fn blame_memory(error: Error, record: &Record) -> Error {
-    let who = match error.kind() {
-        ErrorKind::Init => "container init",
-        ErrorKind::System => "a process in the container's cgroup",
-        _ => return error,
-    };
+    // What says what is wrong with a configuration or a hook needs no other explanation.
+    if matches!(error.kind(), ErrorKind::InvalidConfig | ErrorKind::Unsupported | ErrorKind::Hook) {
+        return error;
+    }
+    let who = if error.is_of_init() { "container init" } else { "a process in the container's cgroup" };
     match cgroup::oom_report(&record.cgroups) {
-        Some(report) => error.detail(format!("{who} was OOM-killed (limit {}, peak {})", report.limit, report.peak)),
+        Some(report) => error
+            .detail(format!("{who} was OOM-killed (limit {}, peak {})", report.limit, report.peak))
+            .kind_of(ErrorKind::OutOfMemory),
         None => error,
     }
 }

@@ -10,6 +10,7 @@ mod make;
 mod mounts;
 mod notify;
 mod pause;
+mod rdt;
 mod restore;
 mod restored;
 mod start;
@@ -17,15 +18,16 @@ mod state;
 mod store;
 mod update;
 
-pub use events::{Event, Events, Stats};
+pub use events::{Event, Events};
 pub use notify::Notifications;
 #[cfg(any(test, fuzzing))]
 pub(crate) use state::for_hooks as state_for_hooks;
+pub use update::Update;
 
 pub use crate::plan::CgroupManager;
 use crate::store::{CONFIG, Folder, Record};
 use crate::{Bundle, Error, ErrorKind, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -81,16 +83,33 @@ pub struct ExecOptions {
     pub stdio: Option<[std::os::fd::RawFd; 3]>,
 }
 
-/// Status names of the runtime-spec, and runc's `paused`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// What a container is at, in the words of the runtime-spec, and runc's `paused`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Status {
+    /// It is being made.
     Creating,
+    /// It waits for `start`.
     Created,
+    /// Its program runs.
     Running,
+    /// Its processes are stopped, or about to be.
     Paused,
+    /// Its init has ended.
     Stopped,
+}
+
+impl Status {
+    /// Why an operation is refused that needs another one.
+    fn in_the_way(self) -> ErrorKind {
+        match self {
+            Status::Creating => ErrorKind::Busy,
+            Status::Created | Status::Stopped => ErrorKind::NotRunning,
+            Status::Running => ErrorKind::Running,
+            Status::Paused => ErrorKind::Paused,
+        }
+    }
 }
 
 impl fmt::Display for Status {
@@ -106,23 +125,30 @@ impl fmt::Display for Status {
     }
 }
 
-/// What `state` prints (field order and names are runc's).
-#[derive(Debug, Clone, Serialize)]
+/// A container's state, as it was when it was asked for. As JSON it is what `runc state` prints, and can be read back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct State {
+    /// The version of the runtime specification that the library followed which made the container.
     #[serde(rename = "ociVersion")]
     pub oci_version: String,
+    /// Its name in the store.
     pub id: String,
-    /// 0 if stopped.
+    /// Of its init, in the caller's pid namespace; 0 if stopped.
     pub pid: i32,
+    /// What it is at.
     pub status: Status,
+    /// Absolute path of the bundle that it was made from.
     pub bundle: PathBuf,
+    /// Absolute path of the root filesystem.
     pub rootfs: PathBuf,
-    /// RFC 3339 with nanoseconds, UTC.
+    /// When it was made: RFC 3339 with nanoseconds, UTC.
     pub created: String,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    /// Those of config.json.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// Name of the user who made the container; empty in `state`, filled in by `list`.
+    #[serde(default)]
     pub owner: String,
 }
 

@@ -26,13 +26,19 @@ pub struct Notifications {
     socket: OwnedFd,
     manager: OwnedFd,
     init: OwnedFd,
-    pid: Option<i32>,
+    pid: i32,
+    tells_pid: bool,
 }
 
 impl Container {
-    /// Opens the container's socket; `None` if it was made without one (`CreateOptions::notify`). `manager` is what
-    /// `NOTIFY_SOCKET` names: a path, or an abstract name after an `@`.
-    pub fn notifications(&self, manager: &OsStr, tell_pid: bool) -> Result<Option<Notifications>> {
+    /// Opens the container's socket, before its program runs; `None` if it was made without one
+    /// ([`CreateOptions::notify`](crate::CreateOptions::notify)). `manager` is what `NOTIFY_SOCKET` names: a path, or an abstract
+    /// name after an `@`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotRunning`](crate::ErrorKind::NotRunning) if the container has ended; [`ErrorKind::System`](crate::ErrorKind)
+    /// if one of the sockets cannot be used.
+    pub fn notifications(&self, manager: &OsStr) -> Result<Option<Notifications>> {
         if self.record.planned.notify.is_none() {
             return Ok(None);
         }
@@ -54,18 +60,31 @@ impl Container {
         let address = address.map_err(fail("connect($NOTIFY_SOCKET)"))?;
         rustix::net::connect(&theirs, &address).map_err(fail("connect($NOTIFY_SOCKET)"))?;
         let init = self.record.life()?.pidfd().ok_or_else(not_running)?;
-        let pid = tell_pid.then(|| self.record.pid());
-        Ok(Some(Notifications { socket: ours, manager: theirs, init, pid }))
+        let pid = self.record.pid();
+        Ok(Some(Notifications { socket: ours, manager: theirs, init, pid, tells_pid: false }))
     }
 }
 
 impl Notifications {
+    /// The manager is told the pid of the container's init as well (`MAINPID=`): for a caller who does not stay.
+    #[must_use]
+    pub fn with_main_pid(mut self) -> Notifications {
+        self.tells_pid = true;
+        self
+    }
+
     /// Tells the manager that the container is ready. What a restored program has said before the checkpoint it does not say again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::System`](crate::ErrorKind) if the manager cannot be told.
     pub fn ready(self) -> Result<()> {
         self.tell(b"READY=1").map_err(|errno| Error::system("pass on notifications", "send($NOTIFY_SOCKET)", errno))
     }
 
     /// Waits until the container says that it is ready, or ends, and tells the manager.
+    ///
+    /// # Errors
+    /// [`ErrorKind::System`](crate::ErrorKind) if the manager cannot be told.
     pub fn relay(self) -> Result<()> {
         let fail = |call: &'static str| move |errno| Error::system("pass on notifications", call, errno);
         loop {
@@ -92,8 +111,8 @@ impl Notifications {
     fn tell(&self, ready: &[u8]) -> rustix::io::Result<()> {
         let send = |message: &[u8]| rustix::net::send(&self.manager, message, SendFlags::NOSIGNAL).map(drop);
         send(&[ready, b"\n"].concat())?;
-        if let Some(pid) = self.pid {
-            send(format!("MAINPID={pid}\n").as_bytes())?;
+        if self.tells_pid {
+            send(format!("MAINPID={}\n", self.pid).as_bytes())?;
         }
         // Closed by systemd once it has read all of it: afterwards nobody need be here for it to ask.
         let (here, there) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;

@@ -1,6 +1,6 @@
 //! `pause` and `resume`: the cgroup freezer.
 use super::{Container, Status, not_running};
-use crate::{Error, ErrorKind, Result, cgroup};
+use crate::{Error, Result, cgroup};
 
 impl Container {
     /// Freezes every process of the container.
@@ -17,7 +17,7 @@ impl Container {
     pub fn resume(&self) -> Result<()> {
         let check = || match self.status()? {
             Status::Paused => Ok(()),
-            _ => Err(Error::new(ErrorKind::WrongStatus, "container not paused")),
+            status => Err(Error::new(status.in_the_way(), "container not paused")),
         };
         check()?;
         self.locked_while_running(|| check().and_then(|()| cgroup::thaw(&self.record.cgroups)))

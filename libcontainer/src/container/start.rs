@@ -9,8 +9,6 @@ use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::Errno;
 use step::word;
 
-const RUNNING: &str = "cannot start an already running container";
-
 impl Container {
     /// Runs the user's program, and then the poststart hooks. Fails with runc's wording if it cannot be executed.
     pub fn start(&self) -> Result<()> {
@@ -49,14 +47,14 @@ impl Container {
             // Somebody else was faster, or init is no more.
             Err(Errno::NXIO | Errno::NOENT) => {
                 self.folder.remove_fifos()?;
-                self.check_created().and(Err(wrong(RUNNING)))
+                self.check_created().and(Err(running()))
             }
             opened => opened.map_err(fail("open(FIFO)")),
         };
         let said = open(SAID, OFlags::RDONLY)?;
         // One reader only: what it says is for whoever has started it.
         match rustix::fs::flock(&said, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Err(wrong(RUNNING)),
+            Err(Errno::WOULDBLOCK) => return Err(running()),
             locked => locked.map_err(fail("flock(FIFO)"))?,
         }
         // Only now is it sure that nobody else has.
@@ -93,10 +91,10 @@ impl Container {
     fn check_created(&self) -> Result<()> {
         match self.status()? {
             Status::Created => Ok(()),
-            Status::Stopped => Err(wrong("cannot start a container that has stopped")),
-            Status::Running => Err(wrong(RUNNING)),
-            Status::Paused => Err(wrong("cannot start a container in the paused state")),
-            Status::Creating => Err(wrong("cannot start a container in the creating state")),
+            Status::Stopped => Err(Error::new(ErrorKind::NotRunning, "cannot start a container that has stopped")),
+            Status::Running => Err(running()),
+            Status::Paused => Err(Error::new(ErrorKind::Paused, "cannot start a container in the paused state")),
+            Status::Creating => Err(Error::new(ErrorKind::Busy, "cannot start a container in the creating state")),
         }
     }
 
@@ -122,6 +120,6 @@ impl Container {
     }
 }
 
-fn wrong(message: &str) -> Error {
-    Error::new(ErrorKind::WrongStatus, message)
+fn running() -> Error {
+    Error::new(ErrorKind::Running, "cannot start an already running container")
 }

@@ -31,7 +31,11 @@ impl Container {
         cgroup::pids(&self.record.cgroups)
     }
 
-    pub(super) fn status(&self) -> Result<Status> {
+    /// What the container is at.
+    ///
+    /// # Errors
+    /// [`ErrorKind::System`](crate::ErrorKind::System) if the kernel does not say: an error is no answer.
+    pub fn status(&self) -> Result<Status> {
         // Somebody is at it, or died at it.
         if self.record.init.is_none() && self.folder.is_locked()? {
             return Ok(Status::Creating);

@@ -4,7 +4,7 @@ use crate::store::{Store, user_name};
 use crate::{ErrorKind, Result};
 
 impl Store {
-    /// The container with this id; [`ErrorKind::DoesNotExist`] if there is none.
+    /// The container with this id; [`ErrorKind::NotFound`] if there is none.
     pub fn load(&self, id: &str) -> Result<Container> {
         let folder = self.folder(id)?;
         let record = folder.read_record()?;
@@ -28,7 +28,7 @@ impl Store {
                 (id, state)
             })
             // Deleted since it was listed.
-            .filter(|(_, state)| !matches!(state, Err(error) if error.kind() == ErrorKind::DoesNotExist))
+            .filter(|(_, state)| !matches!(state, Err(error) if error.kind() == ErrorKind::NotFound))
             .collect())
     }
 }

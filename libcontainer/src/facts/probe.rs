@@ -10,7 +10,7 @@ use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fs::{Access, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of linux/magic.h.
 const CGROUP: i64 = 0x0027_e0eb;
@@ -25,9 +25,14 @@ impl HostFacts {
         Ok(HostFacts(Facts {
             hierarchies: hierarchies(&read("/proc/self/cgroup")?)?,
             kcore: is_there(Path::new("/proc/kcore"))?,
-            resctrl: if is(Path::new(RESCTRL_MOUNT), RESCTRL)? { Some(RESCTRL_MOUNT.into()) } else { None },
+            resctrl: HostFacts::resctrl()?,
             ..HostFacts::probe_caller()?.0
         }))
+    }
+
+    /// Where resctrl is mounted.
+    pub(crate) fn resctrl() -> Result<Option<PathBuf>> {
+        Ok(is(Path::new(RESCTRL_MOUNT), RESCTRL)?.then(|| RESCTRL_MOUNT.into()))
     }
 
     /// Who this process is and what it may do: nothing of the host's groups.

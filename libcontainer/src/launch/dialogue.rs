@@ -211,5 +211,5 @@ fn log_init_lines(lines: &[Line]) {
 
 /// Whoever traces init, once it is among the container's processes, may speak for it. It is heard no further than the plan goes.
 fn out_of_turn() -> Error {
-    Error::new(ErrorKind::Init, "container init spoke out of turn")
+    Error::new(ErrorKind::System, "container init spoke out of turn").in_init()
 }

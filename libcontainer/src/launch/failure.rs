@@ -9,14 +9,14 @@ use step::{Call, Lsm, Step, Target};
 /// What was asked, where in config.json, which call, errno, and the kernel's words.
 pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
     let Some(line) = lines.get(usize::from(words.line)) else {
-        return Error::system("start init", words.call.name(), words.errno).detail(words.detail.clone());
+        return Error::system("start init", words.call.name(), words.errno).detail(words.detail.clone()).in_init();
     };
     let error = match (&line.action, words.call) {
         (Action::Init(Step::ResolveProgram { name, .. }), _) => missing_program(&name.to_string(), words.errno),
         // Engines look for these words of runc's.
         (Action::Init(Step::Exec { argv, env }), Call::Execve) => {
             let message = format!("exec {}: {}", words.detail, describe_errno(words.errno.raw_os_error()));
-            let error = Error::new(ErrorKind::Init, message);
+            let error = Error::new(why_not_executed(words.errno), message);
             match words.errno {
                 Errno::TOOBIG => too_big(error, argv, env),
                 _ => error,
@@ -85,8 +85,7 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
         }
         _ => Error::system(brief(line), words.call.name(), words.errno).detail(words.detail.clone()),
     };
-    let kind = if error.kind() == ErrorKind::System { ErrorKind::Init } else { error.kind() };
-    error.kind_of(kind).at(line.origin())
+    error.in_init().at(line.origin())
 }
 
 /// sched(7): what else than `validate` looks at the kernel looks at.
@@ -117,7 +116,7 @@ pub(crate) fn silent_death(lines: &[Line], signal: Option<i32>) -> Error {
         Some(signal) => format!("container init was ended by signal {signal}"),
         None => "container init ended, or was killed, before it executed the program".to_owned(),
     };
-    let error = Error::new(ErrorKind::Init, message);
+    let error = Error::new(ErrorKind::System, message).in_init();
     if !denied {
         return error;
     }
@@ -210,10 +209,21 @@ fn too_big(error: Error, argv: &[u8], env: &[u8]) -> Error {
 /// In the words of Go's exec.LookPath, which engines turn into exit statuses 126 and 127.
 fn missing_program(name: &str, errno: Errno) -> Error {
     if errno == Errno::NOENT && !name.contains('/') {
-        return Error::new(ErrorKind::Init, format!("exec: {name:?}: executable file not found in $PATH"));
+        return Error::new(ErrorKind::ProgramNotFound, format!("exec: {name:?}: executable file not found in $PATH"));
     }
     let call = if errno == Errno::NOENT { format!("stat {name}") } else { "access".to_owned() };
-    Error::system(format!("exec: {name:?}"), call, errno)
+    Error::system(format!("exec: {name:?}"), call, errno).kind_of(why_not_executed(errno))
+}
+
+/// What execve(2), or looking for its program, has failed for.
+fn why_not_executed(errno: Errno) -> ErrorKind {
+    match errno {
+        // Of a script or a program with a loader it may be these that are missing.
+        Errno::NOENT | Errno::NOTDIR => ErrorKind::ProgramNotFound,
+        Errno::TOOBIG => ErrorKind::InvalidConfig,
+        Errno::NOMEM => ErrorKind::OutOfMemory,
+        _ => ErrorKind::ProgramNotExecutable,
+    }
 }
 
 /// `/hooks/createContainer/0` in its parts.

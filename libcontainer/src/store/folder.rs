@@ -40,7 +40,7 @@ pub(crate) enum Found {
 }
 
 fn gone() -> Error {
-    Error::new(ErrorKind::DoesNotExist, "container does not exist")
+    Error::new(ErrorKind::NotFound, "container does not exist")
 }
 
 pub(super) fn open_directory(at: BorrowedFd<'_>, name: &str) -> rustix::io::Result<OwnedFd> {
@@ -102,7 +102,7 @@ impl Folder {
     pub(crate) fn is_locked(&self) -> Result<bool> {
         match self.try_lock() {
             // Its last moments: somebody has just removed it.
-            Err(gone) if gone.kind() == ErrorKind::DoesNotExist => Ok(true),
+            Err(gone) if gone.kind() == ErrorKind::NotFound => Ok(true),
             locked => locked.map(|lock| lock.is_none()),
         }
     }

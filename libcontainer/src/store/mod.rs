@@ -109,7 +109,7 @@ impl Store {
         let Some(draft) = Folder::open(root, &self.root, id, &name)? else { return Ok(()) };
         match draft.try_lock_as(&name) {
             Ok(Some(lock)) => draft.remove_as(&name, &lock),
-            Err(error) if error.kind() != ErrorKind::DoesNotExist => Err(error),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
@@ -121,7 +121,7 @@ impl Store {
             Some(root) => Folder::open(root, &self.root, id, id)?,
             None => None,
         };
-        folder.ok_or_else(|| Error::new(ErrorKind::DoesNotExist, "container does not exist"))
+        folder.ok_or_else(|| Error::new(ErrorKind::NotFound, "container does not exist"))
     }
 
     /// A new folder of this name with what `fill` puts into it, which has to be a config and a record; locked.
@@ -178,7 +178,7 @@ impl Store {
                 }
                 // Another `create` is about to have the name, or somebody clears away.
                 Ok(None) => std::thread::sleep(Duration::from_millis(1)),
-                Err(error) if error.kind() == ErrorKind::DoesNotExist => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }

@@ -9,7 +9,7 @@ pub(super) fn check(path: &Path, stat: &Stat) -> Result<()> {
     let (caller, owner) = (rustix::process::geteuid().as_raw(), stat.st_uid);
     if owner != caller && owner != 0 {
         let message = format!("{} is not to be trusted: it belongs to uid {owner}, not to {caller}", path.display());
-        return Err(Error::new(ErrorKind::System, message));
+        return Err(Error::new(ErrorKind::PermissionDenied, message));
     }
     closed(path, stat)
 }
@@ -29,7 +29,7 @@ fn closed(path: &Path, stat: &Stat) -> Result<()> {
         return Ok(());
     }
     let message = format!("{} is not to be trusted: others can write to it (mode {mode:04o})", path.display());
-    Err(Error::new(ErrorKind::System, message))
+    Err(Error::new(ErrorKind::PermissionDenied, message))
 }
 
 /// The owner that stands for those whom the user namespace does not know (user_namespaces(7)).

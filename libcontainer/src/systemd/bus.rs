@@ -290,7 +290,8 @@ impl Bus {
 
     fn wait(&self, event: PollFlags, call: &str) -> Result<()> {
         let Some(left) = self.errand.left() else {
-            return Err(self.error(format!("no answer within {} s", self.errand.patience.as_secs_f32())));
+            let words = format!("no answer within {} s", self.errand.patience.as_secs_f32());
+            return Err(self.error(words).kind_of(ErrorKind::Timeout));
         };
         match poll(&mut [PollFd::new(&self.socket, event)], Timespec::try_from(left).ok().as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),

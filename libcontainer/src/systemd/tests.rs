@@ -31,8 +31,10 @@ fn start(place: &Place) -> Result<()> {
 #[track_caller]
 fn error(result: impl FnOnce() -> Result<()>) -> String {
     let since = Instant::now();
-    let error = result().unwrap_err().to_string();
+    let error = result().unwrap_err();
+    let (kind, error) = (error.kind(), error.to_string());
     assert!(since.elapsed() < 3 * SHORT, "{error} after {:?}", since.elapsed());
+    assert_eq!(kind == crate::ErrorKind::Timeout, error.contains("no answer within"), "{kind:?}: {error}");
     error
 }
 

@@ -354,7 +354,7 @@ fn identity(plan: &Plan) -> Vec<Line> {
 
 /// Whoever writes config.json does not write what a plan says of it, nor to the terminal that it is shown on.
 fn each_line_is_printed_as_one(plan: &Plan) {
-    let text = plan.to_text(true);
+    let text = plan.to_text(crate::EnvValues::Shown);
     assert_eq!(text.matches('\n').count(), plan.lines.len(), "{text}");
     assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'), "{text:?}");
 }

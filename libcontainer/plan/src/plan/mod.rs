@@ -62,6 +62,7 @@ pub use notify::SOCKET as NOTIFY_SOCKET;
 pub use running_mounts::{add_mounts, find_mounts, mount_target, remove_mounts};
 pub use sysctl::path_of as sysctl_path;
 pub use wait::{DOOR, SAID, START};
+pub use words::EnvValues;
 
 use crate::facts::HostFacts;
 use crate::{Bundle, Error, Result, validate};

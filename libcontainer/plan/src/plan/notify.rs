@@ -51,7 +51,7 @@ mod tests {
         let manager = crate::CgroupManager::Disabled;
         let options = PlanOptions { notify: Some("/run/x/notify".into()), cgroup_manager: manager, ..options() };
         let plan = create("/bundle".as_ref(), &spec, &HostFacts::default(), &options).unwrap();
-        let text = plan.to_text(true);
+        let text = plan.to_text(crate::EnvValues::Shown);
         let mount = text.lines().find(|line| line.contains("/run/notify ")).expect("a mount");
         assert!(mount.contains("/run/x/notify") && mount.ends_with("(lifecycle)"), "{mount}");
         assert!(text.contains("NOTIFY_SOCKET=/run/notify/notify.sock") && !text.contains("=/host"), "{text}");

@@ -9,25 +9,34 @@ use super::Plan;
 use super::line::{Action, Line};
 use std::fmt::{self, Write as _};
 
+/// What is printed of an environment. Its values may be secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnvValues {
+    /// Names only.
+    Hidden,
+    /// Names and values.
+    Shown,
+}
+
 impl Line {
     /// What: `bind-mount`.
     pub fn step(&self) -> &'static str {
-        self.parts(None, false).0
+        self.parts(None, EnvValues::Hidden).0
     }
 
     /// With what: `/srv/data on /data ro`. Of an environment only the names, as it may hold secrets.
     pub fn detail(&self) -> String {
-        self.parts(None, false).1
+        self.parts(None, EnvValues::Hidden).1
     }
 
     /// `init bind-mount /srv/data on /data`
     #[cfg(test)]
     pub fn brief(&self, slot: Option<usize>) -> String {
-        let (step, detail) = self.parts(slot, false);
+        let (step, detail) = self.parts(slot, EnvValues::Hidden);
         format!("{} {step} {detail}", self.actor()).trim_end().to_owned()
     }
 
-    fn parts(&self, slot: Option<usize>, env: bool) -> (&'static str, String) {
+    fn parts(&self, slot: Option<usize>, env: EnvValues) -> (&'static str, String) {
         let (name, mut detail) = match &self.action {
             Action::Host(step) => host::host_words(step),
             Action::Init(step) => init::init_words(step, env),
@@ -40,9 +49,8 @@ impl Line {
 }
 
 impl Plan {
-    /// For people: number, actor, step, details, and on the right the origin. The values of an environment are
-    /// shown only if `env` is set. Not stable.
-    pub fn to_text(&self, env: bool) -> String {
+    /// For people: number, actor, step, details, and on the right the origin. Not stable.
+    pub fn to_text(&self, env: EnvValues) -> String {
         let words: Vec<_> = self.with_slots().map(|(line, slot)| (line, line.parts(slot, env))).collect();
         let steps = words.iter().map(|(_, (step, _))| step.len()).max().unwrap_or(0);
         // One long line (an argument list, say) must not push every origin off the screen.
@@ -57,7 +65,7 @@ impl Plan {
     }
 
     /// For programs: an array of objects with `line`, `actor`, `step`, `detail` and `origin`.
-    pub fn to_json(&self, env: bool) -> serde_json::Value {
+    pub fn to_json(&self, env: EnvValues) -> serde_json::Value {
         let object = |(number, (line, slot)): (usize, (&Line, Option<usize>))| {
             let (step, detail) = line.parts(slot, env);
             let origin = line.origin();
@@ -69,14 +77,14 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_text(false))
+        f.write_str(&self.to_text(EnvValues::Hidden))
     }
 }
 
 /// `set-rlimit RLIMIT_CPU 1:2`: what was attempted, for an error.
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (step, detail) = self.parts(None, false);
+        let (step, detail) = self.parts(None, EnvValues::Hidden);
         f.write_str(step)?;
         // A page of options must not hide what comes after it.
         const LONG: usize = 300;
@@ -101,6 +109,7 @@ fn visible(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::plan::EnvValues;
     use crate::plan::tests::{plan_of, spec_of, text_of};
 
     #[test]
@@ -109,7 +118,7 @@ mod tests {
             "linux": {"sysctl": {"net.a\nb": "1"}, "namespaces": [{"type": "mount"}, {"type": "network"}]}}"#;
         let plan = plan_of(&spec_of(config));
         assert_eq!(text_of(&plan, "/mounts"), r"init mount tmpfs on /a\n  9  init  exec x=\u{1b}[2J");
-        let text = plan.to_text(true);
+        let text = plan.to_text(EnvValues::Shown);
         assert_eq!(text.lines().count(), plan.lines.len(), "{text}");
         assert!(text.contains(r"/linux/sysctl/net.a\nb"), "{text}");
     }

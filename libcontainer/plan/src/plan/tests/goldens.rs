@@ -22,7 +22,7 @@ fn bundles_have_the_plans_beside_them() {
         // A host with a systemd is asked for with --systemd-cgroup.
         let cgroup_manager = if facts.systemd.is_some() { CgroupManager::Systemd } else { CgroupManager::Cgroupfs };
         let options = PlanOptions { id: name.to_owned(), cgroup_manager, ..PlanOptions::default() };
-        let text = create(bundle.path(), bundle.spec(), &facts, &options).unwrap().to_text(false);
+        let text = create(bundle.path(), bundle.spec(), &facts, &options).unwrap().to_text(crate::EnvValues::Hidden);
         let golden = directory.join("plan.txt");
         if std::env::var_os("BLESS").is_some() {
             fs::write(&golden, &text).unwrap();

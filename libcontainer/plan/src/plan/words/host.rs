@@ -1,6 +1,7 @@
 //! The words for what the host does.
 #![forbid(unsafe_code)]
 
+use super::EnvValues;
 use super::init::init_words;
 use super::names::{both_maps, joined, limit, link_name, namespace_names, node, push, quoted};
 use crate::plan::line::{HostStep, IdMappedMount, Tolerate};
@@ -49,7 +50,7 @@ pub(super) fn host_words(step: &HostStep) -> (&'static str, String) {
             ("write-id-maps", format!("{}{denied}", both_maps(uid, gid)))
         }
         HostStep::OpenProcess => ("open-process", String::new()),
-        HostStep::SetScheduler { step } => init_words(step, false),
+        HostStep::SetScheduler { step } => init_words(step, EnvValues::Hidden),
         HostStep::OpenRoot => ("open-root", String::new()),
         HostStep::OpenMount { source, recursive, link, shared, id_map } => {
             let mut detail = source.display().to_string();

@@ -1,6 +1,7 @@
 //! The words for what init does.
 #![forbid(unsafe_code)]
 
+use super::EnvValues;
 use super::names::{
     bits, command, joined, limit, link_name, namespace_names, node, number, or_none, push, quoted, strings,
 };
@@ -11,7 +12,7 @@ use crate::plan::rlimits;
 use std::fmt::Write as _;
 use step::{Attributes, Lsm, Mounted, Options, Present, Source, Target};
 
-pub(super) fn init_words(step: &InitStep, env: bool) -> (&'static str, String) {
+pub(super) fn init_words(step: &InitStep, env: EnvValues) -> (&'static str, String) {
     use step::Step::*;
     match step {
         Host { .. } => ("host", String::new()),

@@ -1,6 +1,7 @@
 //! The words that host and init share: names of numbers, lists, maps, command lines.
 #![forbid(unsafe_code)]
 
+use super::EnvValues;
 use crate::plan::line::IdMap;
 use oci_spec::runtime::LinuxNamespaceType;
 use std::fmt::{self, Write as _};
@@ -73,12 +74,12 @@ pub(super) fn strings(block: &[u8]) -> Vec<String> {
     texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect()
 }
 
-pub(super) fn command(argv: &[u8], environment: &[u8], with_values: bool) -> String {
+pub(super) fn command(argv: &[u8], environment: &[u8], env: EnvValues) -> String {
     let mut detail = joined(strings(argv).iter().map(|text| quoted(text)), " ");
     let entries = strings(environment);
     if !entries.is_empty() {
         let shown = |entry: &String| match entry.split_once('=') {
-            Some((name, _)) if !with_values => name.to_owned(),
+            Some((name, _)) if env == EnvValues::Hidden => name.to_owned(),
             _ => quoted(entry),
         };
         let _ = write!(detail, " env {}", joined(entries.iter().map(shown), " "));
