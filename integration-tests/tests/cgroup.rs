@@ -4,7 +4,8 @@
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use plimsoll_integration_tests::cgroup::{self, is_v2};
-use plimsoll_integration_tests::{Container, Runtime, known_deviation, runtime, wait_until};
+use plimsoll_integration_tests::skip::{NEEDS_V1, NEEDS_V2, NOT_BY_SYSTEMD};
+use plimsoll_integration_tests::{Container, Runtime, known_deviation, runtime, skips, wait_until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,7 +22,7 @@ fn with(resource: &str, asked: Value) -> Container {
 /// content) on v2. Without a file there is nothing like it on that version.
 #[track_caller]
 fn check(resource: &str, asked: Value, v1: &[(&str, &str, &str)], v2: &[(&str, &str)]) {
-    if if is_v2() { v2.is_empty() } else { v1.is_empty() } {
+    if skips(is_v2() && v2.is_empty(), NEEDS_V1) || skips(!is_v2() && v1.is_empty(), NEEDS_V2) {
         return;
     }
     with(resource, asked).created().assert_settings(v1, v2);
@@ -208,7 +209,7 @@ fn realtime() {
     fs::create_dir(&group).expect("a cgroup");
     let available = fs::write(group.join("cpu.rt_runtime_us"), "10000").is_ok();
     fs::remove_dir(&group).expect("our own");
-    if !available {
+    if skips(!available, "needs realtime runtime for groups") {
         return;
     }
     let container = container.set("/linux/cgroupsPath", json!(path)).created();
@@ -246,8 +247,8 @@ fn a_pids_limit_stops_a_fork() {
 
 #[test]
 fn devices_are_those_of_the_config_and_the_defaults() {
-    if is_v2() {
-        // A program cannot be read: see what follows.
+    // A program cannot be read: see what follows.
+    if skips(is_v2(), NEEDS_V1) {
         return;
     }
     let rule = json!({"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rw"});
@@ -325,13 +326,11 @@ fn block_io_throttles() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "for whoever reads the output of the tests")]
 fn a_throttle_slows_reading() {
     let disk = disk();
     let name = fs::read_link(format!("/sys/dev/block/{disk}")).expect("sysfs");
     let node = Path::new("/dev").join(name.file_name().expect("a name"));
-    if let Err(error) = fs::File::open(&node) {
-        println!("not tested: even the host may not read {}: {error}", node.display());
+    if skips(fs::File::open(&node).is_err(), "needs a disk that the host may read") {
         return;
     }
     let (major, minor) = numbers(&disk);
@@ -396,7 +395,7 @@ fn a_weight_for_a_device() {
     let (major, minor) = numbers(&disk);
     let group = with("pids", json!({"limit": 9})).created().cgroup_dir("");
     // v1: gone with CFQ. v2: BFQ's file if it is there.
-    if !is_v2() || !runtime().is("plimsoll") || group.join("io.bfq.weight").exists() {
+    if !runtime().is("plimsoll") || skips(!is_v2(), NEEDS_V2) || group.join("io.bfq.weight").exists() {
         return;
     }
     let container = with("blockIO", json!({"weightDevice": [{"major": major, "minor": minor, "weight": 500}]}));
@@ -442,7 +441,7 @@ fn unified_settings_that_cannot_be_are_errors() {
 
 #[test]
 fn a_relative_path_and_none_at_all_are_fine() {
-    if cgroup::by_systemd() {
+    if skips(cgroup::by_systemd(), NOT_BY_SYSTEMD) {
         return;
     }
     let relative = Container::new();
@@ -630,7 +629,7 @@ fn update_writes_what_it_is_told_and_nothing_else() {
 /// cgroup v1 refuses it by itself.
 #[test]
 fn a_limit_below_what_is_used_is_refused() {
-    if is_v2() || known_deviation() {
+    if known_deviation() || skips(is_v2(), NEEDS_V1) {
         return;
     }
     let container = with("memory", json!({"limit": 64 << 20})).shell("head -c 20m /dev/zero >/dev/shm/x; sleep 1000");
@@ -644,7 +643,7 @@ fn a_limit_below_what_is_used_is_refused() {
 
 #[test]
 fn a_limit_below_what_is_used_is_refused_if_asked_to() {
-    if !is_v2() || !runtime().is("plimsoll") {
+    if !runtime().is("plimsoll") || skips(!is_v2(), NEEDS_V2) {
         return;
     }
     let container = with("memory", json!({"limit": 64 << 20})).running();
@@ -671,7 +670,7 @@ fn delegated() -> Container {
 
 #[test]
 fn it_can_be_divided_from_inside() {
-    if !is_v2() {
+    if skips(!is_v2(), NEEDS_V2) {
         return;
     }
     let script = "cd /sys/fs/cgroup && mkdir below && echo 0 >below/cgroup.procs && cat /proc/self/cgroup &&
@@ -684,7 +683,7 @@ fn it_can_be_divided_from_inside() {
 /// A divided group takes no process (kernel: `cgroup-v2.rst`, "No Internal Process Constraint"): systemd in a container does so.
 #[test]
 fn exec_into_a_container_that_has_divided_its_group_is_where_init_is() {
-    if !is_v2() {
+    if skips(!is_v2(), NEEDS_V2) {
         return;
     }
     let script = "cd /sys/fs/cgroup && mkdir init && echo 0 >init/cgroup.procs && echo +pids >cgroup.subtree_control && exec sleep 1000";
@@ -703,7 +702,7 @@ fn exec_into_a_container_that_has_divided_its_group_is_where_init_is() {
 /// Threads of one process in several groups (kernel: `cgroup-v2.rst`, "Threads").
 #[test]
 fn threaded_groups_inside_are_no_obstacle() {
-    if !is_v2() {
+    if skips(!is_v2(), NEEDS_V2) {
         return;
     }
     let container = Container::new().running();
@@ -755,7 +754,7 @@ fn crun_differs(name: &str) -> bool {
 
 #[test]
 fn the_settings_are_those_of_runc_and_crun() {
-    if !is_v2() || !runtime().is("plimsoll") {
+    if !runtime().is("plimsoll") || skips(!is_v2(), NEEDS_V2) {
         return;
     }
     let (major, minor) = numbers(&disk());
@@ -816,7 +815,7 @@ fn make_groups(container: &Container) -> Vec<PathBuf> {
 #[test]
 fn a_group_that_was_there_before_stays() {
     // systemd removes the group of a scope that ends, whoever has made it.
-    if known_deviation() || cgroup::by_systemd() {
+    if known_deviation() || skips(cgroup::by_systemd(), NOT_BY_SYSTEMD) {
         return;
     }
     let container = Container::new();
@@ -876,7 +875,7 @@ fn a_kill_reaches_what_the_container_has_frozen_itself() {
 /// `/sys/kernel/cgroup/delegate` says which files (runtime-spec, "Cgroup ownership").
 #[test]
 fn the_files_that_may_be_delegated_belong_to_the_containers_user() {
-    if !is_v2() || !runtime().is("plimsoll") {
+    if !runtime().is("plimsoll") || skips(!is_v2(), NEEDS_V2) {
         return;
     }
     let container = delegated().set("/process/user/uid", json!(5)).created();
@@ -911,7 +910,7 @@ fn below_a_frozen_group_is_no_place_to_start() {
 /// It has no controllers but threaded ones there (kernel: `cgroup-v2.rst`, "Threads"), and takes nobody at birth.
 #[test]
 fn below_a_threaded_group_what_can_be_had_is_there() {
-    if !is_v2() || cgroup::by_systemd() || !runtime().is("plimsoll") {
+    if !runtime().is("plimsoll") || skips(!is_v2(), NEEDS_V2) || skips(cgroup::by_systemd(), NOT_BY_SYSTEMD) {
         return;
     }
     let container = with("memory", json!({"limit": 64 << 20}));
