@@ -84,7 +84,7 @@ impl Container {
             container.runtime.path = copy;
         }
         for path in [&container.dir, &container.rootfs()] {
-            chown(path, Some(user), Some(user)).expect("we are root");
+            chown(path, Some(user), Some(user)).expect("ours, or we are root");
         }
         container
             .set("/linux/uidMappings", map(user))
@@ -254,7 +254,9 @@ impl Container {
             unsafe { command.pre_exec(move || (&procs).write_all(b"0")) };
         }
         if let Some(user) = self.user {
-            become_user(&mut command, user);
+            if unistd::geteuid().is_root() {
+                become_user(&mut command, user);
+            }
             command.env("HOME", &self.dir).env("XDG_RUNTIME_DIR", &self.dir).current_dir(&self.dir);
         }
         command

@@ -16,6 +16,7 @@
 //! * [`output`]: what a call said, and what was expected
 //! * [`saved`]: containers that CRIU saves and restores
 //! * [`see`]: reading what a payload printed: `/proc/self/{status,mountinfo}`
+//! * [`skip`]: what a test needs that this machine lacks
 //! * [`terminal`]: pseudo terminals and console sockets
 //! * [`cgroup`]: the hierarchies of this machine
 //! * [`mod@systemd`]: the real one, and one that is played
@@ -38,6 +39,7 @@ mod rootfs;
 pub mod runtime;
 pub mod saved;
 pub mod see;
+pub mod skip;
 pub mod storm;
 pub mod syscalls;
 pub mod systemd;
@@ -48,3 +50,4 @@ pub use deviations::known_deviation;
 pub use output::{Output, attempts, wait_until};
 pub use runtime::{Runtime, runtime};
 pub use see::kernel_is_at_least;
+pub use skip::skips;

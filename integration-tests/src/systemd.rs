@@ -1,5 +1,5 @@
 //! systemd: the real one, where there is one, and one that is played.
-use crate::cgroup;
+use crate::{cgroup, skips};
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -8,26 +8,18 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Whether systemd runs this machine (sd_booted(3)).
-#[expect(clippy::print_stderr, reason = "for whoever reads the output of the tests")]
+/// Whether systemd runs this machine (sd_booted(3)); if not, the test is skipped.
 pub fn is_there() -> bool {
-    let is_there = Path::new("/run/systemd/system").is_dir();
-    if !is_there {
-        eprintln!("NOT TESTED: there is no systemd here; `integration-tests/test --vm` has one");
-    }
-    is_there
+    !skips(!Path::new("/run/systemd/system").is_dir(), "needs systemd (`test --vm` has it)")
 }
 
-/// A user whose own systemd runs.
-#[expect(clippy::print_stderr, reason = "for whoever reads the output of the tests")]
+/// A user whose own systemd runs; without one the test is skipped.
 pub fn user() -> Option<u32> {
     let users = fs::read_dir("/run/user").into_iter().flatten().flatten();
     let uids = users.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let user =
         uids.into_iter().find(|uid| *uid != 0 && Path::new(&format!("/run/user/{uid}/systemd/private")).exists());
-    if user.is_none() {
-        eprintln!("NOT TESTED: there is no user with a systemd here; `integration-tests/test --vm` has one");
-    }
+    skips(user.is_none(), "needs a user with a systemd (`test --vm` has one)");
     user
 }
 

@@ -1,7 +1,6 @@
 //! process.apparmorProfile: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#linux-process>
-use plimsoll_integration_tests::{Container, known_deviation, output, runtime};
+use plimsoll_integration_tests::{Container, known_deviation, output, runtime, skips};
 use serde_json::json;
-use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
@@ -11,9 +10,8 @@ struct Profile(String);
 impl Profile {
     /// `None`, said loudly, on a host without AppArmor.
     fn load(name: &str) -> Option<Profile> {
-        if !Path::new("/sys/kernel/security/apparmor/profiles").exists() {
-            // Not captured, as the output of a test is.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: no AppArmor here; `test --vm` has it");
+        let is_here = Path::new("/sys/kernel/security/apparmor/profiles").exists();
+        if skips(!is_here, "needs AppArmor (`test --vm` has it)") {
             return None;
         }
         let profile = Profile(format!("plimsoll-test-{}-{name}", std::process::id()));

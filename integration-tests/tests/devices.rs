@@ -1,5 +1,6 @@
 //! linux.devices, default devices: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#devices>
-use plimsoll_integration_tests::{Container, known_deviation};
+use plimsoll_integration_tests::skip::{NEEDS_V1, NOT_BY_SYSTEMD};
+use plimsoll_integration_tests::{Container, known_deviation, skips};
 use serde_json::{Value, json};
 
 /// `stat -c '%F %t:%T %a %u:%g'` of a node
@@ -262,7 +263,7 @@ fn a_user_namespace_may_have_many_devices() {
 fn below_a_device_group_that_forbids_making_nodes_they_are_bound() {
     use plimsoll_integration_tests::cgroup;
     // On cgroup v2 it takes a program to forbid anything.
-    if known_deviation() || cgroup::is_v2() || cgroup::by_systemd() {
+    if known_deviation() || skips(cgroup::is_v2(), NEEDS_V1) || skips(cgroup::by_systemd(), NOT_BY_SYSTEMD) {
         return;
     }
     let container = Container::new().shell("echo x >/dev/null && head -c 1 /dev/zero | wc -c; cat /dev/null");

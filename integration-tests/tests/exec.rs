@@ -1,6 +1,7 @@
 //! exec: another process in a running container.
 use nix::mount::{MsFlags, mount};
-use plimsoll_integration_tests::{Container, cgroup, kernel_is_at_least, known_deviation, output, wait_until};
+use plimsoll_integration_tests::skip::NOT_BY_SYSTEMD;
+use plimsoll_integration_tests::{Container, cgroup, kernel_is_at_least, known_deviation, output, skips, wait_until};
 use serde_json::json;
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -206,7 +207,7 @@ fn it_does_not_count_against_its_users_limit_before_it_is_there() {
 
 #[test]
 fn it_goes_where_init_is_if_the_containers_group_is_no_more() {
-    if known_deviation() || cgroup::by_systemd() {
+    if known_deviation() || skips(cgroup::by_systemd(), NOT_BY_SYSTEMD) {
         return;
     }
     let container = Container::new().running();

@@ -3,7 +3,7 @@ use libcontainer::oci_spec::runtime::LinuxResources;
 use libcontainer::{Bundle, Container, CreateOptions, Event, FreezerState, Result, State, Store};
 use plimsoll_integration_tests::{Container as Test, cgroup, runtime};
 use serde_json::{Value, json};
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
@@ -151,10 +151,10 @@ fn events_are_a_descriptor_that_is_readable_when_there_is_something_to_hear() {
     assert_eq!(events.try_next().expect("an answer"), None);
     assert!(!is_readable(&events, Duration::from_millis(50)));
     assert_eq!(events.wait(Some(Duration::from_millis(50))).expect("an answer"), None);
-    File::create(case.0.rootfs().join("go")).expect("our own");
+    fs::write(case.0.rootfs().join("go"), "").expect("our own");
     assert!(is_readable(&events, Duration::from_secs(20)));
     assert_eq!(events.wait(Some(Duration::from_secs(20))).expect("an answer"), Some(Event::OutOfMemory));
-    std::fs::remove_file(case.0.rootfs().join("go")).expect("our own");
+    fs::remove_file(case.0.rootfs().join("go")).expect("our own");
     container.kill(libc::SIGKILL).expect("killed");
     let until_the_end =
         std::iter::from_fn(|| events.wait(None).expect("an answer")).find(|event| *event == Event::Ended);

@@ -1,7 +1,8 @@
 //! A mount is as it was asked for, or it is an error: long values, links, id maps in an option, what is changed later, kinds that do
 //! not fit, views of the host's own filesystems.
 use plimsoll_integration_tests::see::{Mount, mount_at};
-use plimsoll_integration_tests::{Container, Output, cgroup, known_deviation, output, runtime};
+use plimsoll_integration_tests::skip::{NEEDS_V1, NOT_BY_SYSTEMD};
+use plimsoll_integration_tests::{Container, Output, cgroup, known_deviation, output, runtime, skips};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -381,7 +382,7 @@ fn on_v2(container: &Container) -> Output {
 
 #[test]
 fn the_hosts_cgroup2_keeps_its_options() {
-    if cgroup::by_systemd() || known_deviation() {
+    if known_deviation() || skips(cgroup::by_systemd(), NOT_BY_SYSTEMD) {
         return;
     }
     for (kind, options) in [
@@ -421,7 +422,7 @@ fn an_option_that_no_cgroup_mount_has_is_an_error() {
 
 #[test]
 fn every_hierarchy_of_cgroup_v1_has_the_propagation_that_was_asked_for() {
-    if cgroup::is_v2() || known_deviation() {
+    if known_deviation() || skips(cgroup::is_v2(), NEEDS_V1) {
         return;
     }
     let mut container = Container::new().set("/linux/rootfsPropagation", json!("rslave"));

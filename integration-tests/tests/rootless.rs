@@ -1,5 +1,6 @@
 //! An ordinary user without any help, and with the ranges of /etc/subuid.
-use plimsoll_integration_tests::{Container, cgroup, known_deviation, runtime};
+use plimsoll_integration_tests::skip::{NEEDS_V2, NOT_BY_SYSTEMD};
+use plimsoll_integration_tests::{Container, cgroup, known_deviation, runtime, skips};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::chown;
@@ -7,11 +8,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-const NAME: &str = "plimsoll-test";
-
-/// An account with sub-ids, made once and left there: newuidmap(1) wants one in /etc/passwd.
+/// Whose containers these are: who runs the tests, or, if that is root, an account with sub-ids that is made for them: newuidmap(1)
+/// wants one in /etc/passwd.
 fn user() -> u32 {
     static USER: LazyLock<u32> = LazyLock::new(|| {
+        const NAME: &str = "plimsoll-test";
+        let us = nix::unistd::geteuid();
+        if !us.is_root() {
+            return us.as_raw();
+        }
         let look = || nix::unistd::User::from_name(NAME).expect("/etc/passwd").map(|user| user.uid.as_raw());
         look().unwrap_or_else(|| {
             let status = Command::new("useradd").args(["--no-create-home", "--shell", "/bin/sh", NAME]).status();
@@ -22,12 +27,17 @@ fn user() -> u32 {
     *USER
 }
 
-/// The first sub-id of the account in /etc/subuid or /etc/subgid.
-fn first_of(file: &str) -> u32 {
-    let text = fs::read_to_string(file).expect(file);
-    let line =
-        text.lines().find_map(|line| line.strip_prefix(NAME)?.strip_prefix(':')?.split(':').next()?.parse().ok());
-    line.expect("useradd gives a range")
+/// The first sub-id of the account in /etc/subuid or /etc/subgid, and whether it has any; the test is skipped if not.
+fn first_of(file: &str) -> Option<u32> {
+    let name = nix::unistd::User::from_uid(user().into()).expect("/etc/passwd").map(|user| user.name);
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let first = name.and_then(|name| {
+        text.lines().find_map(|line| line.strip_prefix(&name)?.strip_prefix(':')?.split(':').next()?.parse().ok())
+    });
+    assert!(first.is_some() || !nix::unistd::geteuid().is_root(), "useradd gives a range");
+    let lacking = first.is_none();
+    skips(lacking, &format!("needs a range in {file}"));
+    first
 }
 
 #[test]
@@ -75,14 +85,14 @@ fn exec_enters_a_container_that_waits_for_its_start() {
 #[test]
 fn sub_ids_are_mapped_by_newuidmap() {
     let range = |own: u32, first: u32| json!([{"containerID": 0, "hostID": own, "size": 1}, {"containerID": 1, "hostID": first, "size": 1000}]);
-    let container = Container::rootless(user());
-    let container = container.set("/linux/uidMappings", range(user(), first_of("/etc/subuid")));
-    let container = container.set("/linux/gidMappings", range(user(), first_of("/etc/subgid")));
+    let (Some(uids), Some(gids)) = (first_of("/etc/subuid"), first_of("/etc/subgid")) else { return };
+    let container = Container::rootless(user()).set("/linux/uidMappings", range(user(), uids));
+    let container = container.set("/linux/gidMappings", range(user(), gids));
     let seen = container
         .set("/process/user", json!({"uid": 5, "gid": 6}))
         .shell("id -u; id -g; cat /proc/self/uid_map | tr -s ' '")
         .run();
-    assert_eq!(seen.ok(), format!("5\n6\n 0 {} 1\n 1 {} 1000", user(), first_of("/etc/subuid")));
+    assert_eq!(seen.ok(), format!("5\n6\n 0 {} 1\n 1 {} 1000", user(), uids));
 }
 
 #[test]
@@ -102,7 +112,7 @@ fn the_config_that_spec_writes_runs() {
     }
     let mut container = Container::rootless(user());
     let dir = container.make_dir("new");
-    chown(&dir, Some(user()), Some(user())).expect("we are root");
+    chown(&dir, Some(user()), Some(user())).expect("ours, or we are root");
     container.call(&["spec", "--rootless", "--bundle", &dir.to_string_lossy()]).ok();
     let text = fs::read_to_string(dir.join("config.json")).expect("written");
     container.config = serde_json::from_str::<Value>(&text).expect("JSON");
@@ -124,7 +134,7 @@ fn without_permission_a_group_that_nobody_asked_for_is_left_out_unless_the_flag_
     if known_deviation() {
         return;
     }
-    let container = Container::rootless(65_534).args(&["echo", "afloat"]);
+    let container = Container::rootless(user()).args(&["echo", "afloat"]);
     container.write_config();
     let bundle = container.dir.to_string_lossy();
     let run = |flag: &str| container.call(&[flag, "run", "--bundle", &bundle, &container.id]);
@@ -145,7 +155,7 @@ impl Delegated {
         fs::create_dir_all(&shell).expect("a cgroup");
         for group in [&directory, &shell] {
             for file in [".", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
-                chown(group.join(file), container.user, container.user).expect("we are root");
+                chown(group.join(file), container.user, container.user).expect("ours, or we are root");
             }
         }
         container.called_in = Some(shell);
@@ -162,7 +172,7 @@ impl Drop for Delegated {
 #[test]
 fn a_delegated_cgroup_has_limits() {
     // With systemd: `systemd.rs`.
-    if !cgroup::is_v2() || cgroup::by_systemd() {
+    if skips(!cgroup::is_v2(), NEEDS_V2) || skips(cgroup::by_systemd(), NOT_BY_SYSTEMD) {
         return;
     }
     let resources = json!({"memory": {"limit": 32 << 20}, "pids": {"limit": 20}, "cpu": {"quota": 50_000}});
@@ -185,7 +195,7 @@ fn a_delegated_cgroup_has_limits() {
 
 #[test]
 fn a_limit_without_a_cgroup_to_set_it_in_is_an_error() {
-    if !cgroup::is_v2() || cgroup::by_systemd() || !runtime().is("plimsoll") {
+    if !runtime().is("plimsoll") || skips(!cgroup::is_v2(), NEEDS_V2) || skips(cgroup::by_systemd(), NOT_BY_SYSTEMD) {
         return;
     }
     let container = Container::rootless(user()).set("/linux/resources/pids", json!({"limit": 20}));
@@ -205,17 +215,22 @@ fn root_of_a_user_namespace_has_the_users_store_though_nothing_says_who_he_is() 
     let folder = runtime_dir.join("plimsoll").join(&container.id);
     fs::create_dir_all(&folder).expect("our own");
     for path in [&runtime_dir, &runtime_dir.join("plimsoll"), &folder] {
-        chown(path, Some(user()), Some(user())).expect("we are root");
+        chown(path, Some(user()), Some(user())).expect("ours, or we are root");
     }
-    let uid = user().to_string();
-    let status = Command::new("setpriv")
-        .args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "unshare", "--user", "--map-root-user"])
+    let mut command = Command::new("unshare");
+    if nix::unistd::geteuid().is_root() {
+        let uid = user().to_string();
+        command = Command::new("setpriv");
+        command.args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "unshare"]);
+    }
+    let status = command
+        .args(["--user", "--map-root-user"])
         .arg(&container.runtime.path)
         .args(["delete", "--force", &container.id])
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("XDG_RUNTIME_DIR", &runtime_dir)
         .status();
-    assert!(status.expect("setpriv").success());
+    assert!(status.expect("setpriv and unshare").success());
     assert!(!folder.exists());
 }

@@ -1,7 +1,8 @@
 //! The state directory: what it says is so, or is an error; nobody else writes in it; what is lost of it can be done without.
 use nix::unistd::Pid;
+use plimsoll_integration_tests::skip::NOT_BY_SYSTEMD;
 use plimsoll_integration_tests::storm::{Losses, Storm};
-use plimsoll_integration_tests::{Container, Runtime, known_deviation, output, runtime, wait_until};
+use plimsoll_integration_tests::{Container, Runtime, cgroup, known_deviation, output, runtime, skips, wait_until};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -211,7 +212,7 @@ fn stranger_in(container: &Container) -> Child {
 #[test]
 fn who_may_be_somebody_else_is_not_killed_for_a_damaged_record() {
     // A scope ends with its last process: there is no group that a stranger could be in.
-    if !runtime().is("plimsoll") || plimsoll_integration_tests::cgroup::by_systemd() {
+    if !runtime().is("plimsoll") || skips(cgroup::by_systemd(), NOT_BY_SYSTEMD) {
         return;
     }
     let container = Container::new().running();

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 /// The figures of one moment.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
+#[allow(clippy::manual_non_exhaustive, reason = "`network_interfaces` is a key of runc's format, always null")]
 pub struct Stats {
     /// Whether all controllers are of cgroup v2. Not in JSON.
     #[serde(skip)]

@@ -1,7 +1,8 @@
 //! linux.resources: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#block-io>
 use super::{check, disk, numbers, with};
 use plimsoll_integration_tests::cgroup::is_v2;
-use plimsoll_integration_tests::runtime;
+use plimsoll_integration_tests::skip::NEEDS_V2;
+use plimsoll_integration_tests::{runtime, skips};
 use serde_json::json;
 use std::fs;
 use std::path::Path;
@@ -33,13 +34,11 @@ fn block_io_throttles() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "for whoever reads the output of the tests")]
 fn a_throttle_slows_reading() {
     let disk = disk();
     let name = fs::read_link(format!("/sys/dev/block/{disk}")).expect("sysfs");
     let node = Path::new("/dev").join(name.file_name().expect("a name"));
-    if let Err(error) = fs::File::open(&node) {
-        println!("not tested: even the host may not read {}: {error}", node.display());
+    if skips(fs::File::open(&node).is_err(), "needs a disk that the host may read") {
         return;
     }
     let (major, minor) = numbers(&disk);
@@ -71,7 +70,7 @@ fn a_weight_for_a_device() {
     let (major, minor) = numbers(&disk);
     let group = with("pids", json!({"limit": 9})).created().cgroup_dir("");
     // v1: gone with CFQ. v2: BFQ's file if it is there.
-    if !is_v2() || !runtime().is("plimsoll") || group.join("io.bfq.weight").exists() {
+    if !runtime().is("plimsoll") || skips(!is_v2(), NEEDS_V2) || group.join("io.bfq.weight").exists() {
         return;
     }
     let container = with("blockIO", json!({"weightDevice": [{"major": major, "minor": minor, "weight": 500}]}));

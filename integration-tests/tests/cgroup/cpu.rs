@@ -1,7 +1,7 @@
 //! linux.resources: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#cpu>
 use super::{check, count, with};
 use plimsoll_integration_tests::cgroup::is_v2;
-use plimsoll_integration_tests::{known_deviation, runtime, wait_until};
+use plimsoll_integration_tests::{known_deviation, runtime, skips, wait_until};
 use serde_json::json;
 use std::fs;
 use std::path::Path;
@@ -71,7 +71,7 @@ fn realtime() {
     fs::create_dir(&group).expect("a cgroup");
     let available = fs::write(group.join("cpu.rt_runtime_us"), "10000").is_ok();
     fs::remove_dir(&group).expect("our own");
-    if !available {
+    if skips(!available, "needs realtime runtime for groups") {
         return;
     }
     let container = container.set("/linux/cgroupsPath", json!(path)).created();

@@ -1,7 +1,8 @@
 //! Groups that a container divides itself, and threaded ones (kernel: `cgroup-v2.rst`).
 use super::with;
 use plimsoll_integration_tests::cgroup::{self, is_v2};
-use plimsoll_integration_tests::{Container, runtime, wait_until};
+use plimsoll_integration_tests::skip::{NEEDS_V2, NOT_BY_SYSTEMD};
+use plimsoll_integration_tests::{Container, runtime, skips, wait_until};
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -19,7 +20,7 @@ fn delegated() -> Container {
 
 #[test]
 fn it_can_be_divided_from_inside() {
-    if !is_v2() {
+    if skips(!is_v2(), NEEDS_V2) {
         return;
     }
     let script = "cd /sys/fs/cgroup && mkdir below && echo 0 >below/cgroup.procs && cat /proc/self/cgroup &&
@@ -32,7 +33,7 @@ fn it_can_be_divided_from_inside() {
 /// A divided group takes no process (kernel: `cgroup-v2.rst`, "No Internal Process Constraint"): systemd in a container does so.
 #[test]
 fn exec_into_a_container_that_has_divided_its_group_is_where_init_is() {
-    if !is_v2() {
+    if skips(!is_v2(), NEEDS_V2) {
         return;
     }
     let script = "cd /sys/fs/cgroup && mkdir init && echo 0 >init/cgroup.procs && echo +pids >cgroup.subtree_control && exec sleep 1000";
@@ -51,7 +52,7 @@ fn exec_into_a_container_that_has_divided_its_group_is_where_init_is() {
 /// Threads of one process in several groups (kernel: `cgroup-v2.rst`, "Threads").
 #[test]
 fn threaded_groups_inside_are_no_obstacle() {
-    if !is_v2() {
+    if skips(!is_v2(), NEEDS_V2) {
         return;
     }
     let container = Container::new().running();
@@ -72,7 +73,7 @@ fn threaded_groups_inside_are_no_obstacle() {
 /// `/sys/kernel/cgroup/delegate` says which files (runtime-spec, "Cgroup ownership").
 #[test]
 fn the_files_that_may_be_delegated_belong_to_the_containers_user() {
-    if !is_v2() || !runtime().is("plimsoll") {
+    if !runtime().is("plimsoll") || skips(!is_v2(), NEEDS_V2) {
         return;
     }
     let container = delegated().set("/process/user/uid", json!(5)).created();
@@ -89,7 +90,7 @@ fn the_files_that_may_be_delegated_belong_to_the_containers_user() {
 /// It has no controllers but threaded ones there (kernel: `cgroup-v2.rst`, "Threads"), and takes nobody at birth.
 #[test]
 fn below_a_threaded_group_what_can_be_had_is_there() {
-    if !is_v2() || cgroup::by_systemd() || !runtime().is("plimsoll") {
+    if !runtime().is("plimsoll") || skips(!is_v2(), NEEDS_V2) || skips(cgroup::by_systemd(), NOT_BY_SYSTEMD) {
         return;
     }
     let container = with("memory", json!({"limit": 64 << 20}));

@@ -1,7 +1,8 @@
 //! linux.resources: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config-linux.md#memory>
 use super::{check, count, with};
 use plimsoll_integration_tests::cgroup::is_v2;
-use plimsoll_integration_tests::{known_deviation, runtime, wait_until};
+use plimsoll_integration_tests::skip::{NEEDS_V1, NEEDS_V2};
+use plimsoll_integration_tests::{known_deviation, runtime, skips, wait_until};
 use serde_json::json;
 
 #[test]
@@ -73,7 +74,7 @@ fn a_kill_for_memory_is_counted() {
 /// cgroup v1 refuses it by itself.
 #[test]
 fn a_limit_below_what_is_used_is_refused() {
-    if is_v2() || known_deviation() {
+    if known_deviation() || skips(is_v2(), NEEDS_V1) {
         return;
     }
     let container = with("memory", json!({"limit": 64 << 20})).shell("head -c 20m /dev/zero >/dev/shm/x; sleep 1000");
@@ -87,7 +88,7 @@ fn a_limit_below_what_is_used_is_refused() {
 
 #[test]
 fn a_limit_below_what_is_used_is_refused_if_asked_to() {
-    if !is_v2() || !runtime().is("plimsoll") {
+    if !runtime().is("plimsoll") || skips(!is_v2(), NEEDS_V2) {
         return;
     }
     let container = with("memory", json!({"limit": 64 << 20})).running();

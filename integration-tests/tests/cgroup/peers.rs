@@ -1,7 +1,8 @@
 //! Every setting of a group is what runc and crun write.
 use super::{disk, numbers};
 use plimsoll_integration_tests::cgroup::{self, is_v2};
-use plimsoll_integration_tests::{Container, Runtime, runtime};
+use plimsoll_integration_tests::skip::NEEDS_V2;
+use plimsoll_integration_tests::{Container, Runtime, runtime, skips};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,7 +42,7 @@ fn crun_differs(name: &str) -> bool {
 
 #[test]
 fn the_settings_are_those_of_runc_and_crun() {
-    if !is_v2() || !runtime().is("plimsoll") {
+    if !runtime().is("plimsoll") || skips(!is_v2(), NEEDS_V2) {
         return;
     }
     let (major, minor) = numbers(&disk());

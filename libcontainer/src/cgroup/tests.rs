@@ -1,5 +1,4 @@
 //! On the host's own hierarchies, below a parent of our own. Needs root; says so and does nothing otherwise.
-#![allow(clippy::print_stderr, reason = "why a test did nothing")]
 use super::directory::Directory;
 use super::*;
 use crate::container::CgroupManager;
@@ -7,10 +6,17 @@ use crate::plan::cgroup::plan;
 use crate::plan::line::{Action, HostStep};
 use crate::{ErrorKind, HostFacts};
 use oci_spec::runtime::{LinuxResources, Spec};
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
+
+/// Uncaptured: `integration-tests/test` counts these lines.
+fn skipped(name: &str, reason: &str) {
+    // Nobody is worse off for a line that cannot be written.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: cgroup::{name}: {reason}");
+}
 
 /// Groups of a container that does not exist, and what is planned for them.
 struct Lab {
@@ -24,11 +30,11 @@ impl Lab {
     fn new(name: &str, linux: &str) -> Option<Lab> {
         let facts = HostFacts::probe().unwrap();
         if facts.euid != 0 || facts.in_user_namespace || facts.hierarchies.iter().any(|hierarchy| !hierarchy.writable) {
-            eprintln!("{name}: skipped: needs root and writable control groups");
+            skipped(name, "needs root and writable control groups");
             return None;
         }
         if linux != "{}" && facts.hierarchies.iter().all(|hierarchy| hierarchy.unified) {
-            eprintln!("{name}: skipped: looks at the files of cgroup v1, which this host has not");
+            skipped(name, "needs cgroup v1");
             return None;
         }
         let parent = format!("plimsoll-unit-{}-{name}", std::process::id());
@@ -186,7 +192,7 @@ fn hugepage_limits_land_on_the_v2_side() {
     let is_v2 =
         |hierarchy: &crate::Hierarchy| hierarchy.unified && hierarchy.controllers.contains(&"hugetlb".to_owned());
     if !HostFacts::probe().unwrap().hierarchies.iter().any(is_v2) {
-        return eprintln!("hugepages: skipped: no hugetlb controller on cgroup v2");
+        return skipped("hugepages", "needs the hugetlb controller on cgroup v2");
     }
     let linux = r#"{"resources": {"hugepageLimits": [{"pageSize": "2MB", "limit": 4194304}]}}"#;
     let Some(lab) = Lab::new("hugepages", linux) else { return };

@@ -1,0 +1,17 @@
+//! Tests that this machine lacks something for.
+use std::io::Write;
+
+/// Whether the test that runs now is not to be done: `lacking`. Says so, uncaptured, with the reason: `integration-tests/test` counts
+/// these lines.
+pub fn skips(lacking: bool, reason: &str) -> bool {
+    if lacking {
+        let thread = std::thread::current();
+        // Nobody is worse off for a line that cannot be written.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {}: {reason}", thread.name().unwrap_or("?"));
+    }
+    lacking
+}
+
+pub const NEEDS_V2: &str = "needs cgroup v2 alone (`test --vm` has it)";
+pub const NEEDS_V1: &str = "needs cgroup v1";
+pub const NOT_BY_SYSTEMD: &str = "needs cgroups that are not made by systemd";
