@@ -193,6 +193,7 @@ fn inherit_cpuset(group: &Directory) {
         if !group.read(file).is_ok_and(|value| value.trim().is_empty()) {
             continue;
         }
+        // may fail: as above.
         let parent = group.child("..").ok().filter(|parent| parent.version() == Ok(Some(Version::V1)));
         if let Some(parent) = parent {
             inherit_cpuset(&parent);
