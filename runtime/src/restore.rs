@@ -24,7 +24,7 @@ fn restore(invocation: &Invocation, mut options: CreateOptions) -> Result<u8, Fa
         let told = tell_ready(&container, true);
         return if told.is_err() { crate::run::delete(container, told.map(|()| 0)) } else { Ok(0) };
     }
-    let has_terminal = create::has_terminal(&bundle);
+    let has_terminal = bundle.has_terminal();
     foreground::refuse_socket(options.console_socket.as_deref())?;
     options.own_console = has_terminal;
     let mut foreground = Foreground::prepare(has_terminal, !invocation.is_set("no-subreaper"))?;
