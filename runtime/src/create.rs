@@ -25,11 +25,6 @@ pub(crate) fn bundle(invocation: &Invocation) -> Result<Bundle, Failure> {
     Ok(Bundle::open_with(directory, config)?)
 }
 
-/// Whether the container's process wants a terminal.
-pub(crate) fn has_terminal(bundle: &Bundle) -> bool {
-    bundle.spec().process().as_ref().and_then(|process| process.terminal()).unwrap_or(false)
-}
-
 /// What the flags of `create` and `run` decide.
 pub(crate) fn options(invocation: &Invocation) -> Result<CreateOptions, Failure> {
     let mut options = shared_options(invocation)?;

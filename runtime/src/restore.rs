@@ -25,7 +25,7 @@ fn restore(invocation: &Invocation, mut options: CreateOptions) -> Result<u8, Fa
         let told = notifications.and_then(|found| tell_ready(found.map(Notifications::with_main_pid)));
         return if told.is_err() { crate::run::delete(container, told.map(|()| 0)) } else { Ok(0) };
     }
-    let has_terminal = create::has_terminal(&bundle);
+    let has_terminal = bundle.has_terminal();
     foreground::refuse_socket(options.console_socket.as_deref())?;
     options.own_console = has_terminal;
     let mut foreground = Foreground::prepare(has_terminal, !invocation.is_set("no-subreaper"))?;

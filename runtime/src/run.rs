@@ -28,7 +28,7 @@ fn create_and_start(invocation: &Invocation, mut options: CreateOptions) -> Resu
         });
         return if started.is_err() { finish(invocation, container, started.map(|()| 0)) } else { Ok(0) };
     }
-    let has_terminal = create::has_terminal(&bundle);
+    let has_terminal = bundle.has_terminal();
     foreground::refuse_socket(options.console_socket.as_deref())?;
     options.own_console = has_terminal;
     // Before the container is there: a signal that comes while it is being made must reach it, not orphan it.

@@ -28,6 +28,11 @@ impl Bundle {
         &self.spec
     }
 
+    /// Whether the container's process gets a terminal.
+    pub fn has_terminal(&self) -> bool {
+        crate::plan::has_terminal(self.spec.process().as_ref())
+    }
+
     /// config.json, byte for byte, but for keys in another case than the specification's: those are as it spells them.
     pub fn config_bytes(&self) -> &[u8] {
         &self.config

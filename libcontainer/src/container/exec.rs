@@ -21,8 +21,7 @@ impl Container {
             Status::Stopped => return Err(Error::new(ErrorKind::NotRunning, "cannot exec in a stopped container")),
             Status::Creating => return Err(not_running()),
         }
-        let terminal = process.terminal().unwrap_or(false);
-        super::check_console(terminal, options.console_socket.is_some(), options.own_console)?;
+        super::check_console(plan::has_terminal(Some(process)), options.console_socket.is_some(), options.own_console)?;
         launch::descriptors::check_preserved(options.preserve_fds)?;
         let bundle = self.bundle()?;
         let mut planned = ExecPlanOptions {

@@ -7,7 +7,7 @@ use crate::plan::line::HookKind;
 use crate::plan::{self, Plan, PlanOptions, asked_namespace, hooks_of};
 use crate::store::{Folder, Lock, NOTIFY, ProcessId, Record, Store};
 use crate::{Bundle, Error, ErrorKind, HostFacts, OCI_VERSION, Result, Trace, cgroup};
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use oci_spec::runtime::LinuxNamespaceType;
 use rustix::fd::AsFd;
 use std::cell::RefCell;
 use std::path::Path;
@@ -27,7 +27,11 @@ impl Store {
     pub(super) fn decide<'a>(&self, id: &str, bundle: &'a Bundle, options: &'a CreateOptions) -> Result<Decided<'a>> {
         crate::store::check_id(id)?;
         let (spec, trace) = (bundle.spec(), options.trace.as_ref());
-        super::check_console(has_terminal(spec), options.console_socket.is_some(), options.own_console)?;
+        super::check_console(
+            plan::has_terminal(spec.process().as_ref()),
+            options.console_socket.is_some(),
+            options.own_console,
+        )?;
         let probe = || HostFacts::probe_for(options.cgroup_manager).map(|facts| facts.probe_procfs_for(spec));
         let facts = Trace::time(trace, "(probe the host)", probe)?;
         let planned = PlanOptions {
@@ -173,7 +177,7 @@ fn intent(decided: &Decided<'_>) -> Result<Record> {
         has_poststop: has_hooks(HookKind::Poststop),
         planned: planned.clone(),
         plan_lines: plan.lines.len(),
-        streams: if has_terminal(spec) { Vec::new() } else { streams::names(options.stdio) },
+        streams: if plan::has_terminal(spec.process().as_ref()) { Vec::new() } else { streams::names(options.stdio) },
         time_namespace: false,
         opened_images: Vec::new(),
         init: None,
@@ -202,11 +206,6 @@ pub(super) fn blame_memory(error: Error, record: &Record) -> Error {
             .kind_of(ErrorKind::OutOfMemory),
         None => error,
     }
-}
-
-/// Whether the process has a terminal of its own.
-pub(super) fn has_terminal(spec: &Spec) -> bool {
-    spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false)
 }
 
 /// Decimal, no newline, whole or not at all: engines read it as soon as it is there.

@@ -1,7 +1,7 @@
 //! `restore`: a container from a checkpoint's images and a bundle. What the images cannot know, or should not decide, comes from
 //! config.json: the cgroup and its limits, what the mounts are of, which namespaces are joined.
 #![forbid(unsafe_code)]
-use super::make::{Unfinished, has_terminal};
+use super::make::Unfinished;
 use super::restored::Restored;
 use super::{Container, CreateOptions};
 use crate::criu::images::Directory;
@@ -167,7 +167,7 @@ impl<'a> Restore<'a, '_> {
 
     fn start_criu(&self, helper: Helper) -> Result<Criu> {
         // A terminal of the container's own comes from elsewhere.
-        let has_streams = !has_terminal(self.host.spec) || self.criu.shell_job;
+        let has_streams = !plan::has_terminal(self.host.spec.process().as_ref()) || self.criu.shell_job;
         let streams = has_streams.then(|| self.streams()).transpose()?;
         // CRIU wants the root to be a mount point that nothing above is mounted over: in its own mount namespace our folder has a
         // place for it.

@@ -61,6 +61,7 @@ pub use namespaces::{asked as asked_namespace, file as namespace_file};
 pub use notify::SOCKET as NOTIFY_SOCKET;
 pub use running_mounts::{add_mounts, find_mounts, mount_target, remove_mounts};
 pub use sysctl::path_of as sysctl_path;
+pub use terminal::has_terminal;
 pub use wait::{DOOR, SAID, START};
 pub use words::EnvValues;
 

@@ -6,9 +6,14 @@ use super::{host, init};
 use crate::{Error, Result};
 use oci_spec::runtime::Process;
 
+/// Whether the process gets a terminal.
+pub fn has_terminal(process: Option<&Process>) -> bool {
+    process.and_then(Process::terminal).unwrap_or(false)
+}
+
 /// `on_dev_console`: for the container's own process, whose terminal is the container's console unless config.json mounts one.
 pub(super) fn lines(process: Option<&Process>, on_dev_console: bool) -> Result<Vec<Line>> {
-    let Some(process) = process.filter(|process| process.terminal() == Some(true)) else { return Ok(Vec::new()) };
+    let Some(process) = process.filter(|process| has_terminal(Some(process))) else { return Ok(Vec::new()) };
     // Without a terminal it means nothing and is ignored, says the spec.
     let size = process.console_size().unwrap_or_default();
     let extent = |key: &str, value: u64| {
@@ -27,8 +32,7 @@ pub(super) fn lines(process: Option<&Process>, on_dev_console: bool) -> Result<V
 /// A session of its own, not the caller's: whoever holds its terminal could be fed with TIOCSTI. Of the process that stays: neither
 /// session nor terminal outlives a fork.
 pub(super) fn session(process: Option<&Process>) -> Vec<Line> {
-    let terminal = process.is_some_and(|process| process.terminal() == Some(true));
-    let controlled = terminal.then(|| init(InitStep::SetControllingTerminal, "/process/terminal"));
+    let controlled = has_terminal(process).then(|| init(InitStep::SetControllingTerminal, "/process/terminal"));
     [init(InitStep::NewSession, Origin::DEFAULT)].into_iter().chain(controlled).collect()
 }
 

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::line::{HostStep, InitStep, Line, Origin};
-use super::{host, id_mappings, init, namespaces};
+use super::{has_terminal, host, id_mappings, init, namespaces};
 use crate::facts::HostFacts;
 use crate::{Error, Result};
 use oci_spec::runtime::{Process, Spec};
@@ -14,7 +14,7 @@ pub(super) fn umask(process: &Process) -> Option<Line> {
 
 /// The program gets no descriptor through which it could change a device of the host's. The terminal takes their place anyway.
 pub(super) fn reopen_streams(process: &Process) -> Option<Line> {
-    (process.terminal() != Some(true)).then(|| init(InitStep::ReopenStreams, Origin::DEFAULT))
+    (!has_terminal(Some(process))).then(|| init(InitStep::ReopenStreams, Origin::DEFAULT))
 }
 
 /// So that the user can open `/dev/stdout`.
@@ -25,7 +25,7 @@ pub(super) fn chown_stdio(spec: &Spec, process: &Process, facts: &HostFacts) -> 
 
 /// The same where init may not. It is adjacent to other lines of the host's, and so costs no round trip.
 pub(super) fn chown_streams(spec: &Spec, process: &Process, facts: &HostFacts) -> Option<Line> {
-    let by_host = belongs_to_others(spec, facts) && process.terminal() != Some(true);
+    let by_host = belongs_to_others(spec, facts) && !has_terminal(Some(process));
     by_host.then(|| host(HostStep::ChownStreams { uid: process.user().uid() }, "/process/user"))
 }
 
