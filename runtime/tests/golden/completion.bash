@@ -80,7 +80,7 @@ _plimsoll() {
         pause) flags=" --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         plan) flags="--bundle --format --exec --facts --show-facts --show-env --id --no-pivot --no-new-keyring --preserve-fds --help" ;;
         ps) flags="--format --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
-        restore) flags="--console-socket --image-path --work-path --parent-path --tcp-established --tcp-close --ext-unix-sk --shell-job --file-locks --manage-cgroups-mode --network-lock --bundle --config --detach --pid-file --no-subreaper --no-pivot --empty-ns --auto-dedup --lazy-pages --lsm-profile --lsm-mount-context --help" ;;
+        restore) flags="--console-socket --image-path --work-path --parent-path --tcp-established --tcp-close --ext-unix-sk --shell-job --file-locks --manage-cgroups-mode --network-lock --bundle --config --detach --pid-file --pidfd-socket --no-subreaper --no-pivot --no-new-keyring --trace --empty-ns --auto-dedup --lazy-pages --lsm-profile --lsm-mount-context --help" ;;
         resume) flags=" --help $(plimsoll "${root[@]}" list --quiet 2>/dev/null)" ;;
         run) flags="--bundle --config --console-socket --pidfd-socket --detach --keep --pid-file --no-subreaper --no-pivot --no-new-keyring --preserve-fds --trace --help" ;;
         spec) flags="--bundle --file --rootless --help" ;;

@@ -182,8 +182,11 @@ _plimsoll() {
         '-d[return as soon as the process runs]' \
         '--detach[return as soon as the process runs]' \
         '--pid-file[write the process id to FILE]:file:_files' \
+        '--pidfd-socket[Unix socket that gets a pidfd of the process]:file:_files' \
         '--no-subreaper[do not adopt orphans of the container]' \
         '--no-pivot[no pivot_root(2)\: for a root filesystem on a ramdisk]' \
+        '--no-new-keyring[keep the caller'\''s session keyring]' \
+        '--trace[write a trace of what takes how long, for Perfetto or `plimsoll trace`]:file:_files' \
         '*--empty-ns[make the namespace, but do not restore its contents]:value: ' \
         '--auto-dedup[drop pages from older images]' \
         '--lazy-pages[fetch memory while the container runs]' \
