@@ -17,7 +17,7 @@ fn main() {
     }
     let sources = PathBuf::from(variable("DEP_PLIMSOLL_INIT_SOURCES"));
     let target = variable("TARGET");
-    for path in ["src", "Cargo.toml", "no-unwinding.ld", "../step/src", "../step/Cargo.toml", "../../Cargo.lock"] {
+    for path in ["src", "Cargo.toml", "layout.ld", "../step/src", "../step/Cargo.toml", "../../Cargo.lock"] {
         // In a package some of them are elsewhere, and never change.
         if sources.join(path).exists() {
             println!("cargo::rerun-if-changed={}", sources.join(path).display());
@@ -90,7 +90,7 @@ fn flags(target: &str, sources: &Path) -> Vec<String> {
         vec!["-Crelocation-model=static", "-Cpanic=abort", "-Ctarget-feature=+crt-static", "-Cforce-unwind-tables=no"];
     // Fewer pages in each created container: no build id, code and constants side by side, nothing that nobody would make
     // read-only again, no tables for unwinding (which `core` comes with).
-    let script = format!("-Clink-arg={}", sources.join("no-unwinding.ld").display());
+    let script = format!("-Clink-arg={}", sources.join("layout.ld").display());
     let layout = ["--build-id=none", "-znoseparate-code", "-znorelro", "--no-eh-frame-hdr"];
     let mut linker: Vec<String> = Vec::new();
     if target == variable("HOST") {
@@ -100,11 +100,17 @@ fn flags(target: &str, sources: &Path) -> Vec<String> {
         // Rust's own linker: a C compiler for the other machine is not needed.
         flags.extend(["-Clinker=rust-lld", "-Clinker-flavor=ld.lld"]);
         linker.extend(layout.map(|flag| format!("-Clink-arg={flag}")));
+        // As the other linker does it.
+        linker.push("-Clink-arg=--no-rosegment".to_owned());
     }
     if target.ends_with("musl") {
         // Rust brings musl's start files itself; _start is ours.
         flags.push("-Clink-self-contained=no");
     }
     linker.extend(["-Clink-arg=-T".to_owned(), script]);
+    // Panics name their place. Where that is on the machine that has built it says nothing, and takes memory.
+    let shorter = |long: &Path, short: &str| format!("--remap-path-prefix={}={short}", long.display());
+    linker.push(shorter(sources, "init"));
+    linker.extend(env::var_os("CARGO_HOME").map(|home| shorter(&Path::new(&home).join("registry/src"), "")));
     flags.into_iter().map(str::to_owned).chain(linker).collect()
 }

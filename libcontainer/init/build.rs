@@ -2,4 +2,6 @@
 fn main() {
     println!("cargo::metadata=sources={}", std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     println!("cargo::rerun-if-changed=build.rs");
+    // The program is linked with it.
+    println!("cargo::rerun-if-changed=layout.ld");
 }

@@ -57,6 +57,19 @@ impl Detail {
         self
     }
 
+    /// Append a number.
+    pub fn say_number(&mut self, number: i64) -> &mut Detail {
+        if number < 0 {
+            self.say(b"-");
+        }
+        self.say(digits(number.unsigned_abs(), 10, &mut [0; 22]))
+    }
+
+    /// The same with the digits of chmod(1).
+    pub fn say_octal(&mut self, number: u32) -> &mut Detail {
+        self.say(digits(number.into(), 8, &mut [0; 22]))
+    }
+
     /// Append, at the price of what was said first.
     pub fn say_last(&mut self, words: &[u8]) {
         let words = &words[words.len().saturating_sub(DETAIL)..];
@@ -101,16 +114,33 @@ impl Detail {
     }
 }
 
-impl core::fmt::Write for Detail {
-    fn write_str(&mut self, words: &str) -> core::fmt::Result {
-        self.say(words.as_bytes());
-        Ok(())
+/// A number as text. (`core::fmt` would be a page of every created container.)
+fn digits(mut number: u64, base: u64, buffer: &mut [u8; 22]) -> &[u8] {
+    let mut first = buffer.len();
+    loop {
+        first -= 1;
+        // Below the base, which is 10 or 8.
+        buffer[first] = b'0' + (number % base).to_le_bytes()[0];
+        number /= base;
+        if number == 0 {
+            return &buffer[first..];
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_said_as_format_writes_them() {
+        for number in [0, 7, -1, 10, -1000, i64::MAX, i64::MIN] {
+            assert_eq!(Detail::default().say_number(number).as_bytes(), number.to_string().as_bytes());
+        }
+        for number in [0, 0o755, 0o7777, u32::MAX] {
+            assert_eq!(Detail::default().say_octal(number).as_bytes(), format!("{number:o}").as_bytes());
+        }
+    }
 
     #[test]
     fn what_was_said_last_is_kept() {

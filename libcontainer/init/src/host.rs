@@ -1,5 +1,7 @@
 //! The conversation with the host: one socket, three messages. Once the container is created, two FIFOs.
 use crate::fault::{At, Fault, Result};
+use crate::read::Reader;
+use crate::room::Room;
 use crate::sys;
 use core::mem::MaybeUninit;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,13 +21,10 @@ pub struct Slots {
     next: Slot,
 }
 
-impl Default for Slots {
-    fn default() -> Slots {
-        Slots { held: [const { None }; HELD], next: 0 }
-    }
-}
-
 impl Slots {
+    /// All zero: those that nobody uses take no memory.
+    pub const EMPTY: Slots = Slots { held: [const { None }; HELD], next: 0 };
+
     /// Into the next slot.
     pub fn put(&mut self, descriptor: OwnedFd) -> Result {
         let free = self.held.iter_mut().find(|held| held.is_none());
@@ -78,17 +77,18 @@ pub(crate) fn receive<'a>(socket: BorrowedFd<'_>, slots: &mut Slots, buffer: &'a
 }
 
 /// Reads the plan: its length, then its bytes in chunks. And which line is the first that is not traced.
-pub fn receive_plan(socket: BorrowedFd<'_>, slots: &mut Slots) -> Result<(&'static [u8], u16)> {
+pub fn receive_plan(socket: BorrowedFd<'_>, slots: &mut Slots, room: &mut Room) -> Result<(&'static [u8], u16)> {
     let mut message = [0; 16];
-    let ToInit::Plan { len, trace } = decode(receive(socket, slots, &mut message)?)? else {
+    let ToInit::Plan { len, trace } = Reader::new(receive(socket, slots, &mut message)?).read() else {
         return Err(Fault::new(Call::Decode, Errno::PROTO));
     };
-    let plan = sys::memory(len as usize).at(Call::Mmap)?;
+    let (plan, behind) = Room::behind(len as usize).at(Call::Mmap)?;
+    *room = behind;
     let mut filled = 0;
-    while filled < len as usize {
-        filled += receive(socket, slots, &mut plan[filled..len as usize])?.len();
+    while filled < plan.len() {
+        filled += receive(socket, slots, &mut plan[filled..])?.len();
     }
-    Ok((&plan[..len as usize], trace))
+    Ok((plan, trace))
 }
 
 /// Waits for *go*. If the host dies instead, there is nobody to report to: init ends. With `slots`, descriptors may come along.
@@ -98,7 +98,7 @@ pub fn await_go(socket: BorrowedFd<'_>, slots: Option<&mut Slots>) -> Result {
         Some(slots) => receive(socket, slots, &mut message)?,
         None => read(socket, &mut message)?,
     };
-    match decode(message)? {
+    match Reader::new(message).read() {
         ToInit::Go => Ok(()),
         ToInit::Plan { .. } => Err(Fault::new(Call::Decode, Errno::PROTO)),
     }
@@ -116,10 +116,6 @@ pub fn read<'a>(socket: BorrowedFd<'_>, buffer: &'a mut [u8]) -> Result<&'a [u8]
             }
         }
     }
-}
-
-fn decode<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T> {
-    postcard::from_bytes(bytes).map_err(|_| Fault::new(Call::Decode, Errno::PROTO))
 }
 
 /// Says where init stands; `rider` goes along.

@@ -15,7 +15,7 @@ static DEVICE: AtomicU64 = AtomicU64::new(0);
 /// It is a filesystem of its own (devtmpfs, or a tmpfs in a container), all of which is the host's `/dev`, wherever it is mounted.
 static WHOLE: AtomicBool = AtomicBool::new(false);
 
-static GUARDED: AtomicBool = AtomicBool::new(true);
+static UNGUARDED: AtomicBool = AtomicBool::new(false);
 
 /// Looks at it, while `/` is still the host's. Only the first look counts.
 pub fn note() {
@@ -63,20 +63,20 @@ pub struct Unguarded(());
 
 impl Unguarded {
     pub fn begin() -> Unguarded {
-        GUARDED.store(false, Relaxed);
+        UNGUARDED.store(true, Relaxed);
         Unguarded(())
     }
 }
 
 impl Drop for Unguarded {
     fn drop(&mut self) {
-        GUARDED.store(true, Relaxed);
+        UNGUARDED.store(false, Relaxed);
     }
 }
 
 /// Something is about to be made in `directory`.
 pub fn spare(directory: BorrowedFd<'_>) -> Result {
-    match GUARDED.load(Relaxed) && holds(directory)? {
+    match !UNGUARDED.load(Relaxed) && holds(directory)? {
         true => Err(Fault::new(Call::HostDev, Errno::PERM)),
         false => Ok(()),
     }

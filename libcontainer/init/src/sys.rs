@@ -78,24 +78,42 @@ pub fn memory(len: usize) -> Result<&'static mut [u8], Errno> {
     }
 }
 
-/// Gives back what earlier steps have used of the stack: the container may wait here for days.
-pub fn forget_stack() {
-    const MADV_DONTNEED: usize = 4;
+/// Gives back what earlier steps have used of the stack, and their code: the container may wait here for days.
+pub fn forget_the_past() {
     const PAGE: usize = 4096;
     /// How deep the deepest step goes, generously.
     const DEPTH: usize = 24 * PAGE;
-    // A page is left for the calls that are still to come, and for the red zone.
-    let end = (arch::stack_pointer() & !(PAGE - 1)) - PAGE;
-    // SAFETY: below the stack pointer there is nothing that anybody still reads; what was never used yet is not mapped, and
-    // the kernel says so without doing harm.
-    let _ = unsafe { syscall(nr::__NR_madvise, [end - DEPTH, DEPTH, MADV_DONTNEED, 0, 0]) };
+    // Below the stack pointer the System V ABI for x86_64 lets a function use so much more.
+    const RED_ZONE: usize = 128;
+    let end = (arch::stack_pointer() - RED_ZONE) & !(PAGE - 1);
+    // SAFETY: below the stack pointer there is nothing that anybody still reads.
+    unsafe { forget(end - DEPTH, end) };
+    #[cfg(not(test))]
+    {
+        unsafe extern "C" {
+            /// What is between them runs before a container waits (layout.ld).
+            static init_past_from: u8;
+            static init_past_to: u8;
+        }
+        let (from, to) = (&raw const init_past_from as usize, &raw const init_past_to as usize);
+        // SAFETY: whole pages of code. Nobody has written to them, and who needs them finds them in the file.
+        unsafe { forget(from.next_multiple_of(PAGE), to & !(PAGE - 1)) };
+    }
 }
 
-/// The same, as so many words.
-pub fn words(count: usize) -> Result<&'static mut [usize], Errno> {
-    let memory = memory(count * size_of::<usize>())?;
-    // SAFETY: a mapping is page-aligned and holds `count` words; nobody else has it.
-    Ok(unsafe { core::slice::from_raw_parts_mut(memory.as_mut_ptr().cast::<usize>(), count) })
+/// # Safety
+/// Nobody reads again what is between these two pages, or it is as the file has it.
+unsafe fn forget(from: usize, to: usize) {
+    const MADV_DONTNEED: usize = 4;
+    // What was never used is not mapped, and the kernel says so without doing harm.
+    // SAFETY: the caller's promise.
+    let _ = unsafe { syscall(nr::__NR_madvise, [from, to.saturating_sub(from), MADV_DONTNEED, 0, 0]) };
+}
+
+/// The whole words in it.
+pub fn as_words(memory: &'static mut [u8]) -> &'static mut [usize] {
+    // SAFETY: whatever bytes are there, they make a number.
+    unsafe { memory.align_to_mut().1 }
 }
 
 /// The strings of a block, each with its NUL.

@@ -10,7 +10,7 @@ use step::{Call, Slot, word};
 /// While every call is allowed.
 pub(super) fn prepare() -> Result {
     sys::end_on_signals().at(Call::Sigaction)?;
-    sys::forget_stack();
+    sys::forget_the_past();
     Ok(())
 }
 

@@ -1,7 +1,6 @@
 //! Capability sets.
 use crate::fault::{At, Fault, Result};
 use crate::{Init, sys};
-use core::fmt::Write;
 use rustix::io::Errno;
 use step::Call;
 
@@ -40,7 +39,7 @@ pub(super) fn set(init: &mut Init, sets: [u64; 3], ambient: u64) -> Result {
     for capability in (0..64).filter(|capability| raisable & 1 << capability != 0) {
         let raised = sys::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability);
         if raised.is_err() {
-            let _ = write!(init.detail, "capability {capability}");
+            init.detail.say(b"capability ").say_number(i64::try_from(capability).unwrap_or(0));
         }
         raised.at(Call::Ambient)?;
     }

@@ -1,54 +1,32 @@
 //! `HOME`, where the environment has none.
-use crate::Init;
-use crate::fault::Result;
-use crate::root;
+use crate::fault::{At, Result};
+use crate::{Init, root};
+use rustix::fd::BorrowedFd;
 use rustix::fs::{FileType, OFlags, ResolveFlags};
+use step::Call;
 
 /// The longest entry of `HOME` that is taken from an image.
 const LONGEST: usize = 1024;
 /// So much of an image's passwd is read and no more.
 const PASSWD: usize = 1 << 20;
 
-/// `HOME=…` with its NUL, or nothing.
-#[derive(Debug)]
-pub struct Home {
-    buffer: [u8; LONGEST],
-    len: usize,
-}
-
-impl Default for Home {
-    fn default() -> Home {
-        Home { buffer: [0; LONGEST], len: 0 }
-    }
-}
-
-impl Home {
-    fn set(&mut self, directory: &[u8]) {
-        self.len = 0;
-        for part in [&b"HOME="[..], directory, b"\0"] {
-            self.buffer[self.len..self.len + part.len()].copy_from_slice(part);
-            self.len += part.len();
-        }
-    }
-
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.buffer[..self.len]
-    }
-}
-
 /// What the image's `/etc/passwd` says of `uid`; `/` where it says nothing or is nothing that can be read: an
 /// image must not be able to stop or stall a start by it (CVE-2016-3697, CVE-2026-47262).
 #[inline(never)]
 pub(super) fn run(init: &mut Init, uid: u32) -> Result {
-    init.home.set(b"/");
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let Ok(passwd) = root::open(init.root()?, c"/etc/passwd", flags, ResolveFlags::empty()) else { return Ok(()) };
-    let is_file =
-        rustix::fs::fstat(&passwd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
-    if !is_file {
-        return Ok(());
-    }
     let mut line = [0; 2 * LONGEST];
+    let home = find(init.root()?, uid, &mut line).unwrap_or(b"/");
+    init.home = init.room.keep(&[b"HOME=", home, b"\0"]).at(Call::Mmap)?;
+    Ok(())
+}
+
+fn find<'a>(root: BorrowedFd<'_>, uid: u32, line: &'a mut [u8; 2 * LONGEST]) -> Option<&'a [u8]> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let passwd = root::open(root, c"/etc/passwd", flags, ResolveFlags::empty()).ok()?;
+    let stat = rustix::fs::fstat(&passwd).ok()?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return None;
+    }
     let (mut held, mut seen) = (0, 0);
     while seen < PASSWD {
         let n = match rustix::io::read(&passwd, &mut line[held..]) {
@@ -58,9 +36,8 @@ pub(super) fn run(init: &mut Init, uid: u32) -> Result {
         held += n;
         seen += n;
         while let Some(end) = line[..held].iter().position(|byte| *byte == b'\n') {
-            if let Some(home) = home(&line[..end], uid) {
-                init.home.set(home);
-                return Ok(());
+            if home(&line[..end], uid).is_some() {
+                return home(&line[..end], uid);
             }
             line.copy_within(end + 1..held, 0);
             held -= end + 1;
@@ -70,10 +47,7 @@ pub(super) fn run(init: &mut Init, uid: u32) -> Result {
             held = 0;
         }
     }
-    if let Some(home) = home(&line[..held], uid) {
-        init.home.set(home);
-    }
-    Ok(())
+    home(&line[..held], uid)
 }
 
 /// The home directory in a line of passwd(5), if the line is `uid`'s.

@@ -52,7 +52,7 @@ pub(super) fn join_process(init: &mut Init, slot: Slot, namespaces: u32) -> Resu
 /// One after another, in the order in which they were sent: the user namespace, which gives the right to the others, comes first.
 #[inline(never)]
 fn join_held(socket: BorrowedFd<'_>, namespaces: u32) -> Result {
-    let mut held = Slots::default();
+    let mut held = Slots::EMPTY;
     match host::receive(socket, &mut held, &mut [0]) {
         Err(Fault { errno: Errno::NOTSOCK, .. }) => return Err(Fault::new(Call::Setns, Errno::INVAL)),
         received => received?,

@@ -104,7 +104,7 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
             init.rider = Some(init.slots.take(slot)?);
             Ok(())
         }
-        Step::FindMount { target, mount } => unmount::find(init, target.0, mount).map(drop),
+        Step::FindMount { target, mount } => unmount::look_for(init, target.0, mount),
         Step::Unmount { target, mount } => unmount::run(init, target.0, mount),
         Step::Remount { ref mount, attributes, recursive_attributes, propagation, options, keep } => {
             let mounted = remount::run(init, mount, attributes, recursive_attributes, options)?;

@@ -7,7 +7,6 @@ use crate::host_dev;
 use crate::root::{self, Make};
 use crate::sys::{self, MountAttr};
 use core::ffi::CStr;
-use core::fmt::Write;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -152,7 +151,7 @@ pub(super) fn build(init: &mut Init, mount: &Mount<'_>, options: &[u8], covered:
 
 /// A tmpfs looks like the directory that it covers.
 pub(super) fn write_mode(option: &mut Detail, covered: &OwnedFd) -> Result {
-    let _ = write!(option, "mode={:o}", root::stat(covered.as_fd())?.st_mode & 0o7777);
+    option.say(b"mode=").say_octal(root::stat(covered.as_fd())?.st_mode & 0o7777);
     Ok(())
 }
 

@@ -2,7 +2,6 @@
 use crate::fault::{At, Result};
 use crate::sys;
 use core::ffi::CStr;
-use core::fmt::Write;
 use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use step::Call;
@@ -10,8 +9,7 @@ use step::Call;
 /// While init is still outside, `/proc/self` is the host's.
 pub(super) fn set_oom_score_adj(value: i32) -> Result {
     let mut text = crate::fault::Detail::default();
-    let _ = write!(text, "{value}");
-    write_host_file(c"/proc/self/oom_score_adj", text.as_bytes())
+    write_host_file(c"/proc/self/oom_score_adj", text.say_number(value.into()).as_bytes())
 }
 
 /// One write to a file of the host's procfs.

@@ -1,6 +1,7 @@
 //! Which file `execve` will get.
 use crate::Init;
 use crate::fault::{At, Result};
+use crate::room::Room;
 use crate::root::Text;
 use core::ffi::CStr;
 use rustix::fs::{Access, AtFlags, CWD, FileType};
@@ -12,10 +13,9 @@ use step::Call;
 #[inline(never)]
 pub(super) fn run(init: &mut Init, name: &CStr, search: &CStr) -> Result {
     let found = if name.to_bytes().contains(&b'/') {
-        let path = Text::new(name.to_bytes())?;
-        check(name).map(|()| path)
+        check(name).and_then(|()| init.room.keep_text(name))
     } else {
-        look_up(name.to_bytes(), search.to_bytes())
+        look_up(&mut init.room, name.to_bytes(), search.to_bytes())
     };
     if found.is_err() {
         init.detail.say(name.to_bytes());
@@ -25,19 +25,19 @@ pub(super) fn run(init: &mut Init, name: &CStr, search: &CStr) -> Result {
 }
 
 #[inline(never)]
-fn look_up(name: &[u8], search: &[u8]) -> rustix::io::Result<Text> {
+fn look_up(room: &mut Room, name: &[u8], search: &[u8]) -> rustix::io::Result<&'static CStr> {
     if name.is_empty() {
         return Err(Errno::NOENT);
     }
+    let mut path = Text::empty();
     for directory in search.split(|byte| *byte == b':') {
-        let mut path = Text::empty();
         // An empty entry is the working directory (environ(7)).
         let directory = if directory.is_empty() { b"." } else { directory };
         if path.set(&[directory, b"/", name]).is_err() {
             continue;
         }
         match check(path.as_c_str()) {
-            Ok(()) => return Ok(path),
+            Ok(()) => return room.keep_text(path.as_c_str()),
             // Not there, or not for us.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::ACCESS | Errno::LOOP | Errno::NAMETOOLONG) => {}
             Err(errno) => return Err(errno),

@@ -1,8 +1,8 @@
 //! Hooks that run inside: createContainer and startContainer. The one place where init starts a process that stays its child.
 use crate::fault::{At, Detail, Fault, Result};
+use crate::room::Room;
 use crate::{Init, sys};
 use core::ffi::CStr;
-use core::fmt::Write;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
@@ -30,7 +30,7 @@ pub(super) fn run(init: &mut Init, hook: &Hook<'_>, state: Slot) -> Result {
     // Every hook reads the state from its beginning.
     let state = init.slots.get(state)?;
     rustix::fs::seek(state, rustix::fs::SeekFrom::Start(0)).at(Call::Read)?;
-    let home = if hook.process_env { init.home.as_bytes() } else { &[] };
+    let home = if hook.process_env { init.home } else { &[] };
     // Carries the errno of a failed execve; closed by a successful one.
     let (heard, said) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC).at(Call::Read)?;
     // What it says is for the error, if there is one: the container's streams are the program's.
@@ -52,18 +52,19 @@ pub(super) fn run(init: &mut Init, hook: &Hook<'_>, state: Slot) -> Result {
         let _ = rustix::process::kill_process_group(pid, Signal::KILL);
         let _ = sys::pidfd_send_signal(pidfd.as_fd(), SIGKILL);
         reap(&pidfd)?;
-        let _ = write!(init.detail, "hook ran past specified timeout of {}.0s", hook.timeout);
+        init.detail.say(b"hook ran past specified timeout of ").say_number(hook.timeout.into()).say(b".0s");
         return Err(Fault::new(Call::Poll, Errno::TIMEDOUT));
     }
     let ended = reap(&pidfd)?;
-    let _ = match ended {
+    let said = match ended {
         Ended::Exit(0) => return Ok(()),
-        Ended::Exit(status) => write!(init.detail, "exit status {status}, output: "),
+        Ended::Exit(status) => init.detail.say(b"exit status ").say_number(status.into()),
         Ended::Signal(signal) => match SIGNALS.iter().find(|(number, _)| *number == signal) {
-            Some((_, name)) => write!(init.detail, "signal: {name}, output: "),
-            None => write!(init.detail, "signal {signal}, output: "),
+            Some((_, name)) => init.detail.say(b"signal: ").say(name.as_bytes()),
+            None => init.detail.say(b"signal ").say_number(signal.into()),
         },
     };
+    said.say(b", output: ");
     let room = init.detail.room();
     init.detail.say(words.ending(room));
     Err(Fault::new(Call::Wait, Errno::CHILD))
@@ -85,7 +86,7 @@ fn execute(umask: Mode, hook: &Hook<'_>, home: &[u8], state: BorrowedFd<'_>, str
         .and_then(|()| rustix::stdio::dup2_stderr(stream));
     match streams {
         Err(errno) => errno,
-        Ok(()) => match sys::words(sys::pointers(hook.argv, [hook.env, home])) {
+        Ok(()) => match Room::default().words(sys::pointers(hook.argv, [hook.env, home])) {
             Ok(pointers) => sys::execve(hook.path, hook.argv, [hook.env, home], pointers),
             Err(errno) => errno,
         },

@@ -1,6 +1,7 @@
 //! Single steps, each in a user and mount namespace of its own, with no privilege on the host.
 use super::run;
 use crate::fault::Fault;
+use crate::host::Slots;
 use crate::{Init, Line};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -44,7 +45,7 @@ fn inside(body: impl FnOnce(&mut Init, &Path)) {
     // setns(2) to a mount namespace wants a thread that shares its root with no other, as init's only one does.
     const CLONE_FS: u32 = 0x200;
     crate::sys::unshare(CLONE_FS).expect("unshare(2)");
-    let mut init = Init::new(ours);
+    let mut init = Init::new(ours, Box::leak(Box::new(Slots::EMPTY)));
     let path = z(&root);
     for line in [
         Step::SetRootPropagation { propagation: MS_PRIVATE_REC },

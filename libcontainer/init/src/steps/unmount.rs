@@ -14,7 +14,7 @@ const MOUNT_ID: StatxFlags = StatxFlags::from_bits_retain(0x4000).union(StatxFla
 /// The directory and the name at which the mount with this id is what is seen. The path alone would not do: who has renamed a
 /// directory could have another mount taken away, one that masks something, say.
 #[inline(never)]
-pub(super) fn find(init: &Init, target: &CStr, mount: u64) -> Result<(OwnedFd, root::Text)> {
+fn find(init: &Init, target: &CStr, mount: u64) -> Result<(OwnedFd, root::Text)> {
     // Nothing is made on the way to what is not there.
     root::look(init.root()?, target)?.ok_or(Fault::new(Call::Statx, Errno::NOENT))?;
     let (parent, name) = root::place_of(init.root()?, target)?;
@@ -26,7 +26,14 @@ pub(super) fn find(init: &Init, target: &CStr, mount: u64) -> Result<(OwnedFd, r
     Ok((parent, name))
 }
 
+/// Whether it is there.
+#[inline(never)]
+pub(super) fn look_for(init: &Init, target: &CStr, mount: u64) -> Result {
+    find(init, target, mount).map(drop)
+}
+
 /// umount2(2) takes no descriptor: a name, below a directory that is one. A mount point of our own mount namespace is not renamed.
+#[inline(never)]
 pub(super) fn run(init: &Init, target: &CStr, mount: u64) -> Result {
     let (parent, name) = find(init, target, mount)?;
     rustix::process::fchdir(parent.as_fd()).at(Call::Chdir)?;

@@ -4,10 +4,11 @@
 mod keys;
 #[cfg(any(test, fuzzing, feature = "laws"))]
 pub mod laws;
+mod plain;
 mod schema;
 mod tree;
 
-use keys::may_be_respelled;
+use plain::is_plain;
 pub use schema::FOREIGN;
 use schema::Schema;
 use serde::de::DeserializeOwned;
@@ -57,8 +58,7 @@ pub type Mend = fn(&mut Value) -> Result<(), Problem>;
 
 /// Straight from the bytes; only if that fails, or could mean something else, as a tree.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8], mend: Mend) -> Result<Parsed<T>, Problem> {
-    let may_hold_nul = starts_of(bytes, b'\\').any(|rest| rest.starts_with(br"\u0000"));
-    if !may_hold_nul && !may_misplace_arrays(bytes) && !may_be_respelled(bytes) {
+    if is_plain(bytes) {
         if let Ok(value) = serde_json::from_slice(bytes) {
             return Ok(Parsed { value, rewritten: None });
         }
@@ -87,54 +87,6 @@ pub fn tree<T: DeserializeOwned>(bytes: &[u8]) -> Result<(Value, Vec<Respelled>)
     let mut reader = Reader::default();
     let tree = reader.read(tree, &Schema::of::<T>())?;
     Ok((tree, reader.respelled))
-}
-
-/// serde takes an array for an object whose members are given in order. Whether there may be one; strings are not told apart.
-fn may_misplace_arrays(bytes: &[u8]) -> bool {
-    const OBJECTS: &[&[u8]] = &[
-        b"process",
-        b"root",
-        b"hooks",
-        b"linux",
-        b"user",
-        b"consoleSize",
-        b"capabilities",
-        b"scheduler",
-        b"ioPriority",
-        b"execCPUAffinity",
-        b"resources",
-        b"memory",
-        b"cpu",
-        b"pids",
-        b"blockIO",
-        b"network",
-        b"seccomp",
-        b"intelRdt",
-        b"personality",
-        b"memoryPolicy",
-        b"monotonic",
-        b"boottime",
-    ];
-    // Their objects have names of the user's.
-    const OF_OBJECTS: [&[u8]; 2] = [br#""netDevices""#, br#""rdma""#];
-    if starts_of(bytes, b'"').any(|rest| OF_OBJECTS.iter().any(|key| rest.starts_with(key))) {
-        return true;
-    }
-    let trimmed = |end: usize| bytes[..end].trim_ascii_end();
-    starts_of(bytes, b'[').any(|rest| match trimmed(bytes.len() - rest.len()) {
-        // One in another is nowhere in these files, nor is the whole one (but for `mounts add`).
-        [] | [.., b'[' | b','] => true,
-        [key @ .., b':'] => {
-            let key = key.trim_ascii_end();
-            OBJECTS.iter().any(|name| key.strip_suffix(b"\"").is_some_and(|key| key.ends_with(name)))
-        }
-        _ => false,
-    })
-}
-
-/// What begins with each of these bytes.
-fn starts_of(bytes: &[u8], first: u8) -> impl Iterator<Item = &[u8]> {
-    (0..).zip(bytes).filter(move |(_, byte)| **byte == first).map(|(at, _)| &bytes[at..])
 }
 
 /// None for the whole.
