@@ -151,7 +151,8 @@ fn why_not_mounted(lines: &[Line], fstype: &str, call: Call) -> Option<String> {
         _ => return None,
     };
     let is_new = lines.iter().any(|line| match &line.action {
-        Action::Host(HostStep::Clone { namespaces, .. }) | Action::Init(Step::Unshare { namespaces }) => {
+        Action::Host(HostStep::Clone { namespaces, .. })
+        | Action::Init(Step::Unshare { namespaces } | Step::Fork { namespaces }) => {
             namespaces & bit.unsigned_abs() != 0
         }
         _ => false,
