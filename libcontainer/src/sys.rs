@@ -1,6 +1,7 @@
 //! What rustix lacks: calls, each behind a safe function, and two things that everybody needs. With cgroup/bpf.rs the host side's
 //! only unsafe code.
 #![allow(unsafe_code)]
+mod arch;
 mod helper;
 
 pub(crate) use helper::{Helper, prepare};
@@ -136,7 +137,7 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Unborn> {
     let result = with_signals_blocked(|| {
         // SAFETY: the child runs `enter` on `stack`, which with `entry` outlives it: with CLONE_VFORK this thread
         // is suspended until the child has executed a program or ended.
-        unsafe { clone3(&args, &raw mut entry) }
+        unsafe { arch::clone3(&args, &raw mut entry) }
     });
     if result < 0 {
         return Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO)).into());
@@ -210,29 +211,6 @@ pub(crate) fn above_streams(descriptor: OwnedFd) -> Result<OwnedFd, Errno> {
     if descriptor.as_raw_fd() > 2 { Ok(descriptor) } else { rustix::io::fcntl_dupfd_cloexec(descriptor, 3) }
 }
 
-/// clone3(2) whose child calls `enter(entry)`: the pid, or minus errno.
-///
-/// # Safety
-/// `args` names a stack for the child; that stack and `entry` stay valid until the child is gone from this memory.
-#[cfg(target_arch = "x86_64")]
-unsafe fn clone3(args: &CloneArgs, entry: *mut Entry) -> i64 {
-    let result: i64;
-    // SAFETY: the parent returns from `syscall` as from any other; the child, for which rax is 0, is on the new,
-    // aligned stack and never leaves `enter`.
-    unsafe {
-        std::arch::asm!(
-            "syscall", "test rax, rax", "jnz 2f", "xor ebp, ebp", "mov rdi, r12", "call {enter}", "ud2", "2:",
-            enter = sym enter, inlateout("rax") libc::SYS_clone3 => result,
-            in("rdi") std::ptr::from_ref(args), in("rsi") size_of::<CloneArgs>(), in("r12") entry,
-            lateout("rcx") _, lateout("r11") _,
-        );
-    }
-    result
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-compile_error!("clone3 is written for x86_64 only");
-
 /// What the child does: arrange its descriptors, become init.
 ///
 /// # Safety
@@ -245,22 +223,22 @@ unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
         let fail = |call: usize, result: i64| -> ! {
             (&raw mut (*entry).call).write_volatile(call);
             (&raw mut (*entry).errno).write_volatile(i32::try_from(-result).unwrap_or(libc::EIO));
-            raw(libc::SYS_exit_group, 127, 0, 0, 0, 0);
+            arch::raw(libc::SYS_exit_group, 127, 0, 0, 0, 0);
             // A filter around us may forbid even that. No handler is left that could run instead.
-            std::arch::asm!("ud2", options(noreturn))
+            arch::fault()
         };
         if let Some(mut sources) = (*entry).stdio {
             // Out of the way first: a source may stand where another one goes. Even one that stays in place may be close-on-exec.
             for from in &mut sources {
                 let (command, least) = (libc::F_DUPFD_CLOEXEC as usize, (*entry).first as usize);
-                let result = raw(libc::SYS_fcntl, *from as usize, command, least, 0, 0);
+                let result = arch::raw(libc::SYS_fcntl, *from as usize, command, least, 0, 0);
                 match c_int::try_from(result) {
                     Ok(number) if number >= 0 => *from = number,
                     _ => fail(FCNTL, result),
                 }
             }
             for (number, from) in sources.into_iter().enumerate() {
-                let result = raw(libc::SYS_dup3, from as usize, number, 0, 0, 0);
+                let result = arch::raw(libc::SYS_dup3, from as usize, number, 0, 0, 0);
                 if result < 0 {
                     fail(DUP3, result);
                 }
@@ -269,31 +247,19 @@ unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
         // Whatever the caller left open is closed by the execution of init.
         const CLOSE_RANGE_CLOEXEC: usize = 4;
         let result =
-            raw(libc::SYS_close_range, (*entry).first as usize, c_int::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0);
+            arch::raw(libc::SYS_close_range, (*entry).first as usize, c_int::MAX as usize, CLOSE_RANGE_CLOEXEC, 0, 0);
         if result < 0 {
             fail(CLOSE_RANGE, result);
         }
-        let result = raw(libc::SYS_fcntl, (*entry).socket as usize, libc::F_SETFD as usize, 0, 0, 0);
+        let result = arch::raw(libc::SYS_fcntl, (*entry).socket as usize, libc::F_SETFD as usize, 0, 0, 0);
         if result < 0 {
             fail(FCNTL, result);
         }
         let (argv, envp) = ((*entry).argv.as_ptr() as usize, (*entry).envp.as_ptr() as usize);
         let flags = libc::AT_EMPTY_PATH as usize;
-        let result = raw(libc::SYS_execveat, (*entry).program as usize, c"".as_ptr() as usize, argv, envp, flags);
+        let result = arch::raw(libc::SYS_execveat, (*entry).program as usize, c"".as_ptr() as usize, argv, envp, flags);
         fail(EXECVEAT, result)
     }
-}
-
-/// # Safety
-/// As for the system call.
-unsafe fn raw(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize) -> i64 {
-    let result: i64;
-    // SAFETY: the x86_64 convention; see syscall(2).
-    unsafe {
-        std::arch::asm!("syscall", inlateout("rax") number => result, in("rdi") a, in("rsi") b, in("rdx") c, in("r10") d,
-                        in("r8") e, lateout("rcx") _, lateout("r11") _, options(nostack));
-    }
-    result
 }
 
 /// `struct mount_attr` for `mount_setattr(2)`.
