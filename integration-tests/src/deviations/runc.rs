@@ -189,6 +189,7 @@ pub(super) const KNOWN: &[Row] = &[
     ),
     ("restore::a_terminal_in_the_foreground_leaves_line_ends_to_ours", "both add a carriage return"),
     ("restore::a_trace_has_the_lines_and_what_criu_does", "no such flag"),
+    ("restore::it_has_a_session_keyring_of_its_own", "has the caller's"),
     ("restore::it_is_on_every_processor_whatever_the_caller_is_pinned_to", "is where the caller is"),
     ("restore::its_streams_belong_to_its_user", "makes a directory that the namespace cannot search"),
     ("restore::the_pidfd_arrives", "no such flag"),
