@@ -1,5 +1,6 @@
 //! sd_notify(3): a service manager hears that the container is ready.
 use plimsoll_integration_tests::{Container, known_deviation, output};
+use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
@@ -11,7 +12,11 @@ pub(super) fn read(manager: &UnixDatagram) -> Vec<String> {
     let mut messages = Vec::new();
     while messages.last().is_none_or(|last: &String| !last.starts_with("BARRIER")) {
         let mut buffer = [0; 4096];
-        let length = manager.recv(&mut buffer).expect("a message");
+        let length = match manager.recv(&mut buffer) {
+            // With a timeout, recv(2) is not restarted after a stop (signal(7)).
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            received => received.expect("a message"),
+        };
         messages.push(String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned());
     }
     messages
