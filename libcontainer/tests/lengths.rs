@@ -9,9 +9,7 @@ const LINES_OF_A_FUNCTION: usize = 60;
 const CHARACTERS_OF_A_DOCUMENTS_LINE: usize = 120;
 
 /// Source files that may be longer, and why.
-const LONG_FILES: &[(&str, &str)] = &[
-    ("libcontainer/plan/src/seccomp/table.rs", "a table: a row per system call"),
-];
+const LONG_FILES: &[(&str, &str)] = &[("libcontainer/plan/src/seccomp/table.rs", "a table: a row per system call")];
 
 /// Functions that may be longer, and why.
 const LONG_FUNCTIONS: &[(&str, &str)] = &[

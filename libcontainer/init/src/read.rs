@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
 
     #[inline(never)]
     fn bytes(&mut self) -> &'a [u8] {
-        let len = self.number() as usize;
+        let len = usize::try_from(self.number()).unwrap_or_else(|_| broken());
         let Some((bytes, rest)) = self.rest.split_at_checked(len) else { broken() };
         self.rest = rest;
         bytes
