@@ -221,17 +221,9 @@ mod tests {
 
     const ATTRIBUTES: Attributes = Attributes { set: u64::MAX, clear: 1 << 40 };
 
-    /// Steps with every kind of field that there is.
-    fn lines() -> Vec<(u16, Line<'static>)> {
+    fn mounts() -> [Line<'static>; 3] {
         let z = ZStr;
-        let steps: Vec<Line<'static>> = vec![
-            Step::Host { fills: true },
-            Step::SetOomScoreAdj { value: -1000 },
-            Step::SetOomScoreAdj { value: i32::MIN },
-            Step::SetOomScoreAdj { value: i32::MAX },
-            Step::SetCpuAffinity { mask: &[] },
-            Step::JoinCgroup { first: 3, count: u16::MAX },
-            Step::BecomeRoot,
+        [
             Step::Mount {
                 fstype: z(c"tmpfs"),
                 source: z(c""),
@@ -263,8 +255,21 @@ mod tests {
                 options: Options::Each(&[b'x'; 300]),
                 keep: true,
             },
+        ]
+    }
+
+    /// Steps with every kind of field that there is.
+    fn lines() -> Vec<(u16, Line<'static>)> {
+        let steps: Vec<Line<'static>> = vec![
+            Step::Host { fills: true },
+            Step::SetOomScoreAdj { value: -1000 },
+            Step::SetOomScoreAdj { value: i32::MIN },
+            Step::SetOomScoreAdj { value: i32::MAX },
+            Step::SetCpuAffinity { mask: &[] },
+            Step::JoinCgroup { first: 3, count: u16::MAX },
+            Step::BecomeRoot,
             Step::MakeDevice {
-                path: z(c"/dev/null"),
+                path: ZStr(c"/dev/null"),
                 device: Device { kind: 0x2000, major: 1, minor: 3 },
                 mode: 0o666,
                 uid: u32::MAX,
@@ -284,7 +289,12 @@ mod tests {
             Step::AwaitStart { start: 1, said: 2, door: None },
             Step::Exec { argv: b"sh\0-c\0", env: b"" },
         ];
-        steps.into_iter().enumerate().map(|(line, step)| (u16::try_from(line * 9999).unwrap_or(9), step)).collect()
+        steps
+            .into_iter()
+            .chain(mounts())
+            .enumerate()
+            .map(|(line, step)| (u16::try_from(line * 9999).unwrap_or(9), step))
+            .collect()
     }
 
     #[test]
