@@ -1,5 +1,5 @@
 //! What a container is, seen from inside and from its cgroups: equal for two containers of the same configuration.
-use crate::{Container, cgroup, hook};
+use crate::{Container, cgroup};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -19,9 +19,9 @@ pub fn restricted(container: Container) -> Container {
     let log = container.dir.join("hooks");
     let hook = |kind: &str| {
         let script = format!("echo {kind} >>{}", log.display());
-        hook(&script)
+        crate::hook(&script)
     };
-    let inside = hook("echo startContainer >>/tmp/hooks");
+    let inside = crate::hook("echo startContainer >>/tmp/hooks");
     let resources = json!({
         "devices": [
             {"allow": false, "access": "rwm"},

@@ -5,6 +5,8 @@ use step::Call;
 
 /// What is needed before `execve` and what a filter need not allow.
 pub(super) fn prepare(init: &mut Init, pointers: u32) -> Result {
+    // Where a limit (RLIMIT_AS, RLIMIT_DATA) leaves no memory, `execve` would end in SIGSEGV, of which nobody could say why.
+    sys::memory(1).at(Call::Mmap)?;
     init.pointers = init.room.words(pointers as usize).at(Call::Mmap)?;
     rustix::process::umask(init.umask);
     Ok(())
