@@ -1,7 +1,9 @@
 //! A mount is as it was asked for, or it is an error: long values, links, id maps in an option, what is changed later, kinds that do
 //! not fit, views of the host's own filesystems.
 use plimsoll_integration_tests::see::{Mount, mount_at};
-use plimsoll_integration_tests::skip::{NEEDS_V1, NOT_BY_SYSTEMD};
+use plimsoll_integration_tests::skip::{
+    NEEDS_FIRST_CGROUP_NAMESPACE, NEEDS_V1, NOT_BY_SYSTEMD, in_first_cgroup_namespace,
+};
 use plimsoll_integration_tests::{Container, Output, cgroup, known_deviation, output, runtime, skips};
 use serde_json::{Value, json};
 use std::fs;
@@ -382,7 +384,10 @@ fn on_v2(container: &Container) -> Output {
 
 #[test]
 fn the_hosts_cgroup2_keeps_its_options() {
-    if known_deviation() || skips(cgroup::by_systemd(), NOT_BY_SYSTEMD) {
+    if known_deviation()
+        || skips(cgroup::by_systemd(), NOT_BY_SYSTEMD)
+        || skips(!in_first_cgroup_namespace(), NEEDS_FIRST_CGROUP_NAMESPACE)
+    {
         return;
     }
     for (kind, options) in [

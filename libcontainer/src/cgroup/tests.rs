@@ -294,7 +294,8 @@ fn a_fork_bomb_is_killed() {
     let mut lab = lab.play();
     let (unified, groups): (Vec<_>, _) = lab.groups.drain(..).partition(|group| group.unified);
     lab.groups = groups;
-    let child = lab.shell("", "bomb() { bomb & bomb & wait; }; bomb");
+    // A shell that cannot fork ends: the first forks once, while there is a place.
+    let child = lab.shell("", "bomb() { bomb & bomb & exec sleep 1000; }; bomb & exec sleep 1000");
     wait_until("it is a crowd", || pids(&lab.groups).unwrap().len() > 50);
     assert!(kill_all(&lab.groups, libc::SIGKILL).unwrap());
     remove(&lab.groups, &[]).unwrap();
