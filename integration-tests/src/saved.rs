@@ -1,6 +1,7 @@
 //! Containers that are saved with a real CRIU, and restored.
 use crate::runtime::path_with_criu;
 use crate::{Container, Output, output};
+use serde_json::json;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -44,6 +45,17 @@ impl Saved {
     /// Counts, in a variable of its own, as fast as somebody reads.
     pub fn counter() -> Saved {
         Saved::new(Container::new().shell("n=0; while read word; do n=$((n+1)); echo $n; done; exit 7"))
+    }
+
+    /// The counter in a user namespace, whose root is user 100000 and group 200000 of the host.
+    pub fn counter_of_a_user() -> Saved {
+        let mut saved = Saved::counter();
+        for (key, host) in [("uidMappings", 100_000), ("gidMappings", 200_000)] {
+            let map = json!([{"containerID": 0, "hostID": host, "size": 65536}]);
+            saved.container = saved.container.set(&format!("/linux/{key}"), map);
+        }
+        saved.container = saved.container.namespace("user", None);
+        saved
     }
 
     /// The counter, which has come to 1.

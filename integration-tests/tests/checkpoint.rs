@@ -66,12 +66,7 @@ fn one_with_a_user_namespace_comes_back_and_its_images_stay_closed_to_others() {
     if known_deviation() {
         return;
     }
-    let mut saved = Saved::counter();
-    for (key, host) in [("uidMappings", 100_000), ("gidMappings", 200_000)] {
-        let map = json!([{"containerID": 0, "hostID": host, "size": 65536}]);
-        saved.container = saved.container.set(&format!("/linux/{key}"), map);
-    }
-    saved.container = saved.container.namespace("user", None);
+    let saved = Saved::counter_of_a_user();
     saved.count_and_save();
     let mut streams = saved.restore();
     assert_eq!(count(&mut streams, 1), 2);

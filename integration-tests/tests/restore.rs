@@ -134,12 +134,7 @@ fn its_streams_belong_to_its_user() {
     if known_deviation() {
         return;
     }
-    let mut saved = Saved::counter();
-    for (key, host) in [("uidMappings", 100_000), ("gidMappings", 200_000)] {
-        let map = json!([{"containerID": 0, "hostID": host, "size": 65536}]);
-        saved.container = saved.container.set(&format!("/linux/{key}"), map);
-    }
-    saved.container = saved.container.namespace("user", None);
+    let saved = Saved::counter_of_a_user();
     let mut streams = saved.run();
     count(&mut streams, 1);
     saved.checkpoint(&[]).ok();

@@ -31,7 +31,8 @@ pub use file::{read_file, read_limited};
 pub use oci_spec;
 pub use open_bundle::Bundle;
 pub use plimsoll_plan::{
-    EnvValues, Error, ErrorKind, Hierarchy, Line, Plan, PlanOptions, Result, Systemd, describe_errno, describe_io,
+    EnvValues, Error, ErrorKind, Hierarchy, Line, Plan, PlanOptions, Result, Systemd, clean_path, describe_errno,
+    describe_io,
 };
 pub use stats::Stats;
 pub use store::Store;

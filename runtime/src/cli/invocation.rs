@@ -4,7 +4,7 @@ use super::{Command, Interface, Misuse, Positionals};
 use crate::failure::Failure;
 use libcontainer::{CgroupManager, Store};
 use std::ffi::{OsStr, OsString};
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 
 /// A command with its flags and positionals.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ impl Invocation {
             return Err(Failure::new("Option --root argument should not be empty"));
         }
         let absolute = std::path::absolute(root).map_err(|error| Failure::io("--root", &error))?;
-        let clean = without_dots(&absolute);
+        let clean = libcontainer::clean_path(&absolute);
         match clean.parent() {
             Some(_) => Ok(Some(clean)),
             None => Err(Failure::new("Option --root argument should not be set to /")),
@@ -159,19 +159,4 @@ impl Invocation {
 
 fn text<'a>(name: &str, value: &'a OsStr) -> Result<&'a str, Failure> {
     value.to_str().ok_or_else(|| Failure::new(format!("invalid value {value:?} for flag -{name}: not UTF-8")))
-}
-
-/// `/a/../b` is `/b`, without looking: what runc does to `--root`.
-fn without_dots(path: &Path) -> PathBuf {
-    let mut clean = PathBuf::from("/");
-    for component in path.components() {
-        match component {
-            Component::ParentDir => {
-                clean.pop();
-            }
-            Component::Normal(name) => clean.push(name),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
-    clean
 }

@@ -56,7 +56,7 @@ pub use id_mappings::of as id_mappings_of;
 pub use intel_rdt::class as rdt_class;
 pub use line::Line;
 pub use memory_policy::{MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES};
-pub use mounts::is_bind;
+pub use mounts::{clean as clean_path, is_bind};
 pub use namespaces::{asked as asked_namespace, file as namespace_file};
 pub use notify::SOCKET as NOTIFY_SOCKET;
 pub use running_mounts::{add_mounts, find_mounts, mount_target, remove_mounts};

@@ -85,10 +85,11 @@ pub(super) fn add(context: &Context, slots: &mut Slots) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// Where the mount at `destination` is, with `.` and `..` taken out as Go does; relative ones are relative to `/`.
-pub(super) fn clean(destination: &Path) -> PathBuf {
+/// `path` without `.`, `..` and doubled slashes, as Go's `filepath.Clean` has it: no link is looked at, a relative path is
+/// relative to `/`, and `..` stops there.
+pub fn clean(path: &Path) -> PathBuf {
     let mut clean = PathBuf::from("/");
-    for component in destination.components() {
+    for component in path.components() {
         match component {
             Component::Normal(name) => clean.push(name),
             Component::ParentDir => {
