@@ -388,7 +388,7 @@ proptest::proptest! {
     #![proptest_config(proptest::test_runner::Config { cases: 48, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn any_profile_means_what_it_says(profile in random::profile()) {
+    fn any_profile_means_what_it_says(profile in random::profile(&random::X86)) {
         let program = compile_on(Arch::ScmpArchX86_64, &profile).unwrap();
         Reading::new(Arch::ScmpArchX86_64, &profile).sweep(&program);
     }

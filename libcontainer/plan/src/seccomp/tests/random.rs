@@ -32,8 +32,12 @@ const NAMES: [&str; 24] = [
     "mount",
 ];
 
-pub(super) fn profile() -> impl Strategy<Value = LinuxSeccomp> {
-    (action(), archs(), proptest::collection::vec(syscall(), 0..24)).prop_map(|((default, errno), archs, syscalls)| {
+pub(super) const X86: [Arch; 3] = [Arch::ScmpArchX86_64, Arch::ScmpArchX86, Arch::ScmpArchX32];
+
+/// Of these architectures some are listed.
+pub(super) fn profile(archs: &[Arch]) -> impl Strategy<Value = LinuxSeccomp> + use<> {
+    let archs = proptest::sample::subsequence(archs.to_vec(), 0..=archs.len());
+    (action(), archs, proptest::collection::vec(syscall(), 0..24)).prop_map(|((default, errno), archs, syscalls)| {
         let mut profile = LinuxSeccomp::default();
         profile
             .set_default_action(default)
@@ -42,10 +46,6 @@ pub(super) fn profile() -> impl Strategy<Value = LinuxSeccomp> {
             .set_syscalls(Some(syscalls));
         profile
     })
-}
-
-fn archs() -> impl Strategy<Value = Vec<Arch>> {
-    proptest::sample::subsequence(vec![Arch::ScmpArchX86_64, Arch::ScmpArchX86, Arch::ScmpArchX32], 0..=3)
 }
 
 fn action() -> impl Strategy<Value = (LinuxSeccompAction, Option<u32>)> {
