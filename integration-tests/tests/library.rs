@@ -1,10 +1,11 @@
 //! The library, called as a program with threads calls it.
 use libcontainer::oci_spec::runtime::LinuxResources;
-use libcontainer::{Bundle, Container, CreateOptions, Event, FreezerState, Result, State, Store};
+use libcontainer::{Bundle, Container, CreateOptions, ErrorKind, Event, FreezerState, Result, State, Store};
 use plimsoll_integration_tests::{Container as Test, cgroup, runtime};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// A test's container that the library makes.
@@ -25,10 +26,7 @@ impl Case {
 
     pub(crate) fn create(&self) -> Result<Container> {
         self.0.write_config();
-        let null = File::options().read(true).write(true).open("/dev/null").expect("a device");
-        let mut options = CreateOptions::default();
-        options.stdio = Some([null.as_raw_fd(); 3]);
-        self.store().create(&self.0.id, &Bundle::open(&self.0.dir)?, &options)
+        self.store().create(&self.0.id, &Bundle::open(&self.0.dir)?, null_streams())
     }
 
     pub(crate) fn created(&self) -> Container {
@@ -51,6 +49,14 @@ impl Case {
     }
 }
 
+fn null_streams() -> CreateOptions {
+    static NULL: OnceLock<File> = OnceLock::new();
+    let null = NULL.get_or_init(|| File::options().read(true).write(true).open("/dev/null").expect("a device"));
+    let mut options = CreateOptions::default();
+    options.stdio = Some([null.as_raw_fd(); 3]);
+    options
+}
+
 /// Whether a descriptor is readable within this time.
 fn is_readable(descriptor: impl AsFd, within: Duration) -> bool {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -70,12 +76,9 @@ fn threads_that_share_a_container_lose_no_update() {
     let fields = ["/pids/limit", "/memory/limit", "/cpu/shares", "/cpu/quota", "/cpu/period", "/memory/reservation"];
     let test = Test::new().args(&["sleep", "1000"]).remove("/linux/resources");
     test.write_config();
-    let null = File::options().read(true).write(true).open("/dev/null").expect("a device");
-    let mut options = CreateOptions::default();
-    options.stdio = Some([null.as_raw_fd(); 3]);
     let bundle = Bundle::open(&test.dir).expect("a bundle");
     let store = Store::open(test.dir.join("state")).expect("a store");
-    let container = store.create(&test.id, &bundle, &options).expect("a container");
+    let container = store.create(&test.id, &bundle, null_streams()).expect("a container");
     for round in 1..=10_i64 {
         let change = |field: &str| {
             let (section, key) = field[1..].split_once('/').expect("two");
@@ -128,7 +131,7 @@ fn streams_that_overlap_are_those_that_were_asked_for() {
     ] {
         let mut options = CreateOptions::default();
         options.stdio = Some(stdio);
-        let mut container = store.create(&test.id, &bundle, &options).expect("a container");
+        let mut container = store.create(&test.id, &bundle, options).expect("a container");
         container.start().expect("started");
         assert_eq!(container.child().expect("ours").wait().expect("ended"), 0);
         container.delete().expect("deleted");
@@ -197,4 +200,53 @@ fn a_state_can_be_read_back() {
     let printed = case.0.call(&["state", &case.0.id]);
     assert_eq!(serde_json::from_str::<State>(printed.ok()).expect("a state"), state);
     container.force_delete().expect("deleted");
+}
+
+#[test]
+fn a_bundle_needs_no_disk() {
+    if !runtime().is("plimsoll") {
+        return;
+    }
+    let case = Case::new();
+    let text = case.0.config.to_string();
+    let read = Bundle::from_json(&case.0.dir, text.clone()).expect("a bundle");
+    let mut spec = read.spec().clone();
+    assert_eq!(Bundle::new(&case.0.dir, &spec).expect("a bundle").spec(), read.spec());
+    spec.set_hostname(Some("made\0here".to_owned()));
+    assert_eq!(Bundle::new(&case.0.dir, &spec).expect_err("a NUL").origin(), Some("/hostname"));
+    spec.set_hostname(Some("made-here".to_owned()));
+    let bundle = Bundle::new(&case.0.dir, &spec).expect("a bundle");
+    let container = case.store().create(&case.0.id, &bundle, null_streams()).expect("created");
+    assert!(!case.0.dir.join("config.json").exists());
+    assert_eq!(container.bundle().expect("kept").spec().hostname().as_deref(), Some("made-here"));
+    container.start().expect("started");
+    container.force_delete().expect("deleted");
+    case.0.assert_nothing_left();
+}
+
+#[test]
+fn a_plan_is_looked_at_before_it_is_played() {
+    if !runtime().is("plimsoll") {
+        return;
+    }
+    let case = Case::new();
+    case.0.write_config();
+    let bundle = Bundle::open(&case.0.dir).expect("a bundle");
+    let plan = |options| case.store().plan(&case.0.id, &bundle, options).expect("planned");
+    let planned = plan(null_streams());
+    let data = serde_json::to_value(planned.plan()).expect("JSON");
+    let lines = data["lines"].as_array().expect("lines");
+    let argv = lines.iter().find_map(|line| line.pointer("/step/exec/argv"));
+    assert_eq!(argv, Some(&json!(["sleep", "1000"])), "{data:#}");
+    // Nothing has come of it.
+    assert_eq!(case.store().load(&case.0.id).expect_err("nobody").kind(), ErrorKind::NotFound);
+    let other = Store::open(case.0.dir.join("other")).expect("a store");
+    let refused = other.create_planned(planned).expect_err("another store's");
+    assert_eq!(refused.kind(), ErrorKind::InvalidConfig);
+    let container = case.store().create_planned(plan(null_streams())).expect("created");
+    let again = case.store().create_planned(plan(null_streams())).expect_err("taken");
+    assert_eq!(again.kind(), ErrorKind::Exists);
+    container.start().expect("started");
+    container.force_delete().expect("deleted");
+    case.0.assert_nothing_left();
 }

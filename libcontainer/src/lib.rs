@@ -22,7 +22,8 @@ pub(crate) use plimsoll_plan as plan;
 pub use cgroup::FreezerState;
 pub use check::{Concern, Finding};
 pub use container::{
-    CgroupManager, Child, Container, CreateOptions, Event, Events, ExecOptions, Notifications, State, Status, Update,
+    CgroupManager, Child, Container, CreateOptions, Event, Events, ExecOptions, Notifications, Planned, State, Status,
+    Update,
 };
 pub use criu::{CriuOptions, ManageCgroups, NetworkLock};
 pub use facts::HostFacts;
@@ -34,6 +35,16 @@ pub use plimsoll_plan::{
     EnvValues, Error, ErrorKind, Hierarchy, Line, Plan, PlanOptions, Result, Systemd, clean_path, describe_errno,
     describe_io,
 };
+
+/// What the lines of a [`Plan`] are made of.
+pub mod steps {
+    pub use plimsoll_plan::cgroup::{Group, Property, Unit, Value};
+    pub use plimsoll_plan::line::{
+        Action, HookKind, HostStep, IdMap, IdMappedMount, InitStep, Origin, Tolerate, ZString,
+    };
+    pub use step::{Attributes, Device, Link, Lsm, Mounted, Options, Present, Slot, Source, Step, Target};
+}
+
 pub use stats::Stats;
 pub use store::Store;
 pub use trace::Trace;

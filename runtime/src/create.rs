@@ -9,9 +9,10 @@ use std::ffi::OsString;
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let id = invocation.id()?;
     let options = options(invocation)?;
-    let bundle = Trace::time(options.trace.as_ref(), "(read the bundle)", || bundle(invocation))?;
-    let created = invocation.store()?.create(id, &bundle, &options);
-    trace::save(invocation, options.trace.as_ref())?;
+    let trace = options.trace.clone();
+    let bundle = Trace::time(trace.as_ref(), "(read the bundle)", || bundle(invocation))?;
+    let created = invocation.store()?.create(id, &bundle, options);
+    trace::save(invocation, trace.as_ref())?;
     created?;
     Ok(0)
 }

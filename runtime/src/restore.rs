@@ -20,7 +20,7 @@ fn restore(invocation: &Invocation, mut options: CreateOptions) -> Result<u8, Fa
     let bundle = Trace::time(options.trace.as_ref(), "(read the bundle)", || create::bundle(invocation))?;
     let store = invocation.store()?;
     if invocation.is_set("detach") {
-        let container = store.restore(id, &bundle, &options, &criu)?;
+        let container = store.restore(id, &bundle, options, &criu)?;
         let notifications = create::notifications(&container);
         let told = notifications.and_then(|found| tell_ready(found.map(Notifications::with_main_pid)));
         return if told.is_err() { crate::run::delete(container, told.map(|()| 0)) } else { Ok(0) };
@@ -29,7 +29,7 @@ fn restore(invocation: &Invocation, mut options: CreateOptions) -> Result<u8, Fa
     foreground::refuse_socket(options.console_socket.as_deref())?;
     options.own_console = has_terminal;
     let mut foreground = Foreground::prepare(has_terminal, !invocation.is_set("no-subreaper"))?;
-    let mut container = store.restore(id, &bundle, &options, &criu)?;
+    let mut container = store.restore(id, &bundle, options, &criu)?;
     let told = create::notifications(&container).and_then(tell_ready);
     let status = told.and_then(|()| crate::run::wait(&mut foreground, &mut container));
     // The terminal is given back before anything is said.

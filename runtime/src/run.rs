@@ -21,7 +21,7 @@ fn create_and_start(invocation: &Invocation, mut options: CreateOptions) -> Resu
     let bundle = Trace::time(trace, "(read the bundle)", || create::bundle(invocation))?;
     let store = invocation.store()?;
     if invocation.is_set("detach") {
-        let container = store.create(id, &bundle, &options)?;
+        let container = store.create(id, &bundle, options)?;
         let started = create::notifications(&container).and_then(|notifications| {
             container.start_traced(trace)?;
             Ok(notifications.map_or(Ok(()), |notifications| notifications.with_main_pid().relay())?)
@@ -33,7 +33,7 @@ fn create_and_start(invocation: &Invocation, mut options: CreateOptions) -> Resu
     options.own_console = has_terminal;
     // Before the container is there: a signal that comes while it is being made must reach it, not orphan it.
     let mut foreground = Foreground::prepare(has_terminal, !invocation.is_set("no-subreaper"))?;
-    let mut container = store.create(id, &bundle, &options)?;
+    let mut container = store.create(id, &bundle, options)?;
     let status = supervise(&mut foreground, &mut container, trace);
     // The terminal is given back before anything is said.
     drop(foreground);

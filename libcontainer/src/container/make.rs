@@ -1,60 +1,26 @@
 //! What `create` and `restore` share: what is decided first, the folder, the refusal of groups that are somebody's, the intent, the
 //! record, and the undoing. Only what is played differs.
-use super::{Child, Container, CreateOptions, state};
+use super::{Child, Container, Planned, state};
 use crate::criu::streams;
 use crate::launch::{self, Host, Launched, Process};
 use crate::plan::line::HookKind;
-use crate::plan::{self, Plan, PlanOptions, asked_namespace, hooks_of};
-use crate::store::{Folder, Lock, NOTIFY, ProcessId, Record, Store};
-use crate::{Bundle, Error, ErrorKind, HostFacts, OCI_VERSION, Result, Trace, cgroup};
+use crate::plan::{self, asked_namespace, hooks_of};
+use crate::store::{Folder, Lock, ProcessId, Record, Store};
+use crate::{Error, ErrorKind, OCI_VERSION, Result, Trace, cgroup};
 use oci_spec::runtime::LinuxNamespaceType;
 use rustix::fd::AsFd;
 use std::cell::RefCell;
 use std::path::Path;
 use std::time::SystemTime;
 
-/// What is decided before anything is made.
-pub(super) struct Decided<'a> {
-    pub(super) bundle: &'a Bundle,
-    pub(super) options: &'a CreateOptions,
-    pub(super) facts: HostFacts,
-    pub(super) planned: PlanOptions,
-    pub(super) plan: Plan,
-}
-
 impl Store {
-    /// Checks what the caller asks for, looks at the host, and plans.
-    pub(super) fn decide<'a>(&self, id: &str, bundle: &'a Bundle, options: &'a CreateOptions) -> Result<Decided<'a>> {
-        crate::store::check_id(id)?;
-        let (spec, trace) = (bundle.spec(), options.trace.as_ref());
-        super::check_console(
-            plan::has_terminal(spec.process().as_ref()),
-            options.console_socket.is_some(),
-            options.own_console,
-        )?;
-        let probe = || HostFacts::probe_for(options.cgroup_manager).map(|facts| facts.probe_procfs_for(spec));
-        let facts = Trace::time(trace, "(probe the host)", probe)?;
-        let planned = PlanOptions {
-            id: id.to_owned(),
-            no_pivot: options.no_pivot,
-            no_new_keyring: options.no_new_keyring,
-            preserve_fds: options.preserve_fds,
-            listen_fds: options.listen_fds,
-            notify: options.notify.then(|| self.root.join(id).join(NOTIFY)),
-            cgroup_manager: options.cgroup_manager,
-            rootless: options.rootless,
-        };
-        let plan = Trace::time(trace, "(plan)", || plan::create(bundle.path(), spec, &facts, &planned))?;
-        Ok(Decided { bundle, options, facts, planned, plan })
-    }
-
     /// Makes the container that was decided on: `play` brings up its first process. After a failure nothing of it is left.
     pub(super) fn make(
         &self,
-        decided: &Decided<'_>,
+        decided: &Planned,
         play: impl FnOnce(&Unfinished<'_>, &mut Host<'_>) -> Result<Launched>,
     ) -> Result<Container> {
-        let Decided { bundle, options, .. } = decided;
+        let Planned { bundle, options, .. } = decided;
         let trace = options.trace.as_ref();
         let (folder, lock, record) = Trace::time(trace, "(write the record)", || self.intend(decided))?;
         let unfinished = Unfinished { decided, folder, record: RefCell::new(record) };
@@ -95,9 +61,9 @@ impl Store {
     }
 
     /// Writes down what is about to be made, for whoever has to clean up. From here on the id is taken.
-    fn intend(&self, decided: &Decided<'_>) -> Result<(Folder, Lock, Record)> {
-        let Decided { bundle, options, planned, plan, .. } = decided;
-        let (folder, lock, mut record) = self.make_folder(&planned.id, |draft| {
+    fn intend(&self, decided: &Planned) -> Result<(Folder, Lock, Record)> {
+        let Planned { bundle, options, asked, plan, .. } = decided;
+        let (folder, lock, mut record) = self.make_folder(&asked.id, |draft| {
             // Before the record names it as ours: `delete --force` would end what is in it.
             refuse_groups(plan)?;
             let record = intent(decided)?;
@@ -121,7 +87,7 @@ impl Store {
 
 /// A container that has a folder and a record, but no first process that anybody has heard of.
 pub(super) struct Unfinished<'a> {
-    pub(super) decided: &'a Decided<'a>,
+    pub(super) decided: &'a Planned,
     pub(super) folder: Folder,
     record: RefCell<Record>,
 }
@@ -146,7 +112,7 @@ impl Unfinished<'_> {
 
     /// Tells the caller who init is, where the caller has asked for it.
     pub(super) fn tell(&self, init: &Process) -> Result<()> {
-        let options = self.decided.options;
+        let options = &self.decided.options;
         if let Some(path) = &options.pidfd_socket {
             launch::descriptors::send(path, init.pidfd.as_fd(), b"standard", "send the pidfd")?;
         }
@@ -154,12 +120,12 @@ impl Unfinished<'_> {
     }
 }
 
-fn intent(decided: &Decided<'_>) -> Result<Record> {
-    let Decided { bundle, options, facts, planned, plan } = decided;
+fn intent(decided: &Planned) -> Result<Record> {
+    let Planned { bundle, options, facts, asked, plan, .. } = decided;
     let spec = bundle.spec();
     let has_hooks = |kind| !hooks_of(spec, kind).is_empty();
     Ok(Record {
-        id: planned.id.clone(),
+        id: asked.id.clone(),
         oci_version: OCI_VERSION.to_owned(),
         bundle: bundle.path().to_owned(),
         rootfs: spec.root().as_ref().map(|root| bundle.path().join(root.path())).unwrap_or_default(),
@@ -175,7 +141,7 @@ fn intent(decided: &Decided<'_>) -> Result<Record> {
         has_process: spec.process().is_some(),
         has_poststart: has_hooks(HookKind::Poststart),
         has_poststop: has_hooks(HookKind::Poststop),
-        planned: planned.clone(),
+        planned: asked.clone(),
         plan_lines: plan.lines.len(),
         streams: if plan::has_terminal(spec.process().as_ref()) { Vec::new() } else { streams::names(options.stdio) },
         time_namespace: false,

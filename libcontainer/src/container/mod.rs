@@ -10,6 +10,7 @@ mod make;
 mod mounts;
 mod notify;
 mod pause;
+mod planned;
 mod rdt;
 mod restore;
 mod restored;
@@ -20,6 +21,7 @@ mod update;
 
 pub use events::{Event, Events};
 pub use notify::Notifications;
+pub use planned::Planned;
 #[cfg(any(test, fuzzing))]
 pub(crate) use state::for_hooks as state_for_hooks;
 pub use update::Update;

@@ -25,12 +25,12 @@ const LOG: &str = "restore.log";
 impl Store {
     /// Restores a container from the images of a checkpoint. Its first process is a child of the caller. After a failure nothing
     /// of it is left.
-    pub fn restore(&self, id: &str, bundle: &Bundle, options: &CreateOptions, criu: &CriuOptions) -> Result<Container> {
+    pub fn restore(&self, id: &str, bundle: &Bundle, options: CreateOptions, criu: &CriuOptions) -> Result<Container> {
         let spec = bundle.spec();
-        check_descriptors(options)?;
-        let decided = self.decide(id, bundle, options)?;
+        check_descriptors(&options)?;
+        let decided = self.plan(id, bundle, options)?;
         namespaces::check(spec)?;
-        let targets = plan::mount_targets(bundle.path(), spec, &decided.facts, &decided.planned)?;
+        let targets = plan::mount_targets(bundle.path(), spec, &decided.facts, &decided.asked)?;
         let images = Images::open(criu)?;
         if let Some(searching) = Searchable::for_restore(spec, &images.images)? {
             self.close_left_open(&searching.before())?;
@@ -127,7 +127,7 @@ impl<'a> Restore<'a, '_> {
             self.play_lines(&early)?;
         }
         // As `create` does it, in a process that is gone afterwards with the mounts it has made; the container's groups are one of them.
-        let bundle = unfinished.decided.bundle;
+        let bundle = &unfinished.decided.bundle;
         let make_targets = || launch::play_to_the_end(&targets.lines, bundle, self.host.state, None);
         Trace::time(trace, "(make the mounts' targets)", make_targets)?;
         // Whoever CRIU starts is in its groups.
@@ -376,7 +376,7 @@ mod tests {
         let criu = CriuOptions::default();
         for (preserve_fds, listen_fds) in [(1, 0), (0, 1)] {
             let options = CreateOptions { preserve_fds, listen_fds, ..CreateOptions::default() };
-            let error = store.restore("web", &bundle, &options, &criu).unwrap_err();
+            let error = store.restore("web", &bundle, options, &criu).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
         }
     }

@@ -7,6 +7,7 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 
 mod call;
+pub mod data;
 mod text;
 
 pub use call::Call;
@@ -21,6 +22,7 @@ pub type Slot = u16;
 
 /// Where a bind mount comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Source<S> {
     /// A path in the host's mount namespace, opened by init before it pivots.
     Path(S),
@@ -49,6 +51,7 @@ pub struct Device {
 
 /// What happens where something is at the path of a device already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Present {
     /// It stays, whatever it is: a default device is supplied, not forced.
     Stays,
@@ -58,6 +61,7 @@ pub enum Present {
 
 /// What a mount target has to be before anything is mounted there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Target {
     /// Resolved inside the root filesystem, symbolic links followed; made if it is missing.
     Any,
@@ -74,16 +78,22 @@ pub enum Target {
 
 /// What a mount has to say to its filesystem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", bound(serialize = "B: data::Bytes"))]
 pub enum Options<B> {
     /// `key` or `key=value`, each with its NUL, for fsconfig(2).
-    Each(B),
+    Each(#[serde(serialize_with = "data::strings")] B),
     /// All of them as mount(2) takes them, with commas and a NUL, and its flags (`MS_*`): fsconfig(2) has no room for a value
     /// of more than 255 bytes.
-    Whole { flags: u32, data: B },
+    Whole {
+        flags: u32,
+        #[serde(serialize_with = "data::text")]
+        data: B,
+    },
 }
 
 /// A mount that is there already.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Mounted<S> {
     /// What the image, or a recursive bind mount, has brought: looked up.
     At(S),
@@ -93,6 +103,7 @@ pub enum Mounted<S> {
 
 /// What becomes of a symbolic link at the source of a bind mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Link {
     Follow,
     /// The same link is made at the target, and nothing is mounted (`copy-symlink`).
@@ -101,8 +112,9 @@ pub enum Link {
     Bind,
 }
 
-/// One thing that init does, in the order written by `plan`. The name in kebab case is what `plimsoll plan` prints.
+/// One thing that init does, in the order written by `plan`. The name in kebab case is what `plimsoll plan` prints, and its key in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", bound(serialize = "S: Serialize, B: data::Bytes"))]
 pub enum Step<S, B> {
     /// The host has work to do here: say *reached* and wait for *go*. Only where descriptors come along with *go* it takes more than
     /// write(2) and read(2), which every sensible seccomp profile allows.
@@ -112,7 +124,10 @@ pub enum Step<S, B> {
     /// Write `/proc/self/oom_score_adj`, before init belongs to any container.
     SetOomScoreAdj { value: i32 },
     /// `sched_setaffinity(2)`; an empty mask stands for all processors, which undoes what the caller inherited.
-    SetCpuAffinity { mask: B },
+    SetCpuAffinity {
+        #[serde(serialize_with = "data::bits")]
+        mask: B,
+    },
     /// Join cgroup v1 groups: write `0` to the `tasks` file in each slot. A single-threaded process that
     /// moves itself does not wait for an RCU grace period (kernel: `cgroup_procs_write_start`).
     JoinCgroup { first: Slot, count: u16 },
@@ -130,7 +145,10 @@ pub enum Step<S, B> {
     /// way there took is let go.
     Fork { namespaces: u32 },
     /// Write `/proc/self/timens_offsets`, before anything has entered the time namespace.
-    SetTimeOffsets { offsets: B },
+    SetTimeOffsets {
+        #[serde(serialize_with = "data::text")]
+        offsets: B,
+    },
     /// Become uid 0 and gid 0 of a user namespace that has just been mapped.
     BecomeRoot,
     /// Not dumpable until execve: nothing in the container may trace init or open its descriptors (CVE-2016-9962).
@@ -205,7 +223,15 @@ pub enum Step<S, B> {
         keep: bool,
     },
     /// Mount cgroup2 at `target`, or, where the kernel forbids that, bind `fallback`, the container's own group.
-    MountCgroup2 { target: S, options: B, attributes: Attributes, propagation: u32, fallback: S, keep: bool },
+    MountCgroup2 {
+        target: S,
+        #[serde(serialize_with = "data::strings")]
+        options: B,
+        attributes: Attributes,
+        propagation: u32,
+        fallback: S,
+        keep: bool,
+    },
     /// `mknod(2)` at `path`. Where that is forbidden the host's node at `path` is bound, if it is this device.
     MakeDevice { path: S, device: Device, mode: u32, uid: u32, gid: u32, present: Present },
     /// Bind a device node over `path`: the host's at a path, read-only, or one that the host has made for this container.
@@ -261,7 +287,11 @@ pub enum Step<S, B> {
     /// `personality(2)`.
     SetPersonality { domain: u32 },
     /// `set_mempolicy(2)`; `nodes` is a bit mask of native words.
-    SetMemoryPolicy { mode: u32, nodes: B },
+    SetMemoryPolicy {
+        mode: u32,
+        #[serde(serialize_with = "data::bits")]
+        nodes: B,
+    },
     /// Label that the program gets at `execve`: `lsm_set_self_attr(2)`, or the host's procfs where that is missing.
     SetExecLabel { lsm: Lsm, label: S },
     /// `PR_SET_NO_NEW_PRIVS`.
@@ -272,7 +302,10 @@ pub enum Step<S, B> {
     /// may not enter, the user of the process is tried.
     Chdir { path: S, uid: u32, gid: u32 },
     /// `setgroups(2)`; `gids` are native u32s. Also when empty: the caller's groups must not stay.
-    SetGroups { gids: B },
+    SetGroups {
+        #[serde(serialize_with = "data::numbers")]
+        gids: B,
+    },
     /// `setresgid(2)`, `setresuid(2)`, keeping capabilities for the next step.
     SetIds { uid: u32, gid: u32 },
     /// `capset(2)` and the ambient set, then read back and compared.
@@ -281,7 +314,11 @@ pub enum Step<S, B> {
     KeepCapabilities { effective: u64, permitted: u64 },
     /// `seccomp(SECCOMP_SET_MODE_FILTER)`; `filter` is an array of `sock_filter`. A listener's descriptor
     /// rides on *reached* of the next host line.
-    LoadSeccomp { flags: u32, filter: B },
+    LoadSeccomp {
+        flags: u32,
+        #[serde(serialize_with = "data::hex")]
+        filter: B,
+    },
     /// Set `HOME` from the container's `/etc/passwd`; `/` where it says nothing. Only planned if the environment has none.
     DefaultHome { uid: u32 },
     /// Find the program as `execvp(3)` would, in `search` (`PATH` of the container), so that a missing one fails `create`.
@@ -289,7 +326,16 @@ pub enum Step<S, B> {
     /// Run a hook in the container's namespaces with the state in `state` as its standard input.
     /// `timeout` is in seconds, 0 for none.
     /// `process_env` is set if `env` is the process's: its `HOME` belongs to it then.
-    RunHook { path: S, argv: B, env: B, process_env: bool, timeout: u32, state: Slot },
+    RunHook {
+        path: S,
+        #[serde(serialize_with = "data::strings")]
+        argv: B,
+        #[serde(serialize_with = "data::strings")]
+        env: B,
+        process_env: bool,
+        timeout: u32,
+        state: Slot,
+    },
     /// Open its own namespaces (`CLONE_NEW*` bits), while the host's procfs can be reached, for an `exec` into the container that
     /// the kernel would not let trace it.
     HoldNamespaces { namespaces: u32 },
@@ -307,11 +353,17 @@ pub enum Step<S, B> {
     /// other end is closed knows that the program runs.
     AnnounceExec,
     /// `execve(2)`: `argv` and `env` are NUL-terminated strings, one after another.
-    Exec { argv: B, env: B },
+    Exec {
+        #[serde(serialize_with = "data::strings")]
+        argv: B,
+        #[serde(serialize_with = "data::strings")]
+        env: B,
+    },
 }
 
 /// Whose label an exec label is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Lsm {
     Apparmor,
     Selinux,

@@ -63,6 +63,9 @@ mod owned {
 
     impl Serialize for ZString {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            if serializer.is_human_readable() {
+                return serializer.collect_str(self);
+            }
             ZStr(&self.0).serialize(serializer)
         }
     }

@@ -3,6 +3,7 @@
 
 use super::Plan;
 use super::cgroup::{Group, Property, Unit};
+use serde::Serialize;
 use std::path::PathBuf;
 pub use step::ZString;
 use step::{Device, Link};
@@ -78,15 +79,20 @@ pub enum Action {
     Init(InitStep),
 }
 
-/// One thing that the host's side does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One thing that the host's side does. Its name in kebab case is its key in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum HostStep {
     /// Make the container's cgroup in every hierarchy (absolute directories). Existing ones are taken if empty.
     CreateCgroup { groups: Vec<Group> },
     /// Write a value to a file of one of these cgroups.
     WriteCgroup { file: PathBuf, value: String, tolerate: Tolerate },
     /// cgroup v2: load the device program (BPF instructions, 8 bytes each) and attach it to the group.
-    AttachDeviceProgram { directory: PathBuf, program: Vec<u8> },
+    AttachDeviceProgram {
+        directory: PathBuf,
+        #[serde(serialize_with = "step::data::hex")]
+        program: Vec<u8>,
+    },
     /// Give the group to a user: the files of `/sys/kernel/cgroup/delegate` (runtime-spec, "cgroup ownership").
     ChownCgroup { directory: PathBuf, uid: u32 },
     /// Ask systemd for a transient scope with these properties and init in it.
@@ -153,7 +159,8 @@ pub enum HostStep {
 }
 
 /// A failure of a write that is no failure of the container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Tolerate {
     /// None.
     Nothing,
@@ -166,7 +173,7 @@ pub enum Tolerate {
 }
 
 /// One range of a uid_map or gid_map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct IdMap {
     pub container_id: u32,
     pub host_id: u32,
@@ -174,7 +181,7 @@ pub struct IdMap {
 }
 
 /// The mapping of an id-mapped mount.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct IdMappedMount {
     pub uid: Vec<IdMap>,
     pub gid: Vec<IdMap>,
@@ -188,7 +195,8 @@ pub struct IdMappedMount {
 }
 
 /// The six kinds of hooks, by their key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum HookKind {
     Prestart,
     CreateRuntime,

@@ -8,6 +8,7 @@ mod apparmor;
 mod capabilities;
 pub mod cgroup;
 mod cpu_affinity;
+mod data;
 mod devices;
 mod exec_groups;
 mod external;

@@ -30,14 +30,15 @@ pub struct Unit {
 }
 
 /// A property of a unit (org.freedesktop.systemd1(5)).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Property {
     pub name: &'static str,
     pub value: Value,
 }
 
 /// A value by its D-Bus type.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
 pub enum Value {
     /// `b`
     Bool(bool),

@@ -3,6 +3,7 @@
 use crate::Bundle;
 use crate::CgroupManager;
 use crate::facts::HostFacts;
+use crate::plan::data::Filling;
 use crate::plan::{PlanOptions, create};
 use std::fs;
 use std::path::Path;
@@ -22,14 +23,22 @@ fn bundles_have_the_plans_beside_them() {
         // A host with a systemd is asked for with --systemd-cgroup.
         let cgroup_manager = if facts.systemd.is_some() { CgroupManager::Systemd } else { CgroupManager::Cgroupfs };
         let options = PlanOptions { id: name.to_owned(), cgroup_manager, ..PlanOptions::default() };
-        let text = create(bundle.path(), bundle.spec(), &facts, &options).unwrap().to_text(crate::EnvValues::Hidden);
-        let golden = directory.join("plan.txt");
-        if std::env::var_os("BLESS").is_some() {
-            fs::write(&golden, &text).unwrap();
+        let plan = create(bundle.path(), bundle.spec(), &facts, &options).unwrap();
+        check(&directory.join("plan.txt"), &plan.to_text(crate::EnvValues::Hidden));
+        let data = directory.join("plan.json");
+        if data.exists() {
+            let lines: Vec<_> = plan.with_slots().map(|line| serde_json::to_string(&Filling(line)).unwrap()).collect();
+            check(&data, &format!("{{\"lines\": [\n{}\n]}}\n", lines.join(",\n")));
         }
-        let expected = fs::read_to_string(&golden).unwrap_or_default();
-        assert!(text == expected, "{} differs; BLESS=1 writes it anew. Now it is\n{text}", golden.display());
         seen += 1;
     }
     assert!(seen >= 7, "only {seen} bundles");
+}
+
+fn check(golden: &Path, text: &str) {
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(golden, text).unwrap();
+    }
+    let expected = fs::read_to_string(golden).unwrap_or_default();
+    assert!(text == expected, "{} differs; BLESS=1 writes it anew. Now it is\n{text}", golden.display());
 }

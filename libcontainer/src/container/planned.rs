@@ -1,0 +1,66 @@
+//! What is decided before anything is made: a plan, and all that it takes to play it.
+#![forbid(unsafe_code)]
+use super::CreateOptions;
+use crate::plan::{self, Plan, PlanOptions};
+use crate::store::{NOTIFY, Store, check_id};
+use crate::{Bundle, HostFacts, Result, Trace};
+
+/// A container that has been decided on: what [`Store::create_planned`] plays. It cannot be changed, so that what was looked at is
+/// what is played; whoever wants another plan asks for another bundle.
+#[derive(Debug)]
+pub struct Planned {
+    pub(super) store: Store,
+    pub(super) bundle: Bundle,
+    pub(super) options: CreateOptions,
+    pub(super) facts: HostFacts,
+    pub(super) asked: PlanOptions,
+    pub(super) plan: Plan,
+}
+
+impl Planned {
+    /// The container's name in the store.
+    pub fn id(&self) -> &str {
+        &self.asked.id
+    }
+
+    /// The bundle that it was made from.
+    pub fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
+    /// What will happen, line by line.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+impl Store {
+    /// Decides what [`Store::create`] would do with these: looks at the host, and makes nothing. The id is not taken by it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidId`](crate::ErrorKind::InvalidId); [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) and
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), with the entry of config.json at fault.
+    pub fn plan(&self, id: &str, bundle: &Bundle, options: CreateOptions) -> Result<Planned> {
+        check_id(id)?;
+        let (spec, trace) = (bundle.spec(), options.trace.as_ref());
+        super::check_console(
+            plan::has_terminal(spec.process().as_ref()),
+            options.console_socket.is_some(),
+            options.own_console,
+        )?;
+        let probe = || HostFacts::probe_for(options.cgroup_manager).map(|facts| facts.probe_procfs_for(spec));
+        let facts = Trace::time(trace, "(probe the host)", probe)?;
+        let asked = PlanOptions {
+            id: id.to_owned(),
+            no_pivot: options.no_pivot,
+            no_new_keyring: options.no_new_keyring,
+            preserve_fds: options.preserve_fds,
+            listen_fds: options.listen_fds,
+            notify: options.notify.then(|| self.root.join(id).join(NOTIFY)),
+            cgroup_manager: options.cgroup_manager,
+            rootless: options.rootless,
+        };
+        let plan = Trace::time(trace, "(plan)", || plan::create(bundle.path(), spec, &facts, &asked))?;
+        Ok(Planned { store: self.clone(), bundle: bundle.clone(), options, facts, asked, plan })
+    }
+}
