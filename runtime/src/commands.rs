@@ -174,7 +174,7 @@ const COMMANDS: &[Command] = &[
                 .repeatable(),
             PRESERVE_FDS,
             value("cgroup", "[CONTROLLERS:]PATH", "run in a cgroup below the container's own").repeatable(),
-            switch("ignore-paused", "also in a paused container"),
+            switch("ignore-paused", "run the process in a paused container too; it waits for `resume`"),
             TRACE,
         ],
         hidden: false,
@@ -187,8 +187,8 @@ const COMMANDS: &[Command] = &[
         examples: &["plimsoll kill web KILL"],
         positionals: Positionals { usage: "<container-id> [signal]", least: 1, most: Some(2), flags_until: Some(1) },
         flags: &[
-            switch("all", "to every process of the container; no error if none is left").short('a'),
-            switch("regex", "the id is a regular expression (POSIX, extended): to every container that matches")
+            switch("all", "signal every process of the container; no error if none is left").short('a'),
+            switch("regex", "the id is a regular expression (POSIX, extended): signal every container that matches")
                 .short('r'),
         ],
         hidden: false,
@@ -208,7 +208,7 @@ const COMMANDS: &[Command] = &[
         name: "mounts",
         summary: "add mounts to a running container, or remove them again",
         description: "The file is an array of mounts as config.json has them. Either all of them are added, or none. A source is one \
-                      of the host's. To remove one only its destination counts; what config.json has mounted stays.",
+                      of the host's. Only the destination says which mount is removed; those of config.json stay.",
         examples: &["plimsoll mounts add web mounts.json", "plimsoll mounts remove web mounts.json"],
         positionals: Positionals {
             usage: "<add|remove> <container-id> <file>",
@@ -341,7 +341,7 @@ const COMMANDS: &[Command] = &[
         positionals: NOTHING,
         flags: &[
             value("bundle", "DIR", "where to write it (default: the current directory)").short('b'),
-            value("file", "FILE", "how to call it (default: config.json)").short('f'),
+            value("file", "FILE", "the file's name (default: config.json)").short('f'),
             switch("rootless", "for an ordinary user"),
         ],
         hidden: false,
@@ -382,7 +382,7 @@ const COMMANDS: &[Command] = &[
         name: "update",
         summary: "change the limits of a container",
         description: "Sizes take a suffix (k, m, g); -1 stands for no limit. --resources reads the resources object of the runtime \
-                      specification and leaves no room for the other flags.",
+                      specification; it cannot be combined with the other flags.",
         examples: &["plimsoll update --memory 512m --pids-limit 100 web"],
         positionals: ID,
         flags: &[
@@ -432,7 +432,7 @@ const COMMANDS: &[Command] = &[
     Command {
         name: "man",
         summary: "print a manual page",
-        description: "Without a command that of plimsoll itself.",
+        description: "Without a command: the page of plimsoll itself.",
         examples: &["plimsoll man create | man -l -"],
         positionals: Positionals { usage: "[command]", least: 0, most: Some(1), flags_until: None },
         flags: &[],
