@@ -119,15 +119,15 @@ _plimsoll() {
         '*--cap[add a capability to the bounding, permitted and effective sets]:value: ' \
         '--preserve-fds[pass on N descriptors, from 3 on ($LISTEN_FDS come first)]:value: ' \
         '*--cgroup[run in a cgroup below the container'\''s own]:value: ' \
-        '--ignore-paused[also in a paused container]' \
+        '--ignore-paused[run the process in a paused container too; it waits for `resume`]' \
         '--trace[write a trace of what takes how long, for Perfetto or `plimsoll trace`]:file:_files' \
         '1:container:_plimsoll_ids' '*:argument:_files' ;;
         kill)
         _arguments \
-        '-a[to every process of the container; no error if none is left]' \
-        '--all[to every process of the container; no error if none is left]' \
-        '-r[the id is a regular expression (POSIX, extended)\: to every container that matches]' \
-        '--regex[the id is a regular expression (POSIX, extended)\: to every container that matches]' \
+        '-a[signal every process of the container; no error if none is left]' \
+        '--all[signal every process of the container; no error if none is left]' \
+        '-r[the id is a regular expression (POSIX, extended)\: signal every container that matches]' \
+        '--regex[the id is a regular expression (POSIX, extended)\: signal every container that matches]' \
         '1:container:_plimsoll_ids' '*:argument:_files' ;;
         list)
         _arguments \
@@ -218,8 +218,8 @@ _plimsoll() {
         _arguments \
         '-b[where to write it (default\: the current directory)]:directory:_files -/' \
         '--bundle[where to write it (default\: the current directory)]:directory:_files -/' \
-        '-f[how to call it (default\: config.json)]:file:_files' \
-        '--file[how to call it (default\: config.json)]:file:_files' \
+        '-f[the file'\''s name (default\: config.json)]:file:_files' \
+        '--file[the file'\''s name (default\: config.json)]:file:_files' \
         '--rootless[for an ordinary user]' \
         '1: :' '*:argument:_files' ;;
         start)
