@@ -6,12 +6,17 @@ use std::process::Command;
 /// No finding in `command`, whichever call of this name fails.
 #[track_caller]
 fn nothing_comes_of(call: &str, command: &str) {
+    nothing_comes_of_it_with("EIO", call, command);
+}
+
+#[track_caller]
+fn nothing_comes_of_it_with(errno: &str, call: &str, command: &str) {
     if !runtime().version.starts_with("plimsoll ") {
         return;
     }
     let sweep = || {
         let mut sweep = Command::new(env!("CARGO_BIN_EXE_fault_sweep"));
-        let output = sweep.args(["--jobs", "1", "--errno", "EIO", "--at", call, command]).output();
+        let output = sweep.args(["--jobs", "1", "--errno", errno, "--at", call, command]).output();
         let output = output.expect("built with us");
         let table = String::from_utf8_lossy(&output.stdout).into_owned();
         let row = table.lines().find_map(|line| line.strip_prefix(command)).unwrap_or_default();
@@ -20,7 +25,7 @@ fn nothing_comes_of(call: &str, command: &str) {
     };
     // It sees what other tests change of the machine meanwhile.
     let swept = sweep().or_else(|_| sweep());
-    swept.unwrap_or_else(|table| panic!("{call} in {command}: {table}"));
+    swept.unwrap_or_else(|table| panic!("{call} {errno} in {command}: {table}"));
 }
 
 #[test]
@@ -43,6 +48,18 @@ fn streams_that_cannot_be_asked_are_not_taken_for_closed() {
 fn nothing_runs_of_which_start_has_said_that_it_does_not() {
     for call in ["read", "openat", "memfd_create", "unlinkat", "ioctl", "write"] {
         nothing_comes_of(&format!("runtime:{call}"), "start");
+    }
+}
+
+#[test]
+fn device_rules_that_cannot_be_written_are_not_taken_for_forbidden() {
+    nothing_comes_of_it_with("EPERM", "runtime:openat", "create");
+}
+
+#[test]
+fn the_thread_that_makes_a_device_needs_no_futex_and_no_pthread() {
+    for call in ["clone3", "mmap", "mprotect", "munmap", "rt_sigprocmask"] {
+        nothing_comes_of_it_with("ENOMEM", &format!("runtime:{call}"), "mounts add");
     }
 }
 

@@ -1,9 +1,11 @@
 //! Reading what somebody else has named: nothing that blocks, and not without end.
 #![forbid(unsafe_code)]
 
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::fs::{CWD, Dir, DirEntry, FileType, Mode, OFlags};
 use rustix::io::Errno;
+use std::ffi::{OsStr, OsString};
 use std::io::{Error, Read, Result};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The longest file that is read. A configuration with ten thousand mounts has four megabytes.
@@ -32,6 +34,16 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<Vec<u8>> {
 
 fn irregular() -> Error {
     Error::other("not a regular file")
+}
+
+/// What is in a directory, but for `.` and `..`. Not std's `read_dir`, which panics if close(2) fails.
+pub(crate) fn names(directory: &Path) -> Result<Vec<OsString>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let listing = Dir::new(rustix::fs::openat(CWD, directory, flags, Mode::empty())?)?;
+    let name = |entry: DirEntry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
+    let mut names = listing.map(|entry| Ok(name(entry?))).collect::<Result<Vec<_>>>()?;
+    names.retain(|name| name != "." && name != "..");
+    Ok(names)
 }
 
 /// All that comes, up to a limit: what a pipe brings, for those who ask for one.

@@ -4,7 +4,7 @@
 mod arch;
 mod helper;
 
-pub(crate) use helper::{Helper, prepare};
+pub(crate) use helper::{Helper, Running, start};
 
 mod thread;
 
@@ -16,7 +16,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, waitid};
 use std::ffi::{CStr, CString};
-use std::os::raw::{c_int, c_long};
+use std::os::raw::{c_int, c_long, c_void};
 
 fn check(result: c_long) -> Result<c_long, Errno> {
     if result >= 0 {
@@ -41,6 +41,9 @@ struct CloneArgs {
     set_tid_size: u64,
     cgroup: u64,
 }
+
+/// What a child of clone3(2) that has our memory does. It never returns: there is nothing above it on its stack.
+type Child = unsafe extern "C" fn(*mut c_void) -> !;
 
 const CLONE_VM: u64 = 0x100;
 const CLONE_PIDFD: u64 = 0x1000;
@@ -137,8 +140,8 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Unborn> {
     let result = with_signals_blocked(|| {
         // SAFETY: the child runs `enter` on `stack`, which with `entry` outlives it: with CLONE_VFORK this thread
         // is suspended until the child has executed a program or ended.
-        unsafe { arch::clone3(&args, &raw mut entry) }
-    });
+        unsafe { arch::clone3(&args, enter, (&raw mut entry).cast()) }
+    })?;
     if result < 0 {
         return Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO)).into());
     }
@@ -166,18 +169,21 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Unborn> {
 }
 
 /// A handler of the caller's must not run in a child that has its memory but not its thread. (Init unblocks them.)
-fn with_signals_blocked<T>(clone: impl FnOnce() -> T) -> T {
+fn with_signals_blocked<T>(clone: impl FnOnce() -> T) -> Result<T, Errno> {
     let mut blocked = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: `blocked` is filled before it is used, `before` is written by the call.
-    unsafe {
+    // SAFETY: `blocked` is filled before it is used.
+    let result = unsafe {
         libc::sigfillset(blocked.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), before.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, blocked.as_ptr(), before.as_mut_ptr())
+    };
+    if result != 0 {
+        return Err(Errno::from_raw_os_error(result));
     }
     let result = clone();
-    // SAFETY: `before` was written above.
+    // SAFETY: `before` was written by the call above, which did not fail.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
-    result
+    Ok(result)
 }
 
 /// What the container gets as its standard streams: those given, or (`None`) the caller's own as they are. One of those that the
@@ -214,8 +220,9 @@ pub(crate) fn above_streams(descriptor: OwnedFd) -> Result<OwnedFd, Errno> {
 /// What the child does: arrange its descriptors, become init.
 ///
 /// # Safety
-/// `entry` is valid, and its strings end with a NUL.
-unsafe extern "C" fn enter(entry: *mut Entry) -> ! {
+/// `entry` is a valid `Entry`, and its strings end with a NUL.
+unsafe extern "C" fn enter(entry: *mut c_void) -> ! {
+    let entry = entry.cast::<Entry>();
     // SAFETY: raw system calls only (a libc function could touch the parent's thread-local errno or take a lock);
     // the descriptor table is the child's own copy.
     unsafe {

@@ -82,8 +82,11 @@ fn settle(
 ) -> Result<()> {
     match (written, tolerate) {
         (Ok(()), _) | (Err((_, Errno::NOENT)), Tolerate::Missing) => Ok(()),
-        (Err((_, Errno::PERM)), Tolerate::Forbidden { value: None }) => Ok(()),
-        (Err((_, Errno::PERM)), Tolerate::Forbidden { value: Some(value) }) => write(file, value, &Tolerate::Nothing),
+        // Of the write only: who may not even open the file has not been told anything of the group above.
+        (Err(("write", Errno::PERM)), Tolerate::Forbidden { value: None }) => Ok(()),
+        (Err(("write", Errno::PERM)), Tolerate::Forbidden { value: Some(value) }) => {
+            write(file, value, &Tolerate::Nothing)
+        }
         (Err((_, Errno::NOENT)), Tolerate::Otherwise { file, value }) => write(file, value, &Tolerate::Nothing),
         (Err((call, errno)), _) => {
             let (parent, name) = split(file);

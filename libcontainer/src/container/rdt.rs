@@ -1,7 +1,6 @@
 //! Figures of Intel RDT: what the host has, what the container's class may use of it, what is used.
-use crate::plan;
 use crate::stats::{CmtStats, IntelRdt, L3CacheInfo, MbmStats, MemBwInfo};
-use crate::{Error, Result};
+use crate::{Error, Result, file, plan};
 use oci_spec::runtime::LinuxIntelRdt;
 use rustix::io::Errno;
 use std::path::Path;
@@ -47,14 +46,14 @@ pub(super) fn figures(rdt: &LinuxIntelRdt, mount: &Path, id: &str) -> Result<Int
 /// A directory for each L3 cache.
 fn monitor(data: &Path, figures: &mut IntelRdt) -> Result<()> {
     let failed = |error: &std::io::Error| Error::io("count the use of the cache", list(data), error);
-    let domains = match std::fs::read_dir(data) {
+    let mut domains = match file::names(data) {
         // Without monitors in the processor there are none.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         domains => domains.map_err(|error| failed(&error))?,
     };
-    let mut domains = domains.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>();
-    domains.as_mut().map(|domains| domains.sort()).unwrap_or_default();
-    for domain in domains.map_err(|error| failed(&error))? {
+    domains.sort();
+    for domain in domains {
+        let domain = data.join(domain);
         // `Unavailable`, until the processor has counted.
         let number = |file: &str| Ok::<_, Error>(read(&domain.join(file))?.parse().unwrap_or(0));
         let (total, local) = (number("mbm_total_bytes")?, number("mbm_local_bytes")?);

@@ -6,7 +6,7 @@ use crate::plan::cgroup::Group;
 use crate::plan::line::{Action, HostStep, IdMap, InitStep, Line};
 use crate::plan::{ExternalMount, Plan, asked_namespace, namespace_file};
 use crate::sys::{self, MountAttr};
-use crate::{Error, ErrorKind, Result, cgroup};
+use crate::{Error, ErrorKind, Result, cgroup, file};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags};
@@ -101,8 +101,7 @@ impl Restored<'_> {
             }
             Ok(())
         };
-        sys::on_a_thread(|| Ok(protect()))
-            .map_err(|errno| Error::system("enter the container", "pthread_create", errno))?
+        sys::on_a_thread(|| Ok(protect())).map_err(|errno| Error::system("enter the container", "clone3", errno))?
     }
 
     fn check_namespaces(&self) -> Result<()> {
@@ -222,7 +221,7 @@ impl Restored<'_> {
     fn processes(&self) -> Result<Vec<i32>> {
         let mounts = |pid: i32| {
             let path = format!("/proc/{pid}/ns/mnt");
-            unless_gone(std::fs::read_link(&path)).map_err(|error| unknown("readlink", &path, &error))
+            unless_gone(std::fs::read_link(&path)).map_err(|error| unknown("readlink", path.as_ref(), &error))
         };
         let criu = mounts(self.criu)?;
         let mut pids = vec![self.init];
@@ -302,11 +301,11 @@ impl Restored<'_> {
 fn statuses(pid: i32) -> Result<Vec<String>> {
     let path = format!("/proc/{pid}/task");
     let mut statuses = Vec::new();
-    let tasks = unless_gone(std::fs::read_dir(&path)).map_err(|error| unknown("open", &path, &error))?;
+    let path = Path::new(&path);
+    let tasks = unless_gone(file::names(path)).map_err(|error| unknown("open", path, &error))?;
     for task in tasks.into_iter().flatten() {
-        let task = task.map_err(|error| unknown("getdents", &path, &error))?;
-        let read = unless_gone(std::fs::read_to_string(task.path().join("status")));
-        statuses.extend(read.map_err(|error| unknown("read", &path, &error))?);
+        let read = unless_gone(std::fs::read_to_string(path.join(task).join("status")));
+        statuses.extend(read.map_err(|error| unknown("read", path, &error))?);
     }
     Ok(statuses)
 }
@@ -319,8 +318,8 @@ fn unless_gone<T>(asked: std::io::Result<T>) -> std::io::Result<Option<T>> {
     }
 }
 
-fn unknown(call: &str, path: &str, error: &std::io::Error) -> Error {
-    Error::io("look at a restored process", format!("{call}({path})"), error)
+fn unknown(call: &str, path: &Path, error: &std::io::Error) -> Error {
+    Error::io("look at a restored process", format!("{call}({})", path.display()), error)
 }
 
 fn refused(what: impl std::fmt::Display) -> Error {

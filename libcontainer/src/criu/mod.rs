@@ -15,23 +15,25 @@ pub(crate) mod streams;
 pub(crate) use message::Message;
 pub use options::{CriuOptions, ManageCgroups, NetworkLock};
 
-use crate::sys::{self, Helper};
+use crate::sys::{self, Helper, Running};
 use crate::{Error, ErrorKind, Result};
 use images::Directory;
 use log_file::Log;
 use message::{Value, fields};
 use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, IoSliceMut};
 use rustix::mount::MountPropagationFlags;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketFlags,
     SocketType,
 };
-use std::ffi::OsString;
+use rustix::process::WaitIdStatus;
+use std::ffi::{CString, OsStr, OsString};
 use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 /// `criu_req_type`, as far as it is used. The names are those of rpc.proto, which runc prints and people search for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +112,7 @@ pub(crate) struct Event {
 #[derive(Debug)]
 pub(crate) struct Criu {
     socket: OwnedFd,
-    process: Child,
+    process: Running,
     log: Log,
 }
 
@@ -146,7 +148,7 @@ impl Criu {
             Criu::start_here(start)
         };
         // A thread, because the hooks that we run while CRIU waits belong to the caller's mount namespace.
-        sys::on_a_thread(|| Ok(begin())).map_err(|errno| Error::system("start criu", "pthread_create", errno))?
+        sys::on_a_thread(|| Ok(begin())).map_err(|errno| Error::system("start criu", "clone3", errno))?
     }
 
     fn start_here(start: Start<'_>) -> Result<Criu> {
@@ -159,21 +161,20 @@ impl Criu {
         let (ours, theirs) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .map_err(|errno| fail("socketpair", errno))?;
-        let mut command = Command::new(&program);
-        command.arg("swrk").arg(theirs.as_raw_fd().to_string());
+        let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(|_| fail("execve", Errno::INVAL));
+        let argv = [text(program.as_os_str())?, c"swrk".to_owned(), text(theirs.as_raw_fd().to_string().as_ref())?];
         // CRIU itself looks for iptables-restore, tar and the like.
-        command.env_clear().env("PATH", &path).current_dir("/");
-        match start.streams {
-            Some([stdin, stdout, stderr]) => command.stdin(stdin).stdout(stdout).stderr(stderr),
-            None => command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()),
+        let mut environment = OsString::from("PATH=");
+        environment.push(&path);
+        let streams = match start.streams {
+            Some(streams) => streams,
+            None => [null()?, null()?, null()?],
         };
         let mut helper = start.helper;
         helper.keep.push(theirs);
-        sys::prepare(&mut command, helper);
-        let process = command
-            .spawn()
-            .map_err(|error| Error::io("start criu", format!("execve({})", program.display()), &error))?;
-        // `command` goes, and with it our copy of its end: should it die, we hear of it.
+        let process = sys::start(&argv, &[text(&environment)?], streams, &helper)
+            .map_err(|unborn| fail(&format!("{}({})", unborn.call, program.display()), unborn.errno))?;
+        // `helper` goes, and with it our copy of its end: should it die, we hear of it.
         Ok(Criu { socket: ours, process, log })
     }
 
@@ -183,7 +184,7 @@ impl Criu {
     }
 
     pub(crate) fn pid(&self) -> i32 {
-        self.process.id() as i32
+        self.process.pid
     }
 
     /// An error if this CRIU is too old.
@@ -220,9 +221,10 @@ impl Criu {
         self.ask(kind, Some(options), act)?;
         // may fail: CRIU has ended, then.
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
-        let ended = self.process.wait().map_err(|error| Error::io("wait for criu", "waitpid", &error))?;
-        if !ended.success() {
-            return Err(Error::new(ErrorKind::System, format!("criu failed: {ended}")).detail(self.log.tail()));
+        let ended = self.process.wait().map_err(|errno| Error::system("wait for criu", "waitid", errno))?;
+        if ended.exit_status() != Some(0) {
+            let message = format!("criu failed: {}", in_words(ended));
+            return Err(Error::new(ErrorKind::System, message).detail(self.log.tail()));
         }
         Ok(())
     }
@@ -292,7 +294,7 @@ impl Criu {
         });
         let Some(received) = received.filter(|received| received.bytes > 0) else {
             // may fail: how it has ended only adds to an error.
-            let ended = self.process.wait().map(|status| status.to_string()).unwrap_or_default();
+            let ended = self.process.wait().map(in_words).unwrap_or_default();
             let message = format!("criu failed: type {kind:?}: criu ended: {ended}");
             return Err(Error::new(ErrorKind::System, message).detail(self.log.tail()));
         };
@@ -303,14 +305,17 @@ impl Criu {
     }
 }
 
-impl Drop for Criu {
-    fn drop(&mut self) {
-        // Gone already, if all went well.
-        // may fail: it has been waited for.
-        let _ = self.process.kill();
-        // may fail: as above.
-        let _ = self.process.wait();
+/// As std says it.
+fn in_words(ended: &WaitIdStatus) -> String {
+    match (ended.exit_status(), ended.terminating_signal()) {
+        (Some(status), _) => format!("exit status: {status}"),
+        (None, signal) => format!("signal: {}", signal.unwrap_or_default()),
     }
+}
+
+fn null() -> Result<OwnedFd> {
+    rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::system("start criu", "open(/dev/null)", errno))
 }
 
 fn request(kind: Kind) -> Message {

@@ -195,7 +195,7 @@ impl Netlink {
             Netlink::here()
         };
         let threaded = sys::on_a_thread(|| Ok(there()));
-        threaded.map_err(|errno| Error::system("enter the container's network", "pthread_create", errno))?
+        threaded.map_err(|errno| Error::system("enter the container's network", "clone3", errno))?
     }
 
     fn links(&self) -> Result<Vec<Link>> {

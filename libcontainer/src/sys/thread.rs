@@ -1,68 +1,103 @@
-//! Threads that end with what they were made for.
+//! Threads that end with what they were made for, and what is beneath: a child on a stack of its own that shares our memory, and
+//! for which the kernel makes us wait.
+use super::{CLONE_VFORK, CLONE_VM, CloneArgs, arch, with_signals_blocked};
 use rustix::io::Errno;
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+use std::os::raw::{c_long, c_void};
 
-/// Does it on a thread of its own, for what changes the thread for good. Not one of std's: std gives each a second stack, for its
-/// handler of stack overflows, and ends the process where there is no memory for it.
+const CLONE_FILES: u64 = 0x400;
+const CLONE_SIGHAND: u64 = 0x800;
+const CLONE_THREAD: u64 = 0x1_0000;
+const CLONE_SYSVSEM: u64 = 0x4_0000;
+
+/// Does it on a thread of its own, for what changes the thread for good. Its working directory, root and umask are copies.
+///
+/// Not one of the C library's: that ends the process, or waits for ever, where futex(2) is denied; and std gives each a second
+/// stack, and ends the process where there is no memory for it. The kernel itself lets us wait (`CLONE_VFORK`), so that for the
+/// C library it is ourselves who goes on: the thread has our thread-local storage.
 pub(crate) fn on_a_thread<T: Send, F: FnOnce() -> Result<T, Errno> + Send>(work: F) -> Result<T, Errno> {
-    let mut task = Task { work: Some(work), result: Err(Errno::NOTRECOVERABLE) };
-    let mut thread = std::mem::MaybeUninit::<libc::pthread_t>::uninit();
-    let mut attributes = std::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
-    // SAFETY: the attributes are made before they are used, and used no more once they are destroyed. The thread alone uses `task`
-    // until it has ended, which is waited for below.
-    let created = unsafe {
-        libc::pthread_attr_init(attributes.as_mut_ptr());
-        libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), THREAD_STACK);
-        let task = (&raw mut task).cast();
-        let created = libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), perform::<T, F>, task);
-        libc::pthread_attr_destroy(attributes.as_mut_ptr());
-        created
-    };
-    if created != 0 {
-        return Err(Errno::from_raw_os_error(created));
-    }
-    // SAFETY: it was created, and nobody else waits for it.
-    if unsafe { libc::pthread_join(thread.assume_init(), std::ptr::null_mut()) } != 0 {
-        // It may still use what is on our stack.
-        std::process::abort();
-    }
-    task.result
-}
-
-/// As much as std's have; musl's own 128 kB are little for what starts a program.
-const THREAD_STACK: usize = 2 << 20;
-
-/// What a thread does, and what comes of it.
-struct Task<T, F> {
-    work: Option<F>,
-    result: Result<T, Errno>,
-}
-
-extern "C" fn perform<T, F: FnOnce() -> Result<T, Errno>>(task: *mut libc::c_void) -> *mut libc::c_void {
-    // SAFETY: a `Task` of these types, which `on_a_thread` leaves to us until we have ended.
-    let task = unsafe { &mut *task.cast::<Task<T, F>>() };
-    if let Some(work) = task.work.take() {
+    let mut result = Err(Errno::NOTRECOVERABLE);
+    let flags = CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+    vfork(CloneArgs { flags, ..CloneArgs::default() }, libc::SYS_exit, || {
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        task.result = done.unwrap_or(Err(Errno::NOTRECOVERABLE));
+        result = done.unwrap_or(Err(Errno::NOTRECOVERABLE));
+    })?;
+    result
+}
+
+/// Does `work` in a child that shares this memory, and waits until it has executed a program or ended by the call `end`. The
+/// child's number.
+pub(super) fn vfork<F: FnOnce()>(args: CloneArgs, end: c_long, work: F) -> Result<i32, Errno> {
+    let stack = Stack::new()?;
+    let mut task = Task { work: Some(work), end };
+    let flags = args.flags | CLONE_VM | CLONE_VFORK;
+    let args = CloneArgs { flags, stack: stack.bottom as u64, stack_size: Stack::SIZE as u64, ..args };
+    let result = with_signals_blocked(|| {
+        // SAFETY: the child runs `perform` on `stack`, which with `task` outlives it: with CLONE_VFORK this thread is suspended
+        // until the child is gone from this memory.
+        unsafe { arch::clone3(&args, perform::<F>, (&raw mut task).cast()) }
+    })?;
+    match i32::try_from(result) {
+        Ok(number) if number >= 0 => Ok(number),
+        _ => Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO))),
     }
-    std::ptr::null_mut()
+}
+
+/// What a child does, and by which call it ends.
+struct Task<F> {
+    work: Option<F>,
+    end: c_long,
+}
+
+/// # Safety
+/// `task` is a `Task<F>` that nobody else uses.
+unsafe extern "C" fn perform<F: FnOnce()>(task: *mut c_void) -> ! {
+    // SAFETY: as the caller promises.
+    let Task { work, end } = unsafe { &mut *task.cast::<Task<F>>() };
+    if let Some(work) = work.take() {
+        work();
+    }
+    // SAFETY: it ends this child only.
+    unsafe { arch::raw(*end, 0, 0, 0, 0, 0) };
+    // A filter around us may forbid even that.
+    arch::fault()
+}
+
+/// As much as std's threads have. Who needs more meets a page that may not be touched.
+struct Stack {
+    bottom: *mut c_void,
+}
+
+impl Stack {
+    const GUARD: usize = 64 << 10;
+    /// So much above it is zero: who follows the callers of a panic finds the first of them there.
+    const TOP: usize = 4 << 10;
+    const SIZE: usize = 2 << 20;
+    const ALL: usize = Stack::GUARD + Stack::SIZE + Stack::TOP;
+
+    fn new() -> Result<Stack, Errno> {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::STACK;
+        // SAFETY: at a place of the kernel's choice, where nothing was.
+        let all = unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), Stack::ALL, ProtFlags::empty(), flags) }?;
+        let stack = Stack { bottom: all.wrapping_byte_add(Stack::GUARD) };
+        let usable = MprotectFlags::READ | MprotectFlags::WRITE;
+        // SAFETY: mapped above, and used by nobody.
+        unsafe { rustix::mm::mprotect(stack.bottom, Stack::SIZE + Stack::TOP, usable) }?;
+        Ok(stack)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // may fail: then the address space stays, and nothing uses it.
+        // SAFETY: whoever ran on it is gone.
+        let _ = unsafe { rustix::mm::munmap(self.bottom.wrapping_byte_sub(Stack::GUARD), Stack::ALL) };
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::on_a_thread;
-    use rustix::io::Errno;
-
-    #[test]
-    fn a_thread_needs_no_second_stack() {
-        let second = on_a_thread(|| {
-            let mut stack = std::mem::MaybeUninit::<libc::stack_t>::uninit();
-            // SAFETY: only writes the one that is there.
-            assert_eq!(unsafe { libc::sigaltstack(std::ptr::null(), stack.as_mut_ptr()) }, 0);
-            // SAFETY: written above.
-            Ok(unsafe { stack.assume_init() }.ss_flags)
-        });
-        assert_eq!(second, Ok(libc::SS_DISABLE));
-    }
+    use super::*;
 
     #[test]
     fn what_comes_of_it_is_told_and_a_panic_is_an_error() {
@@ -74,5 +109,49 @@ mod tests {
         assert_eq!(added, Ok(2));
         assert_eq!(on_a_thread(|| Err::<(), _>(Errno::PERM)), Err(Errno::PERM));
         assert_eq!(on_a_thread::<(), _>(|| panic!("a test")), Err(Errno::NOTRECOVERABLE));
+    }
+
+    #[test]
+    fn it_is_another_thread_of_the_same_process_with_a_directory_of_its_own() {
+        let here = std::env::current_dir().unwrap();
+        let thread = on_a_thread(|| {
+            std::env::set_current_dir("/proc").unwrap();
+            Ok((rustix::process::getpid(), rustix::thread::gettid()))
+        });
+        let (process, thread) = thread.unwrap();
+        assert_eq!(process, rustix::process::getpid());
+        assert_ne!(thread, rustix::thread::gettid());
+        assert_eq!(std::env::current_dir().unwrap(), here);
+    }
+
+    #[test]
+    fn what_it_opens_and_starts_is_ours() {
+        let (file, mut child) = on_a_thread(|| {
+            let file = std::fs::File::open("/dev/null").map_err(|_| Errno::IO)?;
+            let child = std::process::Command::new("true").spawn().map_err(|_| Errno::IO)?;
+            Ok((file, child))
+        })
+        .unwrap();
+        assert!(file.metadata().is_ok());
+        assert!(child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn it_needs_no_futex() {
+        // SAFETY: a filter for a thread that ends with the test; it only denies futex(2).
+        let denied = std::thread::spawn(|| unsafe {
+            let op = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+            let mut program = [
+                op(0x20, 0, 0, 0),
+                op(0x15, 0, 1, u32::try_from(libc::SYS_futex).unwrap()),
+                op(0x06, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs()),
+                op(0x06, 0, 0, libc::SECCOMP_RET_ALLOW),
+            ];
+            let filter = libc::sock_fprog { len: 4, filter: program.as_mut_ptr() };
+            assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+            assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter), 0);
+            on_a_thread(|| Ok(libc::syscall(libc::SYS_futex, std::ptr::null::<u32>(), 1, 1)))
+        });
+        assert_eq!(denied.join().unwrap(), Ok(-1));
     }
 }

@@ -1,10 +1,10 @@
 //! Cases, what each finds, and what is wrong afterwards.
+use super::foreseen;
 use super::subject::{Before, Subject};
 use nix::errno::Errno;
 use plimsoll_integration_tests::container::Leftovers;
-use plimsoll_integration_tests::fault::{Point, Run, Which};
-use plimsoll_integration_tests::{cgroup, fingerprint, harness, runtime, syscalls};
-use std::collections::HashSet;
+use plimsoll_integration_tests::fault::{Run, Which};
+use plimsoll_integration_tests::{cgroup, fingerprint, harness, runtime};
 
 /// A command; `ID` stands for the id, `DIR` for the bundle.
 #[derive(Debug)]
@@ -90,6 +90,13 @@ pub(super) struct Finding {
     pub(super) words: String,
 }
 
+impl Finding {
+    /// It is counted only.
+    pub(super) fn is_none(&self) -> bool {
+        matches!(self.kind, "unnamed" | "foreseen")
+    }
+}
+
 impl Subject {
     pub(super) fn judge(&mut self, run: &Run, fault: &(Which, Errno)) -> Vec<Finding> {
         let mut findings = Vec::new();
@@ -100,8 +107,10 @@ impl Subject {
                 Ok(seen) if seen == self.usual => (),
                 // "If any hook fails, the runtime MUST log a warning, but the remaining hooks and lifecycle continue" (runtime.md).
                 Ok(seen) if self.said.contains("poststop hook") && self.usual == format!("{seen}poststop\n") => (),
-                Ok(seen) if foreseen(fault, &self.usual, &seen) => (),
-                Ok(seen) => found("wrong", fingerprint::difference(&self.usual, &seen)),
+                Ok(seen) => match foreseen::reason(fault, &self.usual, &seen) {
+                    Some(reason) => found("foreseen", reason.to_owned()),
+                    None => found("wrong", fingerprint::difference(&self.usual, &seen)),
+                },
                 Err(words) => found("wrong", words),
             },
             Some(status) => {
@@ -111,7 +120,7 @@ impl Subject {
                 self.remains(&mut found);
             }
         }
-        let may_go_on = findings.iter().all(|finding| finding.kind == "unnamed")
+        let may_go_on = findings.iter().all(Finding::is_none)
             && (self.case.is_only_asking() || run.status != Some(0) && self.is_as_before());
         let left = if may_go_on { None } else { self.clear() };
         if let Some(words) = left {
@@ -241,85 +250,11 @@ impl Subject {
     }
 }
 
-/// What the plan foresees for who may not (EPERM) do all that is asked, as in a container. Nothing else of what the container is may
-/// differ:
-///
-/// * a node that may not be made is the host's, bound read-only, as with runc: a mount more, and the host's owner and mode
-/// * a device that may not be made with a node of one's own is allowed without that: `c 1:3 rw`, not `rwm`
-fn foreseen((which, errno): &(Which, Errno), usual: &str, seen: &str) -> bool {
-    let (Which::One(Point { number, .. }) | Which::All(number)) = which;
-    let once = matches!(which, Which::One(_));
-    let without = |text: &str, known: &str| {
-        let known: HashSet<_> = known.lines().collect();
-        text.lines().filter(|line| !known.contains(line)).map(str::to_owned).collect::<Vec<_>>()
-    };
-    let (more, fewer) = (without(seen, usual), without(usual, seen));
-    match &*syscalls::name(*number) {
-        "mknodat" if *errno == Errno::EPERM => bound_instead(once, &more, &fewer),
-        "write" if *errno == Errno::EPERM => {
-            let (more, fewer) = (more.join("\n"), fewer.join("\n"));
-            let rules = |text: &str| text.split([';', '\n']).map(|rule| rule.trim().to_owned()).collect::<Vec<_>>();
-            let (more, fewer) = (rules(&more), rules(&fewer));
-            let changed = || fewer.iter().zip(&more).filter(|(usual, seen)| usual != seen);
-            more.len() == fewer.len()
-                && fewer[0].contains("/devices.list: ")
-                && (!once || changed().count() == 1)
-                && changed().all(|(usual, seen)| usual.strip_suffix(" rwm") == seen.strip_suffix(" rw"))
-        }
-        _ => false,
-    }
-}
-
-fn bound_instead(once: bool, more: &[String], fewer: &[String]) -> bool {
-    let is_mount = |line: &&String| line.contains(" ro,nosuid,noexec") && line.contains(" - devtmpfs");
-    let bound: HashSet<_> = more.iter().filter(is_mount).filter_map(|line| line.split(' ').nth(1)).collect();
-    // As `stat` prints it.
-    let is_of_it = |line: &String| bound.iter().any(|path| line.ends_with(&format!(" {path}")));
-    (!once || bound.len() == 1)
-        && more.iter().all(|line| is_mount(&line) || is_of_it(line))
-        && fewer.iter().all(is_of_it)
-}
-
 /// Why a case cannot be tried here.
 pub(super) fn lacks(case: &Case) -> Option<&'static str> {
     match case.name {
         name if name.starts_with("mounts") && !runtime().is("plimsoll") => Some("only plimsoll has it"),
         "restore" if cgroup::by_systemd() => Some("not with systemd"),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fault(name: &str, errno: Errno) -> (Which, Errno) {
-        let number = (0..400).find(|number| syscalls::name(*number) == name).expect("a system call");
-        (Which::One(Point { actor: 1, number, count: 1 }), errno)
-    }
-
-    #[test]
-    fn a_node_that_is_bound_is_foreseen_and_nothing_else_with_it() {
-        let usual = "crw-r----- 5 6 a:e5 /dev/fuse\nUmask: 0027";
-        let bound = "/fuse /dev/fuse ro,nosuid,noexec,relatime - devtmpfs devtmpfs rw\ncrw------- 0 0 a:e5 /dev/fuse";
-        let seen = format!("{bound}\nUmask: 0027");
-        assert!(foreseen(&fault("mknodat", Errno::EPERM), usual, &seen));
-        assert!(!foreseen(&fault("mknodat", Errno::EIO), usual, &seen));
-        assert!(!foreseen(&fault("openat", Errno::EPERM), usual, &seen));
-        assert!(!foreseen(&fault("mknodat", Errno::EPERM), usual, &format!("{bound}\nUmask: 0000")));
-        assert!(!foreseen(&fault("mknodat", Errno::EPERM), usual, "Umask: 0027"));
-        assert!(!foreseen(&fault("mknodat", Errno::EPERM), usual, &seen.replace("ro,", "rw,")));
-    }
-
-    #[test]
-    fn a_device_rule_without_mknod_is_foreseen_and_no_other() {
-        let list = |rules: &str| format!("/sys/fs/cgroup/devices/ID/ID/devices.list: {rules}");
-        let usual = list("b *:* m; c 1:3 rwm; c 1:5 rwm");
-        let write = fault("write", Errno::EPERM);
-        assert!(foreseen(&write, &usual, &list("b *:* m; c 1:3 rw; c 1:5 rwm")));
-        assert!(!foreseen(&write, &usual, &list("b *:* m; c 1:3 rw; c 1:5 rw")));
-        assert!(!foreseen(&write, &usual, &list("b *:* m; c 1:5 rwm")));
-        assert!(!foreseen(&write, &usual, &list("a *:* rwm; c 1:3 rwm; c 1:5 rwm")));
-        assert!(!foreseen(&fault("write", Errno::EIO), &usual, &list("b *:* m; c 1:3 rw; c 1:5 rwm")));
     }
 }

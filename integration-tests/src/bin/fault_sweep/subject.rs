@@ -102,7 +102,7 @@ impl Subject {
                 std::thread::sleep(Duration::from_millis(if disturbed { 500 } else { 0 }));
                 disturbed
             };
-            if findings.iter().all(|finding| finding.kind == "unnamed") || !is_disturbed() {
+            if findings.iter().all(Finding::is_none) || !is_disturbed() {
                 return (run, findings);
             }
             let Some(subject) = Subject::new(self.case) else { return (run, findings) };
@@ -309,7 +309,8 @@ fn anew(path: &Path) -> File {
 fn bundle(before: Before) -> Container {
     let container = Container::new();
     let mounts = json!([
-        {"destination": "/tmp/a", "type": "tmpfs", "options": ["ro", "nosuid", "noexec"]},
+        // With a mode of its own: otherwise it is that of the directory, if an earlier round has made it.
+        {"destination": "/tmp/a", "type": "tmpfs", "options": ["ro", "nosuid", "noexec", "mode=700"]},
         {"destination": "/tmp/b", "source": "/etc", "options": ["rbind", "ro"]},
     ]);
     fs::write(container.dir.join("mounts.json"), mounts.to_string()).expect("our own");

@@ -1,21 +1,21 @@
 //! aarch64: "Procedure Call Standard for the Arm 64-bit Architecture"; syscall(2).
-use crate::sys::{CloneArgs, Entry, enter};
+use crate::sys::{Child, CloneArgs};
 use std::arch::asm;
-use std::ffi::c_long;
+use std::ffi::{c_long, c_void};
 
-/// clone3(2) whose child calls `enter(entry)`: the pid, or minus errno.
+/// clone3(2) whose child calls `enter(with)`: its number, or minus errno.
 ///
 /// # Safety
-/// `args` names a stack for the child; that stack and `entry` stay valid until the child is gone from this memory.
-pub(in crate::sys) unsafe fn clone3(args: &CloneArgs, entry: *mut Entry) -> i64 {
+/// `args` names a stack for the child; that stack and `with` stay valid until the child is gone from this memory.
+pub(in crate::sys) unsafe fn clone3(args: &CloneArgs, enter: Child, with: *mut c_void) -> i64 {
     let result: i64;
     // SAFETY: the parent goes on after `svc` as after any other; the child, for which x0 is 0, is on the new, aligned stack and
     // never leaves `enter`.
     unsafe {
         asm!(
-            "svc #0", "cbnz x0, 2f", "mov x29, xzr", "mov x0, x2", "bl {enter}", "udf #0", "2:",
-            enter = sym enter, in("x8") libc::SYS_clone3, inlateout("x0") std::ptr::from_ref(args) => result,
-            in("x1") size_of::<CloneArgs>(), in("x2") entry,
+            "svc #0", "cbnz x0, 2f", "mov x29, xzr", "mov x0, x2", "blr x3", "udf #0", "2:",
+            in("x8") libc::SYS_clone3, inlateout("x0") std::ptr::from_ref(args) => result,
+            in("x1") size_of::<CloneArgs>(), in("x2") with, in("x3") enter,
         );
     }
     result

@@ -1,21 +1,21 @@
 //! riscv64: "RISC-V ELF psABI"; syscall(2).
-use crate::sys::{CloneArgs, Entry, enter};
+use crate::sys::{Child, CloneArgs};
 use std::arch::asm;
-use std::ffi::c_long;
+use std::ffi::{c_long, c_void};
 
-/// clone3(2) whose child calls `enter(entry)`: the pid, or minus errno.
+/// clone3(2) whose child calls `enter(with)`: its number, or minus errno.
 ///
 /// # Safety
-/// `args` names a stack for the child; that stack and `entry` stay valid until the child is gone from this memory.
-pub(in crate::sys) unsafe fn clone3(args: &CloneArgs, entry: *mut Entry) -> i64 {
+/// `args` names a stack for the child; that stack and `with` stay valid until the child is gone from this memory.
+pub(in crate::sys) unsafe fn clone3(args: &CloneArgs, enter: Child, with: *mut c_void) -> i64 {
     let result: i64;
     // SAFETY: the parent goes on after `ecall` as after any other; the child, for which a0 is 0, is on the new, aligned stack
     // and never leaves `enter`.
     unsafe {
         asm!(
-            "ecall", "bnez a0, 2f", "li s0, 0", "mv a0, a2", "call {enter}", "unimp", "2:",
-            enter = sym enter, in("a7") libc::SYS_clone3, inlateout("a0") std::ptr::from_ref(args) => result,
-            in("a1") size_of::<CloneArgs>(), in("a2") entry,
+            "ecall", "bnez a0, 2f", "li s0, 0", "mv a0, a2", "jalr a3", "unimp", "2:",
+            in("a7") libc::SYS_clone3, inlateout("a0") std::ptr::from_ref(args) => result,
+            in("a1") size_of::<CloneArgs>(), in("a2") with, in("a3") enter,
         );
     }
     result

@@ -1,21 +1,21 @@
 //! x86_64: System V ABI; syscall(2).
-use crate::sys::{CloneArgs, Entry, enter};
+use crate::sys::{Child, CloneArgs};
 use std::arch::asm;
-use std::ffi::c_long;
+use std::ffi::{c_long, c_void};
 
-/// clone3(2) whose child calls `enter(entry)`: the pid, or minus errno.
+/// clone3(2) whose child calls `enter(with)`: its number, or minus errno.
 ///
 /// # Safety
-/// `args` names a stack for the child; that stack and `entry` stay valid until the child is gone from this memory.
-pub(in crate::sys) unsafe fn clone3(args: &CloneArgs, entry: *mut Entry) -> i64 {
+/// `args` names a stack for the child; that stack and `with` stay valid until the child is gone from this memory.
+pub(in crate::sys) unsafe fn clone3(args: &CloneArgs, enter: Child, with: *mut c_void) -> i64 {
     let result: i64;
     // SAFETY: the parent goes on after `syscall` as after any other; the child, for which rax is 0, is on the new, aligned
     // stack and never leaves `enter`.
     unsafe {
         asm!(
-            "syscall", "test rax, rax", "jnz 2f", "xor ebp, ebp", "mov rdi, r12", "call {enter}", "ud2", "2:",
-            enter = sym enter, inlateout("rax") libc::SYS_clone3 => result,
-            in("rdi") std::ptr::from_ref(args), in("rsi") size_of::<CloneArgs>(), in("r12") entry,
+            "syscall", "test rax, rax", "jnz 2f", "xor ebp, ebp", "mov rdi, r12", "call r13", "ud2", "2:",
+            inlateout("rax") libc::SYS_clone3 => result,
+            in("rdi") std::ptr::from_ref(args), in("rsi") size_of::<CloneArgs>(), in("r12") with, in("r13") enter,
             lateout("rcx") _, lateout("r11") _,
         );
     }
