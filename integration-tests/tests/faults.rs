@@ -57,13 +57,6 @@ fn device_rules_that_cannot_be_written_are_not_taken_for_forbidden() {
 }
 
 #[test]
-fn the_thread_that_makes_a_device_needs_no_futex_and_no_pthread() {
-    for call in ["clone3", "mmap", "mprotect", "munmap", "rt_sigprocmask"] {
-        nothing_comes_of_it_with("ENOMEM", &format!("runtime:{call}"), "mounts add");
-    }
-}
-
-#[test]
 fn an_update_that_cannot_be_written_down_is_taken_back() {
     nothing_comes_of("runtime:renameat", "update");
 }
