@@ -1,6 +1,9 @@
 //! process.scheduler: <https://github.com/opencontainers/runtime-spec/blob/v1.3.0/config.md#linux-process>
-use plimsoll_integration_tests::{Container, known_deviation};
+use nix::errno::Errno;
+use plimsoll_integration_tests::{Container, cgroup, known_deviation, output, runtime, skips};
 use serde_json::{Value, json};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 
 /// `nice rt_priority policy`, as /proc/PID/stat has them: fields 19, 40 and 41.
 const READ: &str = "cut -d' ' -f19,40,41 /proc/self/stat";
@@ -80,4 +83,29 @@ fn nor_does_exec_lose_what_no_fork_hands_on() {
     let deadline =
         json!({"policy": "SCHED_DEADLINE", "runtime": 1_000_000, "deadline": 10_000_000, "period": 100_000_000});
     assert_eq!(seen(deadline), format!("{} 0 6", inherited_niceness()));
+}
+
+/// <https://github.com/opencontainers/runc/issues/806>
+#[test]
+fn a_real_time_caller_needs_a_group_with_time_for_it_and_is_told_so() {
+    let has_none = cgroup::is_v2() || !Path::new("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").exists();
+    if skips(has_none, "no groups for real-time processes") || known_deviation() {
+        return;
+    }
+    let container = Container::new();
+    let mut command = container.launcher(&["run"]);
+    let first = libc::sched_param { sched_priority: 6 };
+    let become_first = move || {
+        // SAFETY: reads one structure.
+        Errno::result(unsafe { libc::sched_setscheduler(0, libc::SCHED_RR, &raw const first) })?;
+        Ok(())
+    };
+    // SAFETY: only a system call between fork and exec.
+    unsafe { command.pre_exec(become_first) };
+    let refused = output::finish(&mut command);
+    refused.fails("invalid argument");
+    if runtime().is("plimsoll") {
+        refused.says("realtimeRuntime");
+    }
+    container.assert_nothing_left();
 }

@@ -210,6 +210,7 @@ pub(super) const KNOWN: &[Row] = &[
         "rootless::without_permission_a_group_that_nobody_asked_for_is_left_out_unless_the_flag_says_otherwise",
         "reads it and forgets it",
     ),
+    ("scheduler::a_real_time_caller_needs_a_group_with_time_for_it_and_is_told_so", "leaves the cgroups behind"),
     ("scheduler::exec_has_it_too", "since 1.9"),
     ("scheduler::nor_does_exec_lose_what_no_fork_hands_on", "since 1.9"),
     ("scheduler::policy_and_what_belongs_to_it_are_as_asked_for", "since 1.9"),

@@ -83,10 +83,18 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
             let hint = why_not_mounted(lines, &fstype.to_string(), call);
             Error::system(brief(line), call.name(), words.errno).detail(hint.unwrap_or_else(|| words.detail.clone()))
         }
+        // cpu_cgroup_can_attach(): no other group says EINVAL to who moves itself.
+        (Action::Init(Step::JoinCgroup { .. }), Call::Write) if words.errno == Errno::INVAL => {
+            Error::system(brief(line), words.call.name(), words.errno).detail(NO_REAL_TIME)
+        }
         _ => Error::system(brief(line), words.call.name(), words.errno).detail(words.detail.clone()),
     };
     error.in_init().at(line.origin())
 }
+
+/// Who runs first, and is let into a cpu group of cgroup v1 that has no time for such.
+const NO_REAL_TIME: &str =
+    "hint: the caller has a real-time policy, which needs a cpu group with linux.resources.cpu.realtimeRuntime";
 
 /// sched(7): what else than `validate` looks at the kernel looks at.
 pub(crate) fn deadline_range(period: u64) -> Option<String> {
