@@ -35,6 +35,28 @@ const FORESEEN: &[Foreseen] = &[
     },
 ];
 
+/// What the next command says, of what nobody can know while the command that is tried is there.
+struct Later {
+    call: &'static str,
+    /// It says this.
+    words: &'static str,
+    reason: &'static str,
+}
+
+const LATER: &[Later] = &[Later {
+    call: "read",
+    words: "cannot start a container that has stopped",
+    reason: "init waits in read(2) for the word of `start`, which may fail when `create` has ended: `start` is an error then",
+}];
+
+/// Why the next command may say so after this fault of init's.
+pub(super) fn reason_to_say((which, _): &(Which, Errno), words: &str) -> Option<&'static str> {
+    let Which::One(Point { actor, number, .. }) = which else { return None };
+    let name = syscalls::name(*number);
+    let explains = |row: &&Later| *actor > 0 && row.call == name && words.contains(row.words);
+    LATER.iter().find(explains).map(|row| row.reason)
+}
+
 /// Why the container may be as it was seen after this fault.
 pub(super) fn reason((which, errno): &(Which, Errno), usual: &str, seen: &str) -> Option<&'static str> {
     let (Which::One(Point { number, .. }) | Which::All(number)) = which;
@@ -110,6 +132,14 @@ mod tests {
         assert!(!foreseen(&fault("mknodat", Errno::EPERM), usual, &format!("{bound}\nUmask: 0000")));
         assert!(!foreseen(&fault("mknodat", Errno::EPERM), usual, "Umask: 0027"));
         assert!(!foreseen(&fault("mknodat", Errno::EPERM), usual, &seen.replace("ro,", "rw,")));
+    }
+
+    #[test]
+    fn an_init_that_cannot_wait_is_foreseen_and_no_other_failure_of_start() {
+        let (read, words) = (fault("read", Errno::EIO), "`start ID`: 1: cannot start a container that has stopped");
+        assert!(reason_to_say(&read, words).is_some());
+        assert!(reason_to_say(&read, "`start ID`: 1: EIO").is_none());
+        assert!(reason_to_say(&fault("write", Errno::EIO), words).is_none());
     }
 
     #[test]

@@ -111,7 +111,10 @@ impl Subject {
                     Some(reason) => found("foreseen", reason.to_owned()),
                     None => found("wrong", fingerprint::difference(&self.usual, &seen)),
                 },
-                Err(words) => found("wrong", words),
+                Err(words) => match foreseen::reason_to_say(fault, &words) {
+                    Some(reason) => found("foreseen", reason.to_owned()),
+                    None => found("wrong", words),
+                },
             },
             Some(status) => {
                 if !run.mute {
