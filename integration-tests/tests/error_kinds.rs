@@ -14,7 +14,7 @@ fn shell() -> Process {
 fn exec(container: &Container, program: &str) -> Result<()> {
     let mut process = shell();
     process.set_args(Some(vec![program.to_owned()]));
-    container.exec(&process, &ExecOptions::default()).map(drop)
+    container.exec(&process, ExecOptions::new()).map(drop)
 }
 
 type Attempt = fn() -> (Case, Result<()>);

@@ -1,11 +1,13 @@
 //! The library, called as a program with threads calls it.
-use libcontainer::oci_spec::runtime::LinuxResources;
-use libcontainer::{Bundle, Container, CreateOptions, ErrorKind, Event, FreezerState, Result, State, Store};
+mod children;
+mod streams;
+
+use libcontainer::oci_spec::runtime::{LinuxResources, Process};
+use libcontainer::{Bundle, Child, Container, CreateOptions, ErrorKind, Event, FreezerState, Result, State, Store};
 use plimsoll_integration_tests::{Container as Test, cgroup, runtime};
 use serde_json::{Value, json};
-use std::fs::{self, File};
-use std::os::fd::{AsFd, AsRawFd};
-use std::sync::OnceLock;
+use std::fs;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// A test's container that the library makes.
@@ -24,13 +26,17 @@ impl Case {
         Store::open(self.0.dir.join("state")).expect("a store")
     }
 
-    pub(crate) fn create(&self) -> Result<Container> {
+    pub(crate) fn create(&self) -> Result<(Container, Child)> {
+        self.create_with(CreateOptions::new())
+    }
+
+    fn create_with(&self, options: CreateOptions) -> Result<(Container, Child)> {
         self.0.write_config();
-        self.store().create(&self.0.id, &Bundle::open(&self.0.dir)?, null_streams())
+        self.store().create(&self.0.id, &Bundle::open(&self.0.dir)?, options)
     }
 
     pub(crate) fn created(&self) -> Container {
-        self.create().expect("created")
+        self.create().expect("created").0
     }
 
     pub(crate) fn running(&self) -> Container {
@@ -49,12 +55,10 @@ impl Case {
     }
 }
 
-fn null_streams() -> CreateOptions {
-    static NULL: OnceLock<File> = OnceLock::new();
-    let null = NULL.get_or_init(|| File::options().read(true).write(true).open("/dev/null").expect("a device"));
-    let mut options = CreateOptions::default();
-    options.stdio = Some([null.as_raw_fd(); 3]);
-    options
+/// A process that runs this as root.
+fn process(args: &[&str]) -> Process {
+    let json = json!({"args": args, "cwd": "/", "user": {"uid": 0, "gid": 0}, "env": ["PATH=/bin"]});
+    Bundle::process_from_slice(json.to_string().as_bytes()).expect("a process")
 }
 
 /// Whether a descriptor is readable within this time.
@@ -78,7 +82,7 @@ fn threads_that_share_a_container_lose_no_update() {
     test.write_config();
     let bundle = Bundle::open(&test.dir).expect("a bundle");
     let store = Store::open(test.dir.join("state")).expect("a store");
-    let container = store.create(&test.id, &bundle, null_streams()).expect("a container");
+    let (container, _) = store.create(&test.id, &bundle, CreateOptions::new()).expect("a container");
     for round in 1..=10_i64 {
         let change = |field: &str| {
             let (section, key) = field[1..].split_once('/').expect("two");
@@ -86,7 +90,7 @@ fn threads_that_share_a_container_lose_no_update() {
         };
         std::thread::scope(|scope| {
             for field in fields {
-                let container = &container;
+                let container = container.clone();
                 scope.spawn(move || container.update(resources(&change(field))).expect("an update"));
             }
         });
@@ -107,36 +111,6 @@ fn value(field: &str, round: i64) -> i64 {
         "/memory/reservation" => (10 + round) << 20,
         "/cpu/period" => 100_000 + round * 1000,
         _ => 20_000 + round * 100,
-    }
-}
-
-/// Where output goes if all three are the same descriptor, or each other's.
-#[test]
-fn streams_that_overlap_are_those_that_were_asked_for() {
-    if !runtime().is("plimsoll") {
-        return;
-    }
-    let test = Test::new().shell("echo out; echo err >&2");
-    test.write_config();
-    let open = |name: &str| {
-        let path = test.dir.join(name);
-        File::options().read(true).write(true).create_new(true).open(path).expect("our own")
-    };
-    let (first, second) = (open("first"), open("second"));
-    let bundle = Bundle::open(&test.dir).expect("a bundle");
-    let store = Store::open(test.dir.join("state")).expect("a store");
-    for (stdio, said) in [
-        ([first.as_raw_fd(), first.as_raw_fd(), second.as_raw_fd()], ["out\n", "err\n"]),
-        ([second.as_raw_fd(), first.as_raw_fd(), first.as_raw_fd()], ["out\nout\nerr\n", "err\n"]),
-    ] {
-        let mut options = CreateOptions::default();
-        options.stdio = Some(stdio);
-        let mut container = store.create(&test.id, &bundle, options).expect("a container");
-        container.start().expect("started");
-        assert_eq!(container.child().expect("ours").wait().expect("ended"), 0);
-        container.delete().expect("deleted");
-        let read = |name: &str| std::fs::read_to_string(test.dir.join(name)).expect("our own");
-        assert_eq!([read("first"), read("second")], said);
     }
 }
 
@@ -216,7 +190,7 @@ fn a_bundle_needs_no_disk() {
     assert_eq!(Bundle::new(&case.0.dir, &spec).expect_err("a NUL").origin(), Some("/hostname"));
     spec.set_hostname(Some("made-here".to_owned()));
     let bundle = Bundle::new(&case.0.dir, &spec).expect("a bundle");
-    let container = case.store().create(&case.0.id, &bundle, null_streams()).expect("created");
+    let (container, _) = case.store().create(&case.0.id, &bundle, CreateOptions::new()).expect("created");
     assert!(!case.0.dir.join("config.json").exists());
     assert_eq!(container.bundle().expect("kept").spec().hostname().as_deref(), Some("made-here"));
     container.start().expect("started");
@@ -233,7 +207,7 @@ fn a_plan_is_looked_at_before_it_is_played() {
     case.0.write_config();
     let bundle = Bundle::open(&case.0.dir).expect("a bundle");
     let plan = |options| case.store().plan(&case.0.id, &bundle, options).expect("planned");
-    let planned = plan(null_streams());
+    let planned = plan(CreateOptions::new());
     let data = serde_json::to_value(planned.plan()).expect("JSON");
     let lines = data["lines"].as_array().expect("lines");
     let argv = lines.iter().find_map(|line| line.pointer("/step/exec/argv"));
@@ -243,8 +217,8 @@ fn a_plan_is_looked_at_before_it_is_played() {
     let other = Store::open(case.0.dir.join("other")).expect("a store");
     let refused = other.create_planned(planned).expect_err("another store's");
     assert_eq!(refused.kind(), ErrorKind::InvalidConfig);
-    let container = case.store().create_planned(plan(null_streams())).expect("created");
-    let again = case.store().create_planned(plan(null_streams())).expect_err("taken");
+    let (container, _) = case.store().create_planned(plan(CreateOptions::new())).expect("created");
+    let again = case.store().create_planned(plan(CreateOptions::new())).expect_err("taken");
     assert_eq!(again.kind(), ErrorKind::Exists);
     container.start().expect("started");
     container.force_delete().expect("deleted");

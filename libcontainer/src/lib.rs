@@ -22,13 +22,14 @@ pub(crate) use plimsoll_plan as plan;
 pub use cgroup::FreezerState;
 pub use check::{Concern, Finding};
 pub use container::{
-    CgroupManager, Child, Container, CreateOptions, Event, Events, ExecOptions, Notifications, Planned, State, Status,
-    Update,
+    CgroupManager, Child, Console, Container, CreateOptions, Event, Events, ExecOptions, Notifications, Planned, State,
+    Status, Stdio, Update,
 };
 pub use criu::{CriuOptions, ManageCgroups, NetworkLock};
 pub use facts::HostFacts;
 pub use features::{Features, OCI_VERSION};
 pub use file::{read_file, read_limited};
+pub use launch::ExitStatus;
 pub use oci_spec;
 pub use open_bundle::Bundle;
 pub use plimsoll_plan::{

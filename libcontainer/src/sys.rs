@@ -3,18 +3,18 @@
 #![allow(unsafe_code)]
 mod arch;
 mod helper;
-
-pub(crate) use helper::{Helper, Running, start};
-
+mod pidfd;
 mod thread;
 
+pub(crate) use helper::{Helper, Running, start};
+pub(crate) use pidfd::{exit_code, pidfd_open, pidfd_send_signal};
 pub(crate) use thread::on_a_thread;
 
 use rustix::fd::AsFd;
 use rustix::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, waitid};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use std::ffi::{CStr, CString};
 use std::os::raw::{c_int, c_long, c_void};
 
@@ -55,7 +55,9 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 struct Entry {
     program: c_int,
     socket: c_int,
-    stdio: Option<[c_int; 3]>,
+    /// What goes where.
+    moves: *mut Move,
+    count: usize,
     /// First descriptor that must not reach init.
     first: c_int,
     argv: [*const u8; 3],
@@ -63,6 +65,13 @@ struct Entry {
     /// What failed, for the parent to read: which of `CALLS`, and how.
     call: usize,
     errno: i32,
+}
+
+/// A descriptor and the number that it gets in init.
+#[derive(Clone, Copy)]
+struct Move {
+    from: c_int,
+    to: c_int,
 }
 
 /// The `errno` of a child that has not come to life.
@@ -97,12 +106,17 @@ pub(crate) struct Spawn<'a> {
     pub(crate) socket: BorrowedFd<'a>,
     /// What become descriptors 0 to 2: any open ones, each any number of times. `None`: what is there already.
     pub(crate) stdio: Option<[c_int; 3]>,
-    /// So many descriptors from 3 on stay open.
-    pub(crate) preserve: u32,
+    /// What become descriptors from 3 on.
+    pub(crate) preserve: &'a [OwnedFd],
     /// `CLONE_NEW*` flags.
     pub(crate) namespaces: u32,
     /// cgroup v2 directory to be born in.
     pub(crate) cgroup: Option<BorrowedFd<'a>>,
+}
+
+/// The first number that init is given nothing at.
+pub(crate) fn first_free(preserve: &[OwnedFd]) -> Result<c_int, Errno> {
+    c_int::try_from(3 + preserve.len()).map_err(|_| Errno::INVAL)
 }
 
 /// Starts init; its pid and a pidfd.
@@ -110,14 +124,19 @@ pub(crate) struct Spawn<'a> {
 /// The child shares this process's memory until it executes the program (`CLONE_VM | CLONE_VFORK`), so the
 /// size of the caller does not matter; it runs on a stack of its own and calls nothing but a few system calls.
 pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Unborn> {
+    let first = first_free(spawn.preserve)?;
     // The child puts others in those places.
-    debug_assert!(spawn.program.as_raw_fd() > 2 && spawn.socket.as_raw_fd() > 2, "see above_streams()");
+    debug_assert!(spawn.program.as_raw_fd() >= first && spawn.socket.as_raw_fd() >= first, "see above()");
+    let preserve = spawn.preserve.iter().map(AsRawFd::as_raw_fd).zip(3..);
+    let streams = spawn.stdio.into_iter().flatten().zip(0..);
+    let mut moves: Vec<_> = streams.chain(preserve).map(|(from, to)| Move { from, to }).collect();
     let number = CString::new(spawn.socket.as_raw_fd().to_string()).map_err(|_| Errno::INVAL)?;
     let mut entry = Entry {
         program: spawn.program.as_raw_fd(),
         socket: spawn.socket.as_raw_fd(),
-        stdio: spawn.stdio,
-        first: c_int::try_from(3 + spawn.preserve).map_err(|_| Errno::INVAL)?,
+        moves: moves.as_mut_ptr(),
+        count: moves.len(),
+        first,
         argv: [c"init".as_ptr().cast(), number.as_ptr().cast(), std::ptr::null()],
         envp: [std::ptr::null()],
         call: 0,
@@ -138,7 +157,7 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Unborn> {
         args.cgroup = u64::from(cgroup.as_raw_fd().unsigned_abs());
     }
     let result = with_signals_blocked(|| {
-        // SAFETY: the child runs `enter` on `stack`, which with `entry` outlives it: with CLONE_VFORK this thread
+        // SAFETY: the child runs `enter` on `stack`, which with `entry` and `moves` outlives it: with CLONE_VFORK this thread
         // is suspended until the child has executed a program or ended.
         unsafe { arch::clone3(&args, enter, (&raw mut entry).cast()) }
     })?;
@@ -207,20 +226,20 @@ pub(crate) fn standard_streams(given: Option<[c_int; 3]>) -> Result<(Option<[c_i
     if open == [true; 3] {
         return Ok((None, None));
     }
-    let null = above_streams(rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)?;
+    let null = above(rustix::fs::open(c"/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?, 3)?;
     let stream = |number: usize| if open[number] { [0, 1, 2][number] } else { null.as_raw_fd() };
     Ok((Some([stream(0), stream(1), stream(2)]), Some(null)))
 }
 
-/// The same descriptor, but none of 0 to 2, where a caller may have left room for it.
-pub(crate) fn above_streams(descriptor: OwnedFd) -> Result<OwnedFd, Errno> {
-    if descriptor.as_raw_fd() > 2 { Ok(descriptor) } else { rustix::io::fcntl_dupfd_cloexec(descriptor, 3) }
+/// The same descriptor under a number that is not below `least`, where others belong, or a caller has left room for others.
+pub(crate) fn above(descriptor: OwnedFd, least: c_int) -> Result<OwnedFd, Errno> {
+    if descriptor.as_raw_fd() >= least { Ok(descriptor) } else { rustix::io::fcntl_dupfd_cloexec(descriptor, least) }
 }
 
 /// What the child does: arrange its descriptors, become init.
 ///
 /// # Safety
-/// `entry` is a valid `Entry`, and its strings end with a NUL.
+/// `entry` is a valid `Entry`, with as many moves as it says, and its strings end with a NUL.
 unsafe extern "C" fn enter(entry: *mut c_void) -> ! {
     let entry = entry.cast::<Entry>();
     // SAFETY: raw system calls only (a libc function could touch the parent's thread-local errno or take a lock);
@@ -234,21 +253,20 @@ unsafe extern "C" fn enter(entry: *mut c_void) -> ! {
             // A filter around us may forbid even that. No handler is left that could run instead.
             arch::fault()
         };
-        if let Some(mut sources) = (*entry).stdio {
-            // Out of the way first: a source may stand where another one goes. Even one that stays in place may be close-on-exec.
-            for from in &mut sources {
-                let (command, least) = (libc::F_DUPFD_CLOEXEC as usize, (*entry).first as usize);
-                let result = arch::raw(libc::SYS_fcntl, *from as usize, command, least, 0, 0);
-                match c_int::try_from(result) {
-                    Ok(number) if number >= 0 => *from = number,
-                    _ => fail(FCNTL, result),
-                }
+        let moves = std::slice::from_raw_parts_mut((*entry).moves, (*entry).count);
+        // Out of the way first: a source may stand where another one goes. Even one that stays in place may be close-on-exec.
+        for Move { from, .. } in &mut *moves {
+            let (command, least) = (libc::F_DUPFD_CLOEXEC as usize, (*entry).first as usize);
+            let result = arch::raw(libc::SYS_fcntl, *from as usize, command, least, 0, 0);
+            match c_int::try_from(result) {
+                Ok(number) if number >= 0 => *from = number,
+                _ => fail(FCNTL, result),
             }
-            for (number, from) in sources.into_iter().enumerate() {
-                let result = arch::raw(libc::SYS_dup3, from as usize, number, 0, 0, 0);
-                if result < 0 {
-                    fail(DUP3, result);
-                }
+        }
+        for Move { from, to } in moves {
+            let result = arch::raw(libc::SYS_dup3, *from as usize, *to as usize, 0, 0, 0);
+            if result < 0 {
+                fail(DUP3, result);
             }
         }
         // Whatever the caller left open is closed by the execution of init.
@@ -346,20 +364,6 @@ pub(crate) fn is_inheritable(number: u32) -> Result<(), Errno> {
     // SAFETY: numbers only; asking about a closed descriptor is EBADF.
     let flags = check(unsafe { libc::syscall(libc::SYS_fcntl, number, libc::F_GETFD) })?;
     if flags & c_long::from(libc::FD_CLOEXEC) == 0 { Ok(()) } else { Err(Errno::BADF) }
-}
-
-/// `pidfd_open(2)` of a number that somebody has told or written down: one that can be nobody's, which to rustix is a mistake of
-/// ours, is ESRCH as one that is nobody's.
-pub(crate) fn pidfd_open(number: i32) -> Result<OwnedFd, Errno> {
-    let pid = Pid::from_raw(number.max(0)).ok_or(Errno::SRCH)?;
-    rustix::process::pidfd_open(pid, PidfdFlags::empty())
-}
-
-/// `pidfd_send_signal(2)`.
-pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
-    // SAFETY: no siginfo is given.
-    check(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, std::ptr::null::<u8>(), 0) })
-        .map(drop)
 }
 
 /// The process that listens at the other end of a Unix socket; 0 if our pid namespace does not know it (unix(7), `SO_PEERCRED`).

@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 use crate::cli::Invocation;
 use crate::failure::Failure;
-use crate::trace;
-use libcontainer::{Bundle, Container, CreateOptions, Notifications, Trace};
+use crate::{foreground, inherited, trace};
+use libcontainer::{Bundle, Container, CreateOptions, Notifications, Stdio, Trace};
 use std::ffi::OsString;
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
@@ -11,6 +11,7 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     let options = options(invocation)?;
     let trace = options.trace.clone();
     let bundle = Trace::time(trace.as_ref(), "(read the bundle)", || bundle(invocation))?;
+    foreground::check_detached(bundle.has_terminal(), options.console_socket.as_deref())?;
     let created = invocation.store()?.create(id, &bundle, options);
     trace::save(invocation, trace.as_ref())?;
     created?;
@@ -29,14 +30,15 @@ pub(crate) fn bundle(invocation: &Invocation) -> Result<Bundle, Failure> {
 /// What the flags of `create` and `run` decide.
 pub(crate) fn options(invocation: &Invocation) -> Result<CreateOptions, Failure> {
     let mut options = shared_options(invocation)?;
-    options.preserve_fds = invocation.number("preserve-fds")?.unwrap_or(0);
-    options.listen_fds = listen_fds();
+    let preserve = invocation.number("preserve-fds")?.unwrap_or(0);
+    [options.listen, options.preserve] = inherited::take(listen_fds(), preserve)?;
     Ok(options)
 }
 
 /// What they decide for `restore` as well.
 pub(crate) fn shared_options(invocation: &Invocation) -> Result<CreateOptions, Failure> {
-    let mut options = CreateOptions::default();
+    let inherit = Stdio::inherit;
+    let mut options = CreateOptions::new().stdin(inherit()).stdout(inherit()).stderr(inherit());
     options.pid_file = invocation.path("pid-file");
     options.console_socket = invocation.path("console-socket");
     options.pidfd_socket = invocation.path("pidfd-socket");

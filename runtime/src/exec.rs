@@ -3,9 +3,9 @@
 use crate::cli::Invocation;
 use crate::failure::Failure;
 use crate::foreground::{self, Foreground};
-use crate::trace;
+use crate::{inherited, trace};
 use libcontainer::oci_spec::runtime::{BoxBuilder, Capability, LinuxCapabilities, Process};
-use libcontainer::{Bundle, Container, ExecOptions};
+use libcontainer::{Bundle, Child, Container, ErrorKind, ExecOptions, Stdio};
 
 /// A failure of the runtime, told apart from every status of a command.
 const FAILED: u8 = 255;
@@ -17,24 +17,20 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
 fn exec(invocation: &Invocation) -> Result<u8, Failure> {
     let container = invocation.store()?.load(invocation.id()?)?;
     let mut process = process(invocation, &container)?;
-    let mut options = options(invocation)?;
-    if invocation.is_set("detach") {
-        let started = container.exec(&process, &options);
-        trace::save(invocation, options.trace.as_ref())?;
-        return Ok(started.map(|_| 0)?);
-    }
+    let options = options(invocation)?;
     let has_terminal = process.terminal().unwrap_or(false);
+    if invocation.is_set("detach") {
+        foreground::check_detached(has_terminal, options.console_socket.as_deref())?;
+        return start(invocation, &container, &process, options).map(|_| 0);
+    }
     foreground::refuse_socket(options.console_socket.as_deref())?;
-    options.own_console = has_terminal;
     let mut foreground = Foreground::prepare(has_terminal, false)?;
     if let (None, Some((rows, columns))) = (process.console_size(), foreground.size()) {
         // The command runs at once: it must not see a terminal without a size first.
         process.set_console_size(BoxBuilder::default().height(rows).width(columns).build().ok());
     }
-    let started = container.exec(&process, &options);
-    trace::save(invocation, options.trace.as_ref())?;
-    let mut child = started?;
-    let status = foreground.attach(child.take_console()).and_then(|()| foreground.wait(&child));
+    let mut child = start(invocation, &container, &process, options)?;
+    let status = foreground.attach(child.console.take()).and_then(|()| foreground.wait(&child));
     if status.is_err() {
         // Nobody would be left to look after it.
         foreground::send(&child, libc::SIGKILL);
@@ -42,12 +38,28 @@ fn exec(invocation: &Invocation) -> Result<u8, Failure> {
     status
 }
 
+fn start(
+    invocation: &Invocation,
+    container: &Container,
+    process: &Process,
+    options: ExecOptions,
+) -> Result<Child, Failure> {
+    let trace = options.trace.clone();
+    let started = container.exec(process, options);
+    trace::save(invocation, trace.as_ref())?;
+    started.map_err(|error| match error.kind() {
+        ErrorKind::Paused => Failure::new(format!("{error} (use --ignore-paused to override)")),
+        _ => error.into(),
+    })
+}
+
 fn options(invocation: &Invocation) -> Result<ExecOptions, Failure> {
-    let mut options = ExecOptions::default();
+    let inherit = Stdio::inherit;
+    let mut options = ExecOptions::new().stdin(inherit()).stdout(inherit()).stderr(inherit());
     options.pid_file = invocation.path("pid-file");
     options.console_socket = invocation.path("console-socket");
     options.pidfd_socket = invocation.path("pidfd-socket");
-    options.preserve_fds = invocation.number("preserve-fds")?.unwrap_or(0);
+    [_, options.preserve] = inherited::take(0, invocation.number("preserve-fds")?.unwrap_or(0))?;
     options.cgroups = cgroups(&invocation.texts("cgroup")?)?;
     options.ignore_paused = invocation.is_set("ignore-paused");
     options.trace = trace::wanted(invocation);

@@ -3,18 +3,19 @@
 //! Standard streams that are no terminal need no copying: the process has them itself. A terminal is made by the
 //! container, so that its master has to be joined to ours; ours is then raw, and given back when [`Foreground`] is dropped.
 use crate::failure::Failure;
-use libcontainer::Child;
+use libcontainer::{Child, ErrorKind, ExitStatus};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::termios::{OutputFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
-use rustix::process::{WaitOptions, wait};
-use rustix::termios::{isatty, tcgetwinsize, tcsetwinsize};
+use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::termios::{isatty, tcgetwinsize};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// What has to be in place before the process is there.
@@ -48,7 +49,7 @@ impl Foreground {
     }
 
     /// Joins our terminal to the container's.
-    pub(crate) fn attach(&mut self, console: Option<OwnedFd>) -> Result<(), Failure> {
+    pub(crate) fn attach(&mut self, console: Option<libcontainer::Console>) -> Result<(), Failure> {
         let Some(ours) = &mut self.ours else {
             return Ok(());
         };
@@ -78,19 +79,18 @@ impl Foreground {
                 console.copy(&ready);
             }
             if ended.is_none() && ready.child {
-                ended = Some(child.wait()?);
+                ended = child.try_wait()?;
             }
         }
         if let Some(console) = &mut self.console {
             console.drain();
         }
-        // 0 to 255 by definition.
-        Ok(ended.and_then(|status| u8::try_from(status).ok()).unwrap_or(u8::MAX))
+        Ok(ended.map_or(u8::MAX, ExitStatus::status))
     }
 
     fn poll(&self, child: &Child) -> Result<Ready, Failure> {
         let (stdin, stdout) = (io::stdin(), io::stdout());
-        let mut wanted = vec![(self.signals.as_fd(), PollFlags::POLLIN), (child.pidfd(), PollFlags::POLLIN)];
+        let mut wanted = vec![(self.signals.as_fd(), PollFlags::POLLIN), (child.as_fd(), PollFlags::POLLIN)];
         let mut timeout = PollTimeout::NONE;
         if let Some(console) = &self.console {
             let [input, output, mut master] = console.interests();
@@ -114,12 +114,12 @@ impl Foreground {
     }
 
     /// Handles what signals have come; the exit status, if it was the child's end that was reaped.
-    fn take_signals(&mut self, child: &Child) -> Result<Option<i32>, Failure> {
+    fn take_signals(&mut self, child: &Child) -> Result<Option<ExitStatus>, Failure> {
         let mut ended = None;
         while let Some(signal) = self.signals.read_signal().map_err(|errno| Failure::call("read signals", errno))? {
             let number = signal.ssi_signo as i32;
             match number {
-                libc::SIGCHLD if self.subreaper => ended = ended.or(reap(child)),
+                libc::SIGCHLD if self.subreaper => ended = reap(child)?.or(ended),
                 libc::SIGCHLD | libc::SIGURG => {}
                 libc::SIGWINCH => self.resize(),
                 // Our own, like SIGPIPE when nobody reads what we print.
@@ -145,12 +145,12 @@ impl Foreground {
         // may fail: as above.
         if let Ok(size) = tcgetwinsize(&ours.terminal) {
             // may fail: the container has closed it.
-            let _ = tcsetwinsize(&console.master, size);
+            let _ = console.master.resize(size.ws_row, size.ws_col);
         }
     }
 }
 
-/// Who stays takes the terminal's master itself. (Everything else about `--console-socket` the library knows.)
+/// Who stays takes the terminal's master itself.
 pub(crate) fn refuse_socket(console_socket: Option<&Path>) -> Result<(), Failure> {
     match console_socket {
         Some(_) => Err(Failure::new("cannot use console socket if runc will not detach or allocate tty")),
@@ -158,28 +158,48 @@ pub(crate) fn refuse_socket(console_socket: Option<&Path>) -> Result<(), Failure
     }
 }
 
-/// Sends any signal, real-time ones too; it is no failure if the process has ended.
-pub(crate) fn send(child: &Child, signal: i32) {
-    let nothing = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: pidfd_send_signal(2) reads no memory of ours if the siginfo is null, and the descriptor is open while it
-    // is borrowed from `child`.
-    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, child.pidfd().as_raw_fd(), signal, nothing, 0) };
-    if sent == -1 && Errno::last() != Errno::ESRCH {
-        let words = libcontainer::describe_errno(Errno::last_raw());
-        log::warn!("pidfd_send_signal({}, {signal}): {words}", child.pid());
+/// Who does not stay needs somebody who takes it, exactly if there is one.
+pub(crate) fn check_detached(has_terminal: bool, console_socket: Option<&Path>) -> Result<(), Failure> {
+    match console_socket {
+        None if has_terminal => {
+            Err(Failure::new("cannot allocate tty if runc will detach without setting console socket"))
+        }
+        Some(_) if !has_terminal => refuse_socket(console_socket),
+        _ => Ok(()),
     }
 }
 
-/// Buries every process that has ended: the child, whose status is returned, and orphans of the container that have
-/// become ours. (Raw statuses: nix has no word for a real-time signal.)
-fn reap(child: &Child) -> Option<i32> {
+/// Sends any signal, real-time ones too; it is no failure if the process has ended.
+pub(crate) fn send(child: &Child, signal: i32) {
+    match child.signal(signal) {
+        Err(error) if error.kind() != ErrorKind::NotRunning => log::warn!("{error}"),
+        _ => {}
+    }
+}
+
+/// Buries every process that has ended: the child, whose status is returned, and orphans of the container that have become ours.
+fn reap(child: &Child) -> Result<Option<ExitStatus>, Failure> {
     let mut ended = None;
-    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+    while let Some(pid) = next_dead() {
         if pid.as_raw_nonzero().get() == child.pid() {
-            ended = status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal));
+            ended = child.try_wait()?;
+        } else if waitpid(Some(pid), WaitOptions::NOHANG).is_err() {
+            break;
         }
     }
-    ended
+    Ok(ended)
+}
+
+/// Who has ended and is not buried.
+fn next_dead() -> Option<Pid> {
+    let mut about = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let how = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the kernel writes one siginfo.
+    let asked = unsafe { libc::waitid(libc::P_ALL, 0, about.as_mut_ptr(), how) };
+    // SAFETY: all zeros are one, and waitid(2) fills in what it says of a child, or nothing.
+    let pid = unsafe { about.assume_init().si_pid() };
+    // may fail: without children there is nobody to bury.
+    if asked == 0 { Pid::from_raw(pid) } else { None }
 }
 
 #[derive(Debug)]
@@ -236,7 +256,7 @@ impl Drop for OurTerminal {
 /// The master of the container's terminal, with what is on its way in either direction.
 #[derive(Debug)]
 struct Console {
-    master: OwnedFd,
+    master: libcontainer::Console,
     /// Nobody has the other side open.
     hung_up: bool,
     input: Buffer,
@@ -244,7 +264,7 @@ struct Console {
 }
 
 impl Console {
-    fn new(master: OwnedFd) -> Result<Console, Failure> {
+    fn new(master: libcontainer::Console) -> Result<Console, Failure> {
         // Its own open file description, unlike standard input and output: nobody else is surprised.
         rustix::io::ioctl_fionbio(&master, true).map_err(|errno| Failure::io("ioctl(FIONBIO)", &errno.into()))?;
         Ok(Console { master, hung_up: false, input: Buffer::new(), output: Buffer::new() })

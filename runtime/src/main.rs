@@ -13,6 +13,7 @@ mod failure;
 mod features;
 mod foreground;
 mod help;
+mod inherited;
 mod kill;
 mod list;
 mod log;

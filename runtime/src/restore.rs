@@ -14,27 +14,27 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
     status
 }
 
-fn restore(invocation: &Invocation, mut options: CreateOptions) -> Result<u8, Failure> {
+fn restore(invocation: &Invocation, options: CreateOptions) -> Result<u8, Failure> {
     let id = invocation.id()?;
     let criu = criu_options(invocation)?;
     let bundle = Trace::time(options.trace.as_ref(), "(read the bundle)", || create::bundle(invocation))?;
     let store = invocation.store()?;
+    let has_terminal = bundle.has_terminal();
     if invocation.is_set("detach") {
-        let container = store.restore(id, &bundle, options, &criu)?;
+        foreground::check_detached(has_terminal, options.console_socket.as_deref())?;
+        let (container, _) = store.restore(id, &bundle, options, &criu)?;
         let notifications = create::notifications(&container);
         let told = notifications.and_then(|found| tell_ready(found.map(Notifications::with_main_pid)));
-        return if told.is_err() { crate::run::delete(container, told.map(|()| 0)) } else { Ok(0) };
+        return if told.is_err() { crate::run::delete(&container, told.map(|()| 0)) } else { Ok(0) };
     }
-    let has_terminal = bundle.has_terminal();
     foreground::refuse_socket(options.console_socket.as_deref())?;
-    options.own_console = has_terminal;
     let mut foreground = Foreground::prepare(has_terminal, !invocation.is_set("no-subreaper"))?;
-    let mut container = store.restore(id, &bundle, options, &criu)?;
+    let (container, mut child) = store.restore(id, &bundle, options, &criu)?;
     let told = create::notifications(&container).and_then(tell_ready);
-    let status = told.and_then(|()| crate::run::wait(&mut foreground, &mut container));
+    let status = told.and_then(|()| foreground.attach(child.console.take())).and_then(|()| foreground.wait(&child));
     // The terminal is given back before anything is said.
     drop(foreground);
-    crate::run::delete(container, status)
+    crate::run::delete(&container, status)
 }
 
 /// As for `create`, but descriptors are those of the images.

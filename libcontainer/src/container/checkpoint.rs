@@ -14,7 +14,7 @@ const LOG: &str = "dump.log";
 impl Container {
     /// Saves the processes of a running or paused container, and removes it: what is left of it is the images. With
     /// `leave_running` or `pre_dump` it goes on. After a failure it is as it was.
-    pub fn checkpoint(self, options: &CriuOptions) -> Result<()> {
+    pub fn checkpoint(&self, options: &CriuOptions) -> Result<()> {
         let status = self.status()?;
         if !matches!(status, Status::Running | Status::Paused) {
             let message = format!("Container cannot be checkpointed in {status} state");

@@ -43,7 +43,7 @@ impl Store {
         // may fail: as was just said.
         let mut record = salvaged(&folder, init, plan.ok());
         self.leave_strangers_alone(&mut record)?;
-        let container = Container { folder, record, child: None };
+        let container = Container::found(folder, record);
         container.end()?;
         container.destroy(&lock, None)?;
         Ok(Damage::Cleared)

@@ -10,6 +10,7 @@ use oci_spec::runtime::Spec;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a killed process may take to end. Longer is a process that the kernel cannot end (uninterruptible).
@@ -76,29 +77,26 @@ impl Container {
     /// # Errors
     /// [`ErrorKind::Running`], [`ErrorKind::Paused`] and [`ErrorKind::Busy`] if it is none of these; [`ErrorKind::NotFound`] if
     /// somebody else was faster; [`ErrorKind::Timeout`] after ten seconds if one of its processes does not end.
-    pub fn delete(mut self) -> Result<()> {
+    pub fn delete(&self) -> Result<()> {
         let lock = self.lock_unless_running()?;
-        self.refresh()?;
-        deletable(&self.record.id, self.status_under(&lock)?)?;
-        self.unmake(&lock)
+        let now = self.refreshed()?;
+        deletable(&now.record.id, now.status_under(&lock)?)?;
+        now.unmake(&lock)
     }
 
     /// Removes any container, and ends its processes first. Works from the record alone, whatever `create` had come to when it died.
     ///
     /// # Errors
     /// As [`Container::delete`], but for its status.
-    pub fn force_delete(mut self) -> Result<()> {
+    pub fn force_delete(&self) -> Result<()> {
         let lock = self.lock_by_force()?;
-        self.refresh()?;
-        self.unmake(&lock)
+        self.refreshed()?.unmake(&lock)
     }
 
     /// Somebody may have changed the record since it was read.
-    fn refresh(&mut self) -> Result<()> {
-        if self.child.is_none() {
-            self.record = self.folder.read_record()?;
-        }
-        Ok(())
+    fn refreshed(&self) -> Result<Container> {
+        let record = if self.init.is_none() { Arc::new(self.folder.read_record()?) } else { self.record.clone() };
+        Ok(Container { record, ..self.clone() })
     }
 
     fn unmake(&self, lock: &Lock) -> Result<()> {

@@ -1,5 +1,6 @@
 //! `exec`: another process in a container.
 use super::make::write_pid_file;
+use super::stdio::Streams;
 use super::{Child, Container, ExecOptions, Status, not_running, state};
 use crate::launch::{self, Host, Process};
 use crate::plan::{self, ExecPlanOptions};
@@ -10,22 +11,21 @@ use rustix::io::Errno;
 
 impl Container {
     /// Starts another process in the container's namespaces and cgroup: a child of the caller.
-    pub fn exec(&self, process: &runtime::Process, options: &ExecOptions) -> Result<Child> {
+    pub fn exec(&self, process: &runtime::Process, options: ExecOptions) -> Result<Child> {
         match self.status()? {
             Status::Running | Status::Created => {}
             Status::Paused if options.ignore_paused => {}
             Status::Paused => {
-                let message = "cannot exec in a paused container (use --ignore-paused to override)";
-                return Err(Error::new(ErrorKind::Paused, message));
+                return Err(Error::new(ErrorKind::Paused, "cannot exec in a paused container"));
             }
             Status::Stopped => return Err(Error::new(ErrorKind::NotRunning, "cannot exec in a stopped container")),
             Status::Creating => return Err(not_running()),
         }
-        super::check_console(plan::has_terminal(Some(process)), options.console_socket.is_some(), options.own_console)?;
-        launch::descriptors::check_preserved(options.preserve_fds)?;
+        let on_a_terminal = plan::has_terminal(Some(process));
+        super::check_console(on_a_terminal, options.console_socket.as_deref())?;
         let bundle = self.bundle()?;
         let mut planned = ExecPlanOptions {
-            preserve_fds: options.preserve_fds,
+            preserve_fds: super::planned::count(&options.preserve)?,
             time_namespace: self.record.time_namespace,
             ..ExecPlanOptions::default()
         };
@@ -46,10 +46,11 @@ impl Container {
         // That of the container, whose pid is init's.
         let describe = |_: &str, _: i32| state::for_hooks(&self.record, "running", self.record.pid());
         let init = self.way_in()?.ok_or_else(not_running)?;
+        let streams = Streams::open([&options.stdin, &options.stdout, &options.stderr], on_a_terminal)?;
         let mut host = Host::new(&bundle, self.folder.fd(), &describe, &mut save);
         host.init = Some(init);
-        host.stdio = options.stdio;
-        host.preserve = options.preserve_fds;
+        host.stdio = streams.numbers;
+        host.preserve = &options.preserve;
         host.console_socket = options.console_socket.as_deref();
         host.trace = options.trace.as_ref();
         let mut launched = launch::play(&plan.lines, &mut host);
@@ -59,7 +60,7 @@ impl Container {
             launched = launch::play(&plan.lines, &mut host);
         }
         let launched = launched.map_err(Error::in_process)?;
-        Ok(Child { pid: launched.pid, pidfd: launched.pidfd, console: launched.console })
+        Ok(Child::new(launched, streams.ours))
     }
 
     /// Where the process goes: the container's groups, or those below them that were asked for.

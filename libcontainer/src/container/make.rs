@@ -1,7 +1,8 @@
 //! What `create` and `restore` share: what is decided first, the folder, the refusal of groups that are somebody's, the intent, the
 //! record, and the undoing. Only what is played differs.
+use super::stdio::Streams;
 use super::{Child, Container, Planned, state};
-use crate::criu::streams;
+use crate::criu::streams::names;
 use crate::launch::{self, Host, Launched, Process};
 use crate::plan::line::HookKind;
 use crate::plan::{self, asked_namespace, hooks_of};
@@ -11,6 +12,7 @@ use oci_spec::runtime::LinuxNamespaceType;
 use rustix::fd::AsFd;
 use std::cell::RefCell;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 impl Store {
@@ -19,10 +21,12 @@ impl Store {
         &self,
         decided: &Planned,
         play: impl FnOnce(&Unfinished<'_>, &mut Host<'_>) -> Result<Launched>,
-    ) -> Result<Container> {
+    ) -> Result<(Container, Child)> {
         let Planned { bundle, options, .. } = decided;
         let trace = options.trace.as_ref();
-        let (folder, lock, record) = Trace::time(trace, "(write the record)", || self.intend(decided))?;
+        let on_a_terminal = plan::has_terminal(bundle.spec().process().as_ref());
+        let streams = Streams::open([&options.stdin, &options.stdout, &options.stderr], on_a_terminal)?;
+        let (folder, lock, record) = Trace::time(trace, "(write the record)", || self.intend(decided, &streams))?;
         let unfinished = Unfinished { decided, folder, record: RefCell::new(record) };
         let describe = |status: &str, pid: i32| state::for_hooks(&unfinished.record.borrow(), status, pid);
         let mut save = |init: &Process| {
@@ -30,11 +34,15 @@ impl Store {
             unfinished.tell(init)
         };
         let mut host = Host::new(bundle, unfinished.folder.fd(), &describe, &mut save);
-        host.stdio = options.stdio;
-        host.preserve = options.preserve_fds + options.listen_fds;
+        host.stdio = streams.numbers;
+        host.preserve = &decided.preserve;
         host.console_socket = options.console_socket.as_deref();
         host.trace = trace;
-        let played = play(&unfinished, &mut host);
+        let hold = |launched: Launched| {
+            let init = launched.pidfd.try_clone();
+            Ok((init.map_err(|error| Error::io("hold on to init", "fcntl(F_DUPFD)", &error))?, launched))
+        };
+        let played = play(&unfinished, &mut host).and_then(hold);
         let made_cgroups = host.made_cgroups;
         let Unfinished { folder, record, .. } = unfinished;
         let mut record = record.into_inner();
@@ -44,14 +52,15 @@ impl Store {
             record.unit = None;
         }
         match played {
-            Ok(Launched { pid, pidfd, console }) => {
-                Ok(Container { folder, record, child: Some(Child { pid, pidfd, console }) })
+            Ok((init, launched)) => {
+                let container = Container { init: Some(Arc::new(init)), ..Container::found(folder, record) };
+                Ok((container, Child::new(launched, streams.ours)))
             }
             Err(error) => {
                 // Undone already, as far as they were made; one that was there before is somebody else's.
                 record.intel_rdt.clear();
                 let error = blame_memory(error, &record);
-                let container = Container { folder, record, child: None };
+                let container = Container::found(folder, record);
                 if let Err(remains) = container.end().and_then(|()| container.destroy(&lock, Some(bundle.spec()))) {
                     log::warn!("clean up after a failure: {remains}");
                 }
@@ -61,12 +70,12 @@ impl Store {
     }
 
     /// Writes down what is about to be made, for whoever has to clean up. From here on the id is taken.
-    fn intend(&self, decided: &Planned) -> Result<(Folder, Lock, Record)> {
+    fn intend(&self, decided: &Planned, streams: &Streams) -> Result<(Folder, Lock, Record)> {
         let Planned { bundle, options, asked, plan, .. } = decided;
         let (folder, lock, mut record) = self.make_folder(&asked.id, |draft| {
             // Before the record names it as ours: `delete --force` would end what is in it.
             refuse_groups(plan)?;
-            let record = intent(decided)?;
+            let record = intent(decided, streams)?;
             draft.write(&record, bundle.config_bytes(), options.notify)?;
             Ok(record)
         })?;
@@ -120,7 +129,7 @@ impl Unfinished<'_> {
     }
 }
 
-fn intent(decided: &Planned) -> Result<Record> {
+fn intent(decided: &Planned, streams: &Streams) -> Result<Record> {
     let Planned { bundle, options, facts, asked, plan, .. } = decided;
     let spec = bundle.spec();
     let has_hooks = |kind| !hooks_of(spec, kind).is_empty();
@@ -143,7 +152,7 @@ fn intent(decided: &Planned) -> Result<Record> {
         has_poststop: has_hooks(HookKind::Poststop),
         planned: asked.clone(),
         plan_lines: plan.lines.len(),
-        streams: if plan::has_terminal(spec.process().as_ref()) { Vec::new() } else { streams::names(options.stdio) },
+        streams: if plan::has_terminal(spec.process().as_ref()) { Vec::new() } else { names(streams.numbers) },
         time_namespace: false,
         opened_images: Vec::new(),
         init: None,

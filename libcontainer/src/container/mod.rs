@@ -1,5 +1,6 @@
 //! The lifecycle: a file per operation.
 mod checkpoint;
+mod child;
 mod create;
 mod damaged;
 mod delete;
@@ -9,6 +10,7 @@ mod kill;
 mod make;
 mod mounts;
 mod notify;
+mod options;
 mod pause;
 mod planned;
 mod rdt;
@@ -16,74 +18,30 @@ mod restore;
 mod restored;
 mod start;
 mod state;
+mod stdio;
 mod store;
 mod update;
 
+pub use child::{Child, Console};
 pub use events::{Event, Events};
 pub use notify::Notifications;
+pub use options::{CreateOptions, ExecOptions};
 pub use planned::Planned;
 #[cfg(any(test, fuzzing))]
 pub(crate) use state::for_hooks as state_for_hooks;
+pub use stdio::Stdio;
 pub use update::Update;
 
+use crate::launch::{ExitStatus, wait};
 pub use crate::plan::CgroupManager;
 use crate::store::{CONFIG, Folder, Record};
 use crate::{Bundle, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::PathBuf;
-
-/// What a caller of `create` decides besides config.json.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct CreateOptions {
-    /// Written atomically, decimal, without a newline.
-    pub pid_file: Option<PathBuf>,
-    /// Unix socket that gets the console's master; needed exactly if `process.terminal` is set and nobody takes
-    /// it.
-    pub console_socket: Option<PathBuf>,
-    /// The caller takes the console's master itself ([`Child::take_console`]).
-    pub own_console: bool,
-    /// Unix socket that gets a pidfd of init.
-    pub pidfd_socket: Option<PathBuf>,
-    /// So many descriptors from 3 on stay open in the container.
-    pub preserve_fds: u32,
-    /// Before those: descriptors of systemd's socket activation, which the container learns of in `LISTEN_FDS`.
-    pub listen_fds: u32,
-    /// `MS_MOVE` and `chroot` instead of `pivot_root`.
-    pub no_pivot: bool,
-    /// Keep the caller's session keyring.
-    pub no_new_keyring: bool,
-    /// Give the container a socket for sd_notify(3), for [`Container::notifications`].
-    pub notify: bool,
-    pub cgroup_manager: CgroupManager,
-    /// Whether to go without cgroups that the caller may not make and nobody asked for; `None`: unless it is root of the host.
-    pub rootless: Option<bool>,
-    /// Where to note what takes how long.
-    pub trace: Option<crate::Trace>,
-    /// Descriptors that become the container's standard streams; the caller's own if `None`.
-    pub stdio: Option<[std::os::fd::RawFd; 3]>,
-}
-
-/// What a caller of `exec` decides besides the process.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct ExecOptions {
-    pub pid_file: Option<PathBuf>,
-    pub console_socket: Option<PathBuf>,
-    pub own_console: bool,
-    pub pidfd_socket: Option<PathBuf>,
-    pub preserve_fds: u32,
-    /// Sub-cgroups below the container's own: (controllers, path); no controllers stands for all.
-    pub cgroups: Vec<(Vec<String>, String)>,
-    /// Also in a paused container.
-    pub ignore_paused: bool,
-    /// Where to note what takes how long.
-    pub trace: Option<crate::Trace>,
-    pub stdio: Option<[std::os::fd::RawFd; 3]>,
-}
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What a container is at, in the words of the runtime-spec, and runc's `paused`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -154,73 +112,53 @@ pub struct State {
     pub owner: String,
 }
 
-/// A process that the library has started: a child of the caller.
-#[derive(Debug)]
-pub struct Child {
-    pub(crate) pid: i32,
-    pub(crate) pidfd: OwnedFd,
-    pub(crate) console: Option<OwnedFd>,
-}
-
-impl Child {
-    /// In the caller's pid namespace.
-    pub fn pid(&self) -> i32 {
-        self.pid
-    }
-
-    /// Readable when the process has ended.
-    pub fn pidfd(&self) -> BorrowedFd<'_> {
-        use std::os::fd::AsFd;
-        self.pidfd.as_fd()
-    }
-
-    /// The console's master, if `own_console` was asked for and the process has a terminal.
-    pub fn take_console(&mut self) -> Option<OwnedFd> {
-        self.console.take()
-    }
-
-    /// How it has ended, if it has; whoever waits for it finds it still.
-    pub(crate) fn ended(&self) -> Option<rustix::process::WaitIdStatus> {
-        use rustix::process::{WaitId, WaitIdOptions, waitid};
-        // What it had open is closed before it can be waited for.
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        waitid(WaitId::PidFd(self.pidfd()), options).ok().flatten()
-    }
-
-    /// Waits; the exit status, or 128 + signal.
-    pub fn wait(&self) -> Result<i32> {
-        use rustix::process::{WaitId, WaitIdOptions};
-        use std::os::fd::AsFd;
-        loop {
-            match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
-                Err(rustix::io::Errno::INTR) => {}
-                waited => {
-                    let status = waited.map_err(|errno| Error::system("wait for the container", "waitid", errno))?;
-                    let signal = || status.and_then(|status| status.terminating_signal()).map(|signal| 128 + signal);
-                    return Ok(status.and_then(|status| status.exit_status()).or_else(signal).unwrap_or(255));
-                }
-            }
-        }
-    }
-}
-
-/// A container in the store.
-#[derive(Debug)]
+/// A container in the store, whoever has made it. Clones are the same container, and threads may share one: what changes it waits for
+/// whoever is at it, in this program or another.
+#[derive(Debug, Clone)]
 pub struct Container {
-    pub(crate) folder: Folder,
-    pub(crate) record: Record,
-    pub(crate) child: Option<Child>,
+    pub(crate) folder: Arc<Folder>,
+    pub(crate) record: Arc<Record>,
+    /// A pidfd of init, if it is a child of ours that we have just made.
+    pub(crate) init: Option<Arc<OwnedFd>>,
 }
 
 impl Container {
+    /// One that is found in the store.
+    pub(crate) fn found(folder: Folder, record: Record) -> Container {
+        Container { folder: Arc::new(folder), record: Arc::new(record), init: None }
+    }
+
     /// Its name in the store.
     pub fn id(&self) -> &str {
         &self.record.id
     }
 
-    /// init as a child of the caller; only right after `create`.
-    pub fn child(&mut self) -> Option<&mut Child> {
-        self.child.as_mut()
+    /// A pidfd of its init: readable when that has ended.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotRunning`] if it has, unless this object has come of [`Store::create`](crate::Store::create).
+    pub fn pidfd(&self) -> Result<OwnedFd> {
+        match &self.init {
+            Some(init) => init.try_clone().map_err(|error| Error::io("hold on to init", "fcntl(F_DUPFD)", &error)),
+            None => self.record.life()?.pidfd().ok_or_else(not_running),
+        }
+    }
+
+    /// Waits until its init has ended, whoever its parent is, and leaves it to that one. How it has ended, if the kernel tells: before
+    /// Linux 6.15 only of a child of ours that nobody has waited for; after it once its parent has waited for it, for which this waits
+    /// a second at most. `None` if it had ended before.
+    ///
+    /// # Errors
+    /// [`ErrorKind::System`] if it cannot be waited for.
+    pub fn wait_ended(&self) -> Result<Option<ExitStatus>> {
+        let pidfd = match self.pidfd() {
+            Err(error) if error.kind() == ErrorKind::NotRunning => return Ok(None),
+            pidfd => pidfd?,
+        };
+        match wait::until_ended(pidfd.as_fd()) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+            ended => ended.map(Some),
+        }
     }
 
     /// The bundle's directory with the config.json that `create` read.
@@ -277,12 +215,12 @@ fn not_running() -> Error {
     Error::new(ErrorKind::NotRunning, "container not running")
 }
 
-/// A terminal needs somebody who takes its master; nothing else does.
-fn check_console(terminal: bool, socket: bool, own: bool) -> Result<()> {
-    let message = match (terminal, socket || own) {
-        (true, false) => "cannot allocate tty if runc will detach without setting console socket",
-        (false, true) if socket => "cannot use console socket if runc will not detach or allocate tty",
-        _ => return Ok(()),
-    };
-    Err(Error::new(ErrorKind::InvalidConfig, message))
+/// Without a terminal there is nothing to be sent over the socket.
+fn check_console(terminal: bool, socket: Option<&Path>) -> Result<()> {
+    match socket {
+        Some(_) if !terminal => {
+            Err(Error::new(ErrorKind::InvalidConfig, "a console socket for a process without a terminal"))
+        }
+        _ => Ok(()),
+    }
 }

@@ -3,7 +3,8 @@
 use super::CreateOptions;
 use crate::plan::{self, Plan, PlanOptions};
 use crate::store::{NOTIFY, Store, check_id};
-use crate::{Bundle, HostFacts, Result, Trace};
+use crate::{Bundle, Error, ErrorKind, HostFacts, Result, Trace};
+use std::os::fd::OwnedFd;
 
 /// A container that has been decided on: what [`Store::create_planned`] plays. It cannot be changed, so that what was looked at is
 /// what is played; whoever wants another plan asks for another bundle.
@@ -12,6 +13,8 @@ pub struct Planned {
     pub(super) store: Store,
     pub(super) bundle: Bundle,
     pub(super) options: CreateOptions,
+    /// What the container has open from 3 on.
+    pub(super) preserve: Vec<OwnedFd>,
     pub(super) facts: HostFacts,
     pub(super) asked: PlanOptions,
     pub(super) plan: Plan,
@@ -40,27 +43,30 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::InvalidId`](crate::ErrorKind::InvalidId); [`ErrorKind::InvalidConfig`](crate::ErrorKind::InvalidConfig) and
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), with the entry of config.json at fault.
-    pub fn plan(&self, id: &str, bundle: &Bundle, options: CreateOptions) -> Result<Planned> {
+    pub fn plan(&self, id: &str, bundle: &Bundle, mut options: CreateOptions) -> Result<Planned> {
         check_id(id)?;
-        let (spec, trace) = (bundle.spec(), options.trace.as_ref());
-        super::check_console(
-            plan::has_terminal(spec.process().as_ref()),
-            options.console_socket.is_some(),
-            options.own_console,
-        )?;
+        let (spec, trace) = (bundle.spec(), options.trace.clone());
+        super::check_console(plan::has_terminal(spec.process().as_ref()), options.console_socket.as_deref())?;
         let probe = || HostFacts::probe_for(options.cgroup_manager).map(|facts| facts.probe_procfs_for(spec));
-        let facts = Trace::time(trace, "(probe the host)", probe)?;
+        let facts = Trace::time(trace.as_ref(), "(probe the host)", probe)?;
         let asked = PlanOptions {
             id: id.to_owned(),
             no_pivot: options.no_pivot,
             no_new_keyring: options.no_new_keyring,
-            preserve_fds: options.preserve_fds,
-            listen_fds: options.listen_fds,
+            preserve_fds: count(&options.preserve)?,
+            listen_fds: count(&options.listen)?,
             notify: options.notify.then(|| self.root.join(id).join(NOTIFY)),
             cgroup_manager: options.cgroup_manager,
             rootless: options.rootless,
         };
-        let plan = Trace::time(trace, "(plan)", || plan::create(bundle.path(), spec, &facts, &asked))?;
-        Ok(Planned { store: self.clone(), bundle: bundle.clone(), options, facts, asked, plan })
+        let plan = Trace::time(trace.as_ref(), "(plan)", || plan::create(bundle.path(), spec, &facts, &asked))?;
+        let mut preserve = std::mem::take(&mut options.listen);
+        preserve.append(&mut options.preserve);
+        Ok(Planned { store: self.clone(), bundle: bundle.clone(), options, preserve, facts, asked, plan })
     }
+}
+
+/// As many as a plan can count, which is more than a process can have.
+pub(super) fn count(descriptors: &[OwnedFd]) -> Result<u32> {
+    u32::try_from(descriptors.len()).map_err(|_| Error::new(ErrorKind::InvalidConfig, "too many descriptors"))
 }

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 use super::make::Unfinished;
 use super::restored::Restored;
-use super::{Container, CreateOptions};
+use super::{Child, Container, CreateOptions};
 use crate::criu::images::Directory;
 use crate::criu::search::{Opened, Searchable};
 use crate::criu::{Criu, Event, Kind, Message, Start, external, namespaces, option, streams};
@@ -25,7 +25,16 @@ const LOG: &str = "restore.log";
 impl Store {
     /// Restores a container from the images of a checkpoint. Its first process is a child of the caller. After a failure nothing
     /// of it is left.
-    pub fn restore(&self, id: &str, bundle: &Bundle, options: CreateOptions, criu: &CriuOptions) -> Result<Container> {
+    ///
+    /// # Errors
+    /// As [`Store::create`]; [`ErrorKind::Unsupported`] if this CRIU, or any, cannot do it, or for descriptors that are to be preserved.
+    pub fn restore(
+        &self,
+        id: &str,
+        bundle: &Bundle,
+        options: CreateOptions,
+        criu: &CriuOptions,
+    ) -> Result<(Container, Child)> {
         let spec = bundle.spec();
         check_descriptors(&options)?;
         let decided = self.plan(id, bundle, options)?;
@@ -67,7 +76,7 @@ impl Store {
 
 /// A restored process has the descriptors that the images name, and its standard streams.
 fn check_descriptors(options: &CreateOptions) -> Result<()> {
-    if options.preserve_fds == 0 && options.listen_fds == 0 {
+    if options.preserve.is_empty() && options.listen.is_empty() {
         return Ok(());
     }
     Err(Error::new(ErrorKind::Unsupported, "CRIU cannot give a restored container descriptors of the caller's"))
@@ -374,8 +383,8 @@ mod tests {
         let bundle = Bundle::from_parts("/".into(), br#"{"ociVersion": "1.3.0"}"#.to_vec()).unwrap();
         let store = Store::open("/nonexistent/store").unwrap();
         let criu = CriuOptions::default();
-        for (preserve_fds, listen_fds) in [(1, 0), (0, 1)] {
-            let options = CreateOptions { preserve_fds, listen_fds, ..CreateOptions::default() };
+        let some = || vec![OwnedFd::from(std::fs::File::open("/").unwrap())];
+        for options in [CreateOptions::new().preserve(some()), CreateOptions::new().listen(some())] {
             let error = store.restore("web", &bundle, options, &criu).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
         }

@@ -1,6 +1,6 @@
 //! `start`: let init execute the user's program.
 use super::{Container, Status, state};
-use crate::launch::{Heard, Hooks, explain};
+use crate::launch::{ExitStatus, Heard, Hooks, explain, wait};
 use crate::plan::line::HookKind;
 use crate::plan::{self, SAID, START};
 use crate::{Bundle, Error, ErrorKind, HostFacts, Result, Trace, launch};
@@ -18,7 +18,7 @@ impl Container {
     /// The same, noting what takes how long.
     pub fn start_traced(&self, trace: Option<&Trace>) -> Result<()> {
         // Whoever has just made it knows.
-        if self.child.is_none() {
+        if self.init.is_none() {
             self.check_created()?;
         }
         if !self.record.has_process {
@@ -74,8 +74,9 @@ impl Container {
         let facts = HostFacts::probe_for(self.record.cgroup_manager)?;
         let plan = plan::create(bundle.path(), bundle.spec(), &facts, &self.record.planned)?;
         let Heard::Failed(mut words) = heard else {
-            let status = self.child.as_ref().and_then(|child| child.ended());
-            let error = launch::silent_death(&plan.lines, status.and_then(|status| status.terminating_signal()));
+            // may fail: how it has ended only adds to an error.
+            let ended = self.init.as_ref().and_then(|init| wait::until_ended(init.as_fd()).ok());
+            let error = launch::silent_death(&plan.lines, ended.and_then(ExitStatus::signal));
             return Ok(super::make::blame_memory(error, &self.record));
         };
         let line = (usize::from(words.line) + plan.lines.len()).saturating_sub(self.record.plan_lines);

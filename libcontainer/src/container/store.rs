@@ -8,7 +8,7 @@ impl Store {
     pub fn load(&self, id: &str) -> Result<Container> {
         let folder = self.folder(id)?;
         let record = folder.read_record()?;
-        Ok(Container { folder, record, child: None })
+        Ok(Container::found(folder, record))
     }
 
     /// Every container's state, sorted by id; what cannot be read is an error of its own entry.

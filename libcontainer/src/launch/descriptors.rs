@@ -33,19 +33,6 @@ pub(crate) fn send(path: &Path, descriptor: BorrowedFd<'_>, payload: &[u8], what
     write_all(&socket, &payload[sent..]).map_err(|errno| fail("write", errno))
 }
 
-/// The descriptors from 3 on that the container is to keep have to be open, and have to be the caller's.
-pub(crate) fn check_preserved(count: u32) -> Result<()> {
-    (3..count.saturating_add(3)).try_for_each(|number| {
-        sys::is_inheritable(number).map_err(|errno| {
-            Error::system(
-                format!("unable to stat preserved-fd {} (of {count})", number - 3),
-                format!("fcntl({number})"),
-                errno,
-            )
-        })
-    })
-}
-
 /// A sealed-off file in memory that holds `bytes`.
 pub(crate) fn in_memory(bytes: &[u8]) -> Result<OwnedFd> {
     let fail = |errno| Error::system("hold the state for a hook", "memfd_create", errno);

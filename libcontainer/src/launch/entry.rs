@@ -47,7 +47,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) state: BorrowedFd<'a>,
     pub(crate) socket: OwnedFd,
     pub(crate) stdio: Option<[i32; 3]>,
-    pub(crate) preserve: u32,
+    pub(crate) preserve: &'a [OwnedFd],
 }
 
 /// Plays the `clone` line: init's pid and pidfd, and the descriptors of the first slots.
@@ -57,7 +57,8 @@ pub(crate) fn start(entry: Entry<'_>, line: &HostStep) -> Result<(Process, Vec<O
     };
     let program = sealed_program(entry.state)?;
     let fail = |call: &'static str| move |errno| Error::system("hand on the standard streams", call, errno);
-    let above = |descriptor| sys::above_streams(descriptor).map_err(fail("fcntl(F_DUPFD)"));
+    let least = sys::first_free(entry.preserve).map_err(fail("fcntl(F_DUPFD)"))?;
+    let above = |descriptor| sys::above(descriptor, least).map_err(fail("fcntl(F_DUPFD)"));
     let (program, socket) = (above(program)?, above(entry.socket)?);
     let (stdio, _null) = sys::standard_streams(entry.stdio).map_err(fail("fcntl(F_GETFD)"))?;
     let slots = tasks.iter().map(|path| open(path, OFlags::WRONLY)).collect::<Result<Vec<_>>>()?;

@@ -23,7 +23,8 @@ pub(crate) struct Host<'a> {
     /// The container's init, for an `exec` to join.
     pub(crate) init: Option<OwnedFd>,
     pub(crate) stdio: Option<[i32; 3]>,
-    pub(crate) preserve: u32,
+    /// What it has open from 3 on.
+    pub(crate) preserve: &'a [OwnedFd],
     /// Who gets the console's master: this socket, or the caller.
     pub(crate) console_socket: Option<&'a Path>,
     /// The container's state (for hooks, the seccomp agent), if it is the one being made: with this status and pid.
@@ -58,7 +59,7 @@ impl<'a> Host<'a> {
             state,
             init: None,
             stdio: None,
-            preserve: 0,
+            preserve: &[],
             console_socket: None,
             describe,
             trace: None,

@@ -19,6 +19,7 @@ mod open_mount;
 mod process;
 mod seccomp_listener;
 pub(crate) mod streams;
+pub(crate) mod wait;
 
 pub(crate) use channel::{Channel, Heard, last_words};
 #[cfg(any(test, fuzzing))]
@@ -28,7 +29,9 @@ pub(crate) use hooks::Hooks;
 pub(crate) use host::Host;
 pub(crate) use id_mappings::helper as id_map_helper;
 pub(crate) use note_mount::{Note, notes};
-pub(crate) use process::{Process, reap};
+pub(crate) use process::Process;
+pub use wait::ExitStatus;
+pub(crate) use wait::reap;
 
 use crate::plan::line::{Action, HostStep, Line};
 use crate::{Bundle, Error, ErrorKind, Result};

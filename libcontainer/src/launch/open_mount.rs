@@ -74,7 +74,7 @@ fn hold(path: &Path) -> Result<OwnedFd> {
 /// one: an init that never hears of a plan.
 fn user_namespace(state: BorrowedFd<'_>, map: &IdMappedMount) -> Result<OwnedFd> {
     let (channel, socket) = Channel::pair()?;
-    let entry = Entry { state, socket, stdio: None, preserve: 0 };
+    let entry = Entry { state, socket, stdio: None, preserve: &[] };
     let clone = HostStep::Clone { namespaces: CLONE_NEWUSER, into_cgroup: None, tasks: Vec::new() };
     let (Process { pid, pidfd }, _) = entry::start(entry, &clone)?;
     let opened = id_mappings::write(pid, &map.uid, &map.gid, false)

@@ -1,10 +1,11 @@
 //! Processes that a plan is about: held by pidfd.
+use super::wait::{self, ExitStatus, reap};
 use crate::plan::asked_namespace;
 use crate::{Error, ErrorKind, Result, sys};
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
-use rustix::process::{WaitId, WaitIdOptions};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 /// A child of ours.
 #[derive(Debug)]
@@ -14,10 +15,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Holds a child that nobody has waited for: the number cannot be another's.
+    /// Holds a child. Where our caller waits for any child, or ignores SIGCHLD, its number may be another's by now, who is none.
     pub(crate) fn hold(pid: i32) -> Result<Process> {
-        let pidfd = sys::pidfd_open(pid)
-            .map_err(|errno| Error::system("hold on to init", format!("pidfd_open({pid})"), errno))?;
+        let fail = |call: String| move |errno| Error::system("hold on to init", call, errno);
+        let pidfd = sys::pidfd_open(pid).map_err(fail(format!("pidfd_open({pid})")))?;
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        waitid(WaitId::PidFd(pidfd.as_fd()), look).map_err(fail(format!("waitid({pid})")))?;
         Ok(Process { pid, pidfd })
     }
 
@@ -28,18 +31,11 @@ impl Process {
         reap(self.pidfd.as_fd());
     }
 
-    /// The signal that it was ended by, if it was, and if it has ended.
+    /// The signal that it was ended by, if it was.
     pub(super) fn ending_signal(&self) -> Option<i32> {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        let status = rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options);
         // may fail: how it has ended only adds to an error.
-        status.ok().flatten().and_then(|status| status.terminating_signal())
+        wait::until_ended(self.pidfd.as_fd()).ok().and_then(ExitStatus::signal)
     }
-}
-
-/// Waits for a child and forgets how it ended.
-pub(crate) fn reap(pidfd: BorrowedFd<'_>) {
-    while let Err(rustix::io::Errno::INTR) = rustix::process::waitid(WaitId::PidFd(pidfd), WaitIdOptions::EXITED) {}
 }
 
 /// A child that cannot be held on to: nobody else waits for it, so that its number is its own.

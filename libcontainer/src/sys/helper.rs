@@ -1,6 +1,6 @@
 //! Programs of the host's that are started with less, or more, than the caller has.
 use super::thread::vfork;
-use super::{CLONE_CLEAR_SIGHAND, CLONE_PIDFD, CloneArgs, Unborn, above_streams, check};
+use super::{CLONE_CLEAR_SIGHAND, CLONE_PIDFD, CloneArgs, Unborn, above, check};
 use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus, waitid};
@@ -64,7 +64,7 @@ pub(crate) fn start(
     helper: &Helper,
 ) -> Result<Running, Unborn> {
     let [stdin, stdout, stderr] = streams;
-    let streams = [above_streams(stdin)?, above_streams(stdout)?, above_streams(stderr)?];
+    let streams = [above(stdin, 3)?, above(stdout, 3)?, above(stderr, 3)?];
     let pointers = |words: &[CString]| -> Vec<*const c_char> {
         words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect()
     };

@@ -42,7 +42,7 @@ fn files(names: [&str; 3]) -> (PathBuf, [PathBuf; 3]) {
 
 /// What sleep(1), started as init is, has for its standard streams, and what else. The number of the socket is its argument.
 fn seen_by_child(given: Option<[c_int; 3]>) -> ([PathBuf; 3], usize) {
-    let program = above_streams(File::open("/bin/sleep").unwrap().into()).unwrap();
+    let program = above(File::open("/bin/sleep").unwrap().into(), 3).unwrap();
     let (socket, _other) = rustix::net::socketpair(
         rustix::net::AddressFamily::UNIX,
         rustix::net::SocketType::SEQPACKET,
@@ -50,10 +50,10 @@ fn seen_by_child(given: Option<[c_int; 3]>) -> ([PathBuf; 3], usize) {
         None,
     )
     .unwrap();
-    let socket = above_streams(socket).unwrap();
+    let socket = above(socket, 3).unwrap();
     let (stdio, _null) = standard_streams(given).unwrap();
     let how =
-        Spawn { program: program.as_fd(), socket: socket.as_fd(), stdio, preserve: 0, namespaces: 0, cgroup: None };
+        Spawn { program: program.as_fd(), socket: socket.as_fd(), stdio, preserve: &[], namespaces: 0, cgroup: None };
     let (pid, pidfd) = spawn(&how).unwrap();
     let stream = |number: usize| std::fs::read_link(format!("/proc/{pid}/fd/{number}")).unwrap_or_default();
     let seen = [stream(0), stream(1), stream(2)];
