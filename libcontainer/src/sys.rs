@@ -144,18 +144,16 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Unborn> {
     };
     let mut stack = [0u128; 1024];
     let mut pidfd: c_int = -1;
-    let mut args = CloneArgs {
-        flags: CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | u64::from(spawn.namespaces),
+    let into_cgroup = spawn.cgroup.map_or(0, |_| CLONE_INTO_CGROUP);
+    let args = CloneArgs {
+        flags: CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | into_cgroup | u64::from(spawn.namespaces),
         pidfd: (&raw mut pidfd) as u64,
         exit_signal: u64::from(libc::SIGCHLD.unsigned_abs()),
         stack: stack.as_mut_ptr() as u64,
         stack_size: size_of_val(&stack) as u64,
+        cgroup: spawn.cgroup.map_or(0, |cgroup| u64::from(cgroup.as_raw_fd().unsigned_abs())),
         ..CloneArgs::default()
     };
-    if let Some(cgroup) = spawn.cgroup {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = u64::from(cgroup.as_raw_fd().unsigned_abs());
-    }
     let result = with_signals_blocked(|| {
         // SAFETY: the child runs `enter` on `stack`, which with `entry` and `moves` outlives it: with CLONE_VFORK this thread
         // is suspended until the child has executed a program or ended.
