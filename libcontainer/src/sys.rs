@@ -154,15 +154,12 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Unborn> {
         cgroup: spawn.cgroup.map_or(0, |cgroup| u64::from(cgroup.as_raw_fd().unsigned_abs())),
         ..CloneArgs::default()
     };
-    let result = with_signals_blocked(|| {
+    let born = with_signals_blocked(|| {
         // SAFETY: the child runs `enter` on `stack`, which with `entry` and `moves` outlives it: with CLONE_VFORK this thread
         // is suspended until the child has executed a program or ended.
         unsafe { arch::clone3(&args, enter, (&raw mut entry).cast()) }
     })?;
-    if result < 0 {
-        return Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO)).into());
-    }
-    let pid = i32::try_from(result).unwrap_or(-1);
+    let pid = child_number(born)?;
     // SAFETY: all were written behind the compiler's back: `pidfd` by the kernel, the others by the child, which is gone from here.
     let (pidfd, errno, call) = unsafe {
         (
@@ -183,6 +180,14 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Unborn> {
         return Err(if killed { Errno::BUSY.into() } else { Unborn { call, errno: Errno::from_raw_os_error(errno) } });
     }
     Ok((pid, pidfd))
+}
+
+/// The number of the child that clone3(2) has made.
+fn child_number(result: i64) -> Result<i32, Errno> {
+    match i32::try_from(result) {
+        Ok(number) if number >= 0 => Ok(number),
+        _ => Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO))),
+    }
 }
 
 /// A handler of the caller's must not run in a child that has its memory but not its thread. (Init unblocks them.)

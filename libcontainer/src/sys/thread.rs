@@ -1,6 +1,6 @@
 //! Threads that end with what they were made for, and what is beneath: a child on a stack of its own that shares our memory, and
 //! for which the kernel makes us wait.
-use super::{CLONE_VFORK, CLONE_VM, CloneArgs, arch, with_signals_blocked};
+use super::{CLONE_VFORK, CLONE_VM, CloneArgs, arch, child_number, with_signals_blocked};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
 use std::os::raw::{c_long, c_void};
@@ -32,15 +32,12 @@ pub(super) fn vfork<F: FnOnce()>(args: CloneArgs, end: c_long, work: F) -> Resul
     let mut task = Task { work: Some(work), end };
     let flags = args.flags | CLONE_VM | CLONE_VFORK;
     let args = CloneArgs { flags, stack: stack.bottom as u64, stack_size: Stack::SIZE as u64, ..args };
-    let result = with_signals_blocked(|| {
+    let born = with_signals_blocked(|| {
         // SAFETY: the child runs `perform` on `stack`, which with `task` outlives it: with CLONE_VFORK this thread is suspended
         // until the child is gone from this memory.
         unsafe { arch::clone3(&args, perform::<F>, (&raw mut task).cast()) }
     })?;
-    match i32::try_from(result) {
-        Ok(number) if number >= 0 => Ok(number),
-        _ => Err(Errno::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO))),
-    }
+    child_number(born)
 }
 
 /// What a child does, and by which call it ends.
