@@ -5,8 +5,9 @@ use super::{PATIENCE, holder};
 use crate::plan::cgroup::Group;
 use crate::{Error, ErrorKind, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// What a freezer does, in the kernel's words.
@@ -23,17 +24,22 @@ pub enum FreezerState {
 
 /// A group counts as frozen too if one above it is.
 pub(super) fn state(group: &Directory, version: Version) -> std::result::Result<FreezerState, Errno> {
+    state_by(|file| group.read(file), version)
+}
+
+fn state_by(
+    read: impl Fn(&str) -> std::result::Result<String, Errno>,
+    version: Version,
+) -> std::result::Result<FreezerState, Errno> {
     // The topmost group has no such files: nobody freezes it.
-    let read = |file| gone_is_none(group.read(file)).map(Option::unwrap_or_default);
+    let read = |file| gone_is_none(read(file)).map(Option::unwrap_or_default);
     Ok(match version {
         Version::V1 => match read("freezer.state")?.trim() {
             "FROZEN" => FreezerState::Frozen,
             "FREEZING" => FreezerState::Freezing,
             _ => FreezerState::Thawed,
         },
-        Version::V2 if gone_is_none(group.read_key("cgroup.events", "frozen"))?.flatten() == Some(1) => {
-            FreezerState::Frozen
-        }
+        Version::V2 if read("cgroup.events")?.lines().any(|line| line == "frozen 1") => FreezerState::Frozen,
         Version::V2 if read("cgroup.freeze")?.trim() == "1" => FreezerState::Freezing,
         Version::V2 => FreezerState::Thawed,
     })
@@ -47,7 +53,7 @@ pub(super) fn freezer(groups: &[Group]) -> Option<(&Group, Version)> {
 }
 
 /// The directory of that group.
-pub(crate) fn freezer_directory(groups: &[Group]) -> Option<&std::path::Path> {
+pub(crate) fn freezer_directory(groups: &[Group]) -> Option<&Path> {
     freezer(groups).map(|(group, _)| group.directory.as_path())
 }
 
@@ -68,13 +74,18 @@ pub(crate) fn is_frozen(groups: &[Group]) -> Result<bool> {
 /// A container without a freezer, or without its group, is thawed.
 pub(crate) fn freezer_state(groups: &[Group]) -> Result<FreezerState> {
     let Some((group, version)) = freezer(groups) else { return Ok(FreezerState::Thawed) };
-    let found = gone_is_none(Directory::open(&group.directory)).and_then(|opened| match opened {
-        Some(group) => state(&group, version),
-        None => Ok(FreezerState::Thawed),
-    });
-    found.map_err(|errno| {
+    state_by(|file| read_word(&group.directory.join(file)), version).map_err(|errno| {
         Error::system("find out whether it is paused", format!("read({})", group.directory.display()), errno)
     })
+}
+
+/// A file of a few words, which the kernel hands out whole: an open and a read for each container that is listed.
+fn read_word(file: &Path) -> std::result::Result<String, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(CWD, file, flags, Mode::empty())?;
+    let mut text = [0; 512];
+    let length = rustix::io::read(&file, &mut text)?;
+    String::from_utf8(text[..length].to_vec()).map_err(|_| Errno::ILSEQ)
 }
 
 /// Stops every process of the container. What cannot be stopped is left running: afterwards the container is

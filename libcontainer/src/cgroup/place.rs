@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 use super::directory::Directory;
 use crate::plan::cgroup::Group;
+use rustix::fs::Access;
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 
@@ -45,7 +46,7 @@ pub(crate) fn for_another(group: &Group, init: i32) -> PathBuf {
         let controllers = Directory::open(&group.directory).and_then(|group| group.read("cgroup.subtree_control"));
         controllers.is_ok_and(|controllers| !controllers.trim().is_empty())
     };
-    let place = match Directory::open(&group.directory) {
+    let place = match rustix::fs::access(&group.directory, Access::EXISTS) {
         Err(Errno::NOENT) => {
             text().and_then(|text| anywhere(&group.directory, in_hierarchy_of(group, &text)?, &is_in_hierarchy))
         }

@@ -9,13 +9,14 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A container's folder, by descriptor.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    /// The store.
-    root: OwnedFd,
+    /// The store: one for all of its folders.
+    root: Arc<OwnedFd>,
     id: String,
     /// For people, and for programs that take nothing else.
     path: PathBuf,
@@ -58,7 +59,7 @@ pub(super) fn is_there(at: BorrowedFd<'_>, name: &str) -> rustix::io::Result<boo
 
 impl Folder {
     /// The one that is called `name` in the store; `None` if there is none.
-    pub(super) fn open(root: OwnedFd, root_path: &Path, id: &str, name: &str) -> Result<Option<Folder>> {
+    pub(super) fn open(root: Arc<OwnedFd>, root_path: &Path, id: &str, name: &str) -> Result<Option<Folder>> {
         let path = root_path.join(id);
         let fail = |call: &str, errno| {
             Error::system("open the container", format!("{call}({})", root_path.join(name).display()), errno)
@@ -123,7 +124,7 @@ impl Folder {
         }
         // It may have been removed, or removed and made again, while we waited. Only who has the lock removes it: from here on it stays.
         let ours = rustix::fs::fstat(&own).map_err(fail("fstat"))?;
-        let now = match rustix::fs::statat(&self.root, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let now = match rustix::fs::statat(&*self.root, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Err(gone()),
             found => found.map_err(fail("fstatat"))?,
         };
@@ -137,10 +138,10 @@ impl Folder {
 
     fn publish_with(&self, flags: RenameFlags) -> Result<()> {
         let draft = draft_name(&self.id);
-        let renamed = match rustix::fs::renameat_with(&self.root, &*draft, &self.root, &*self.id, flags) {
+        let renamed = match rustix::fs::renameat_with(&*self.root, &*draft, &*self.root, &*self.id, flags) {
             // NFS, or an old overlayfs: a directory takes the place of none but an empty one, and a container's never is.
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                rustix::fs::renameat(&self.root, &*draft, &self.root, &*self.id)
+                rustix::fs::renameat(&*self.root, &*draft, &*self.root, &*self.id)
             }
             renamed => renamed,
         };
@@ -167,8 +168,12 @@ impl Folder {
             let message = format!("read the container's files: {} is no regular file", self.path.join(name).display());
             return Err(Error::new(ErrorKind::System, message));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0) + 1);
-        while rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes)).map_err(fail("read"))? > 0 {
+        let size = usize::try_from(stat.st_size).unwrap_or(0);
+        let mut bytes = Vec::with_capacity(size + 1);
+        // What is as long as it was said to be is all: files here are replaced, or grow.
+        while rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes)).map_err(fail("read"))? > 0
+            && bytes.len() != size
+        {
             bytes.reserve(4096);
         }
         Ok(Some(bytes))
@@ -310,7 +315,7 @@ impl Folder {
                 Err(errno) => return Err(self.error("remove the state", &format!("unlink({name})"), errno)),
             }
         }
-        match rustix::fs::unlinkat(&self.root, name, AtFlags::REMOVEDIR) {
+        match rustix::fs::unlinkat(&*self.root, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(self.error("remove the state", "rmdir", errno)),
         }

@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
 
 /// `PID_FS_MAGIC`, `TMPFS_MAGIC` and `RAMFS_MAGIC` of linux/magic.h.
 const PIDFS: i128 = 0x5049_4446;
@@ -92,8 +93,16 @@ fn unknown(pid: i32, call: &str, errno: Errno) -> Error {
 
 /// `None` before pidfs.
 fn inode(pidfd: BorrowedFd<'_>, pid: i32) -> Result<Option<u64>> {
-    let filesystem = rustix::fs::fstatfs(pidfd).map_err(|errno| unknown(pid, "fstatfs", errno))?;
-    if i128::from(filesystem.f_type) != PIDFS {
+    // All pidfds of a kernel are on one filesystem.
+    static IS_PIDFS: OnceLock<bool> = OnceLock::new();
+    let is_pidfs = match IS_PIDFS.get() {
+        Some(known) => *known,
+        None => {
+            let filesystem = rustix::fs::fstatfs(pidfd).map_err(|errno| unknown(pid, "fstatfs", errno))?;
+            *IS_PIDFS.get_or_init(|| i128::from(filesystem.f_type) == PIDFS)
+        }
+    };
+    if !is_pidfs {
         return Ok(None);
     }
     rustix::fs::fstat(pidfd).map(|stat| Some(stat.st_ino)).map_err(|errno| unknown(pid, "fstat", errno))
@@ -125,11 +134,15 @@ fn dies_with_the_boot(store: BorrowedFd<'_>) -> Result<bool> {
     Ok(IN_MEMORY.contains(&i128::from(filesystem.f_type)))
 }
 
-/// `None` in a procfs without `/proc/sys` (`subset=pid`).
+/// `None` in a procfs without `/proc/sys` (`subset=pid`). Asked once: no process outlives its boot.
 fn boot_id() -> Result<Option<String>> {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    if let Some(known) = BOOT.get() {
+        return Ok(Some(known.clone()));
+    }
     match facts::read("/proc/sys/kernel/random/boot_id") {
         Err(error) if error.errno() == Some(Errno::NOENT.raw_os_error()) => Ok(None),
-        read => read.map(|text| Some(text.trim_end().to_owned())),
+        read => read.map(|text| Some(BOOT.get_or_init(|| text.trim_end().to_owned()).clone())),
     }
 }
 

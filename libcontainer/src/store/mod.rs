@@ -32,6 +32,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 const STATE: &str = "state.json";
@@ -70,12 +71,20 @@ impl Store {
         Ok(Store { root })
     }
 
-    /// The names of all folders that may be containers, sorted.
-    pub(crate) fn ids(&self) -> Result<Vec<String>> {
-        let Some(root) = self.root()? else { return Ok(Vec::new()) };
+    /// All folders that may be containers, sorted by name; each is opened when it is its turn, below one root directory.
+    pub(crate) fn folders(&self) -> Result<impl Iterator<Item = (String, Result<Folder>)>> {
+        let root = self.root()?;
+        let ids = root.as_ref().map_or(Ok(Vec::new()), |root| self.ids(root.as_fd()))?;
+        Ok(ids.into_iter().map(move |id| {
+            let folder = self.folder_in(root.as_ref(), &id);
+            (id, folder)
+        }))
+    }
+
+    fn ids(&self, root: BorrowedFd<'_>) -> Result<Vec<String>> {
         let fail =
             |call: &str, errno| Error::system("list containers", format!("{call}({})", self.root.display()), errno);
-        let listing = folder::open_directory(root.as_fd(), ".").map_err(|errno| fail("open", errno))?;
+        let listing = folder::open_directory(root, ".").map_err(|errno| fail("open", errno))?;
         let mut ids = Vec::new();
         for entry in Dir::new(listing).map_err(|errno| fail("getdents", errno))? {
             let entry = entry.map_err(|errno| fail("getdents", errno))?;
@@ -117,10 +126,11 @@ impl Store {
     /// The folder of a container that exists.
     pub(crate) fn folder(&self, id: &str) -> Result<Folder> {
         check_id(id)?;
-        let folder = match self.root()? {
-            Some(root) => Folder::open(root, &self.root, id, id)?,
-            None => None,
-        };
+        self.folder_in(self.root()?.as_ref(), id)
+    }
+
+    fn folder_in(&self, root: Option<&Arc<OwnedFd>>, id: &str) -> Result<Folder> {
+        let folder = root.map_or(Ok(None), |root| Folder::open(Arc::clone(root), &self.root, id, id))?;
         folder.ok_or_else(|| Error::new(ErrorKind::NotFound, "container does not exist"))
     }
 
@@ -136,7 +146,7 @@ impl Store {
         if is_taken()? {
             return Err(exists());
         }
-        let (folder, lock) = self.draft(root.as_fd(), id)?;
+        let (folder, lock) = self.draft(&root, id)?;
         let filled = fill(&Draft(&folder)).and_then(|filled| folder.publish().map(|()| filled));
         match filled {
             Ok(filled) => Ok((folder, lock, filled)),
@@ -149,7 +159,7 @@ impl Store {
     }
 
     /// A folder that has no id's name yet, locked. Whatever a `create` that died has left in it will be overwritten.
-    fn draft(&self, root: BorrowedFd<'_>, id: &str) -> Result<(Folder, Lock)> {
+    fn draft(&self, root: &Arc<OwnedFd>, id: &str) -> Result<(Folder, Lock)> {
         let name = draft_name(id);
         let mut made = false;
         let drafted = self.draft_as(root, id, &name, &mut made);
@@ -160,20 +170,18 @@ impl Store {
         drafted
     }
 
-    fn draft_as(&self, root: BorrowedFd<'_>, id: &str, name: &str, made: &mut bool) -> Result<(Folder, Lock)> {
+    fn draft_as(&self, root: &Arc<OwnedFd>, id: &str, name: &str, made: &mut bool) -> Result<(Folder, Lock)> {
         loop {
             match rustix::fs::mkdirat(root, name, Mode::from_raw_mode(0o700)) {
                 Ok(()) => *made = true,
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(self.not_made("mkdir", name, errno)),
             }
-            let own =
-                root.try_clone_to_owned().map_err(|error| Error::io("hold the store", "fcntl(F_DUPFD)", &error))?;
             // As long as it is not locked, somebody may take it for remains, or for his own.
-            let Some(folder) = Folder::open(own, &self.root, id, name)? else { continue };
+            let Some(folder) = Folder::open(Arc::clone(root), &self.root, id, name)? else { continue };
             match folder.try_lock_as(name) {
                 Ok(Some(lock)) => return Ok((folder, lock)),
-                Ok(None) if is_there(root, id).map_err(|errno| self.not_made("stat", id, errno))? => {
+                Ok(None) if is_there(root.as_fd(), id).map_err(|errno| self.not_made("stat", id, errno))? => {
                     return Err(exists());
                 }
                 // Another `create` is about to have the name, or somebody clears away.
@@ -186,7 +194,7 @@ impl Store {
 
     /// The root directory, by descriptor: what it is found to be it stays, whoever may exchange directories above it. `None` if there
     /// is none.
-    fn root(&self) -> Result<Option<OwnedFd>> {
+    fn root(&self) -> Result<Option<Arc<OwnedFd>>> {
         let fail =
             |call: &str, errno| Error::system("open the store", format!("{call}({})", self.root.display()), errno);
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -195,10 +203,10 @@ impl Store {
             opened => opened.map_err(|errno| fail("open", errno))?,
         };
         trust::check_root(&self.root, &rustix::fs::fstat(&root).map_err(|errno| fail("fstat", errno))?)?;
-        Ok(Some(root))
+        Ok(Some(Arc::new(root)))
     }
 
-    fn make_root(&self) -> Result<OwnedFd> {
+    fn make_root(&self) -> Result<Arc<OwnedFd>> {
         if let Some(root) = self.root()? {
             return Ok(root);
         }
