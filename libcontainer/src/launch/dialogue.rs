@@ -18,6 +18,8 @@ pub(super) struct Dialogue<'l, 'h, 'a> {
     channel: Channel,
     /// The line in which init forks, until it has said that it did.
     fork: Option<usize>,
+    /// Who forked.
+    forked: Option<Process>,
     /// When init began what it is at, for a trace.
     since: u64,
 }
@@ -25,7 +27,7 @@ pub(super) struct Dialogue<'l, 'h, 'a> {
 impl<'l, 'h, 'a> Dialogue<'l, 'h, 'a> {
     pub(super) fn new(lines: &'l [Line], host: &'h mut Host<'a>, channel: Channel) -> Dialogue<'l, 'h, 'a> {
         let fork = lines.iter().position(|line| matches!(line.action, Action::Init(Step::Fork { .. })));
-        Dialogue { lines, host, channel, fork, since: 0 }
+        Dialogue { lines, host, channel, fork, forked: None, since: 0 }
     }
 
     /// Goes on from the host's line `first`, until init needs nobody any more. `descriptors` fill its first slots.
@@ -47,6 +49,9 @@ impl<'l, 'h, 'a> Dialogue<'l, 'h, 'a> {
         // It has come by the time that the line which takes it is reached, or with it.
         let mut rider = None;
         loop {
+            if played_last && !waits {
+                self.await_its_end()?;
+            }
             match self.hear_in_order()? {
                 Heard::Reached { line, rider: sent } => {
                     if Some(usize::from(line)) != self.next_of_ours(next) {
@@ -62,6 +67,8 @@ impl<'l, 'h, 'a> Dialogue<'l, 'h, 'a> {
                         next += 1;
                     }
                     self.since = self.host.trace.map_or(0, |_| trace::now());
+                    // It counts among the container's processes until it has been waited for.
+                    self.reap_forked();
                     self.channel.send_go(&descriptors)?;
                     played_last = next > last;
                     if waits && played_last {
@@ -135,6 +142,21 @@ impl<'l, 'h, 'a> Dialogue<'l, 'h, 'a> {
         }
     }
 
+    /// Until nobody has the other end any more. What comes now wants no answer: there is one thing to wake up for, and all that was
+    /// said is there by then.
+    fn await_its_end(&self) -> Result<()> {
+        // A trace notes when it was said; and who has forked is to be known while it lives.
+        if self.host.trace.is_some() || self.fork.is_some() {
+            return Ok(());
+        }
+        loop {
+            match poll(&mut [PollFd::new(&self.channel, PollFlags::RDHUP)], None) {
+                Err(rustix::io::Errno::INTR) => {}
+                ended => return ended.map(drop).map_err(|errno| Error::system("listen to init", "poll", errno)),
+            }
+        }
+    }
+
     /// The next message that is not for the trace alone.
     fn hear(&mut self) -> Result<Heard> {
         loop {
@@ -184,16 +206,29 @@ impl<'l, 'h, 'a> Dialogue<'l, 'h, 'a> {
         }
     }
 
-    /// Init goes on as another process: wait for the one that forked, hold on to the new one.
+    /// Init goes on as another process: hold on to it. The one that forked is ending meanwhile.
     fn adopt(&mut self, pid: i32) -> Result<()> {
-        super::reap(self.host.process()?.pidfd.as_fd());
-        self.host.process = Some(Process::hold(pid).inspect_err(|_| end_child(pid))?);
+        let held = Process::hold(pid).inspect_err(|_| end_child(pid))?;
+        self.forked = self.host.process.replace(held);
         Ok(())
+    }
+
+    /// Waits for who has forked, who has nothing left to do but to end.
+    fn reap_forked(&mut self) {
+        if let Some(forked) = self.forked.take() {
+            super::reap(forked.pidfd.as_fd());
+        }
     }
 
     /// Init is gone without a word.
     fn died(&self) -> Result<Error> {
         Ok(silent_death(self.lines, self.host.process()?.ending_signal()))
+    }
+}
+
+impl Drop for Dialogue<'_, '_, '_> {
+    fn drop(&mut self) {
+        self.reap_forked();
     }
 }
 
