@@ -1,4 +1,5 @@
 //! What this host can do: the plan's facts, found by trying, never by comparing versions.
+mod hierarchies;
 mod probe;
 pub(crate) use probe::{in_user_namespace, read};
 

@@ -7,17 +7,17 @@ use libcontainer::{Bundle, EnvValues, HostFacts, Plan, PlanOptions};
 use std::path::Path;
 
 pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
-    let facts = match invocation.path("facts") {
-        Some(path) => facts(&path)?,
-        None => HostFacts::probe_for(invocation.cgroup_manager()?)?.probe_procfs(),
-    };
+    let manager = invocation.cgroup_manager()?;
+    let given = invocation.path("facts").map(|path| facts(&path)).transpose()?;
     if invocation.is_set("show-facts") {
+        let facts = given.map_or_else(|| HostFacts::probe_for(manager).map(HostFacts::probe_procfs), Ok)?;
         let facts = serde_json::to_string_pretty(&facts).map_err(|error| Failure::new(error.to_string()))?;
         print(format!("{facts}\n").as_bytes())?;
         return Ok(0);
     }
     let json = invocation.choice("format")? == "json";
     let bundle = Bundle::open(invocation.path("bundle").unwrap_or_else(|| ".".into()))?;
+    let facts = given.map_or_else(|| HostFacts::probe_for_bundle(manager, &bundle), Ok)?;
     let exec = invocation.path("exec").map(|path| read(&path)).transpose()?;
     let exec = exec.map(|json| Bundle::process_from_slice(&json)).transpose()?;
     let options = PlanOptions {
@@ -28,7 +28,7 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
         listen_fds: 0,
         notify: None,
         rootless: invocation.rootless()?,
-        cgroup_manager: invocation.cgroup_manager()?,
+        cgroup_manager: manager,
     };
     let env = if invocation.is_set("show-env") { EnvValues::Shown } else { EnvValues::Hidden };
     let plan = match exec {

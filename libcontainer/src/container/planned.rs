@@ -47,7 +47,7 @@ impl Store {
         check_id(id)?;
         let (spec, trace) = (bundle.spec(), options.trace.clone());
         super::check_console(plan::has_terminal(spec.process().as_ref()), options.console_socket.as_deref())?;
-        let probe = || HostFacts::probe_for(options.cgroup_manager).map(|facts| facts.probe_procfs_for(spec));
+        let probe = || HostFacts::probe_for_bundle(options.cgroup_manager, bundle);
         let facts = Trace::time(trace.as_ref(), "(probe the host)", probe)?;
         let asked = PlanOptions {
             id: id.to_owned(),

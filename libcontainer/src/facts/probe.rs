@@ -2,19 +2,15 @@
 #![forbid(unsafe_code)]
 
 use super::HostFacts;
+use super::hierarchies::{Places, hierarchies, lacks, wanted};
 use crate::cgroup::memberships;
-use crate::mountinfo;
 use crate::plan::{CgroupManager, Hierarchy, HostFacts as Facts, Systemd, asked_namespace};
-use crate::{Error, Result};
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use crate::{Bundle, Error, Result};
+use oci_spec::runtime::LinuxNamespaceType;
 use rustix::fs::{Access, CWD, Mode, OFlags};
 use rustix::io::Errno;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// `CGROUP_SUPER_MAGIC` and `CGROUP2_SUPER_MAGIC` of linux/magic.h.
-const CGROUP: i64 = 0x0027_e0eb;
-const CGROUP2: i64 = 0x6367_7270;
 /// `RDTGROUP_SUPER_MAGIC`
 const RESCTRL: i64 = 0x0765_5821;
 const RESCTRL_MOUNT: &str = "/sys/fs/resctrl";
@@ -22,8 +18,12 @@ const RESCTRL_MOUNT: &str = "/sys/fs/resctrl";
 impl HostFacts {
     /// The facts of this process on this host.
     pub fn probe() -> Result<HostFacts> {
+        HostFacts::probe_in(Places::All)
+    }
+
+    fn probe_in(places: Places) -> Result<HostFacts> {
         Ok(HostFacts(Facts {
-            hierarchies: hierarchies(&read("/proc/self/cgroup")?)?,
+            hierarchies: hierarchies(&read("/proc/self/cgroup")?, places)?,
             kcore: is_there(Path::new("/proc/kcore"))?,
             resctrl: HostFacts::resctrl()?,
             ..HostFacts::probe_caller()?.0
@@ -55,20 +55,29 @@ impl HostFacts {
 
     /// The same as `probe`, with what only this way of making cgroups has to know.
     pub fn probe_for(manager: CgroupManager) -> Result<HostFacts> {
-        let mut facts = HostFacts::probe()?;
-        facts.systemd = if manager == CgroupManager::Systemd { facts.find_systemd()? } else { None };
-        Ok(facts)
+        HostFacts::probe()?.with_systemd(manager)
+    }
+
+    /// What `create` asks for a container of this bundle: a hierarchy that is not where every distribution has it is looked for only if
+    /// the container cannot do without, because mountinfo grows with the host's mounts.
+    pub fn probe_for_bundle(manager: CgroupManager, bundle: &Bundle) -> Result<HostFacts> {
+        let spec = bundle.spec();
+        let mut facts = HostFacts::probe_in(Places::Usual)?;
+        if lacks(&facts.hierarchies, &wanted(spec)) {
+            facts.hierarchies = hierarchies(&read("/proc/self/cgroup")?, Places::All)?;
+        }
+        let joins = asked_namespace(spec, LinuxNamespaceType::Pid).is_some_and(|path| path.is_some());
+        if joins { facts.probe_procfs() } else { facts }.with_systemd(manager)
+    }
+
+    fn with_systemd(mut self, manager: CgroupManager) -> Result<HostFacts> {
+        self.systemd = if manager == CgroupManager::Systemd { self.find_systemd()? } else { None };
+        Ok(self)
     }
 
     /// With what matters only to who joins a pid namespace.
     pub fn probe_procfs(self) -> HostFacts {
         HostFacts(Facts { procfs_of_another: takes_pidns(), ..self.0 })
-    }
-
-    /// The same if a container like this one does.
-    pub(crate) fn probe_procfs_for(self, spec: &Spec) -> HostFacts {
-        let joins = asked_namespace(spec, LinuxNamespaceType::Pid).is_some_and(|path| path.is_some());
-        if joins { self.probe_procfs() } else { self }
     }
 
     /// The system's for root; for everybody else their own.
@@ -162,63 +171,9 @@ pub(crate) fn in_user_namespace() -> Result<bool> {
     }
 }
 
-/// The hierarchies that are mounted, in the order of `/proc/self/cgroup`.
-fn hierarchies(own: &str) -> Result<Vec<Hierarchy>> {
-    let mut found = Vec::new();
-    let mut mounts: Option<Vec<mountinfo::Mount>> = None;
-    for (controllers, own) in memberships(own) {
-        let unified = controllers.is_empty();
-        let magic = if unified { CGROUP2 } else { CGROUP };
-        // Where every distribution has them; mountinfo grows with the host's mounts, so it is the second choice.
-        let names: &[&str] =
-            if unified { &["", "unified"] } else { &[controllers, controllers.trim_start_matches("name=")] };
-        let mut usual = None;
-        for path in names.iter().map(|name| Path::new("/sys/fs/cgroup").join(name)) {
-            if is(&path, magic)? {
-                usual = Some(path);
-                break;
-            }
-        }
-        let mount = match usual {
-            Some(path) => path,
-            // Beside others it is there or nowhere (for systemd and runc too).
-            None if unified && !found.is_empty() => continue,
-            None => {
-                let mounts = match &mounts {
-                    Some(mounts) => mounts,
-                    None => mounts.insert(mountinfo::of(None)?),
-                };
-                match mount_of(mounts, controllers) {
-                    Some(path) if is(path, magic)? => path.to_owned(),
-                    // A hierarchy that is not mounted, or is mounted over, is none that we can use.
-                    _ => continue,
-                }
-            }
-        };
-        let controllers = if unified {
-            let available = read(mount.join("cgroup.controllers"))?;
-            available.split_ascii_whitespace().map(str::to_owned).collect()
-        } else {
-            controllers.split(',').map(str::to_owned).collect()
-        };
-        let group = mount.join(own.trim_start_matches('/'));
-        let writable = is_writable(&group)?;
-        found.push(Hierarchy { controllers, mount, own: own.to_owned(), unified, writable });
-    }
-    if found.iter().all(|hierarchy| hierarchy.unified) {
-        // Beside our own group, which holds processes and so cannot be divided (`plan::cgroup`).
-        for hierarchy in &mut found {
-            let parent = Path::new(&hierarchy.own).parent().unwrap_or(Path::new("/"));
-            let parent = hierarchy.mount.join(parent.strip_prefix("/").unwrap_or(parent));
-            hierarchy.writable = is_writable(&parent)?;
-        }
-    }
-    Ok(found)
-}
-
 /// Whether a filesystem of this kind is there. Only what is not there is none: a hierarchy that is left out for any other reason would
 /// leave a container without its limits.
-fn is(path: &Path, magic: i64) -> Result<bool> {
+pub(super) fn is(path: &Path, magic: i64) -> Result<bool> {
     match rustix::fs::statfs(path) {
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
         found => found
@@ -228,7 +183,7 @@ fn is(path: &Path, magic: i64) -> Result<bool> {
 }
 
 /// Whether we may make something there. A group that we do not see (of another cgroup namespace) is not for us.
-fn is_writable(directory: &Path) -> Result<bool> {
+pub(super) fn is_writable(directory: &Path) -> Result<bool> {
     may(directory, Access::WRITE_OK)
 }
 
@@ -243,21 +198,6 @@ fn may(path: &Path, access: Access) -> Result<bool> {
             .map(|()| true)
             .map_err(|errno| Error::system("find out what we may do", format!("access({})", path.display()), errno)),
     }
-}
-
-/// The mount point of the hierarchy with these controllers ("" for cgroup v2).
-fn mount_of<'a>(mounts: &'a [mountinfo::Mount], controllers: &str) -> Option<&'a Path> {
-    let matches = |mount: &&mountinfo::Mount| match controllers {
-        "" => mount.fstype == "cgroup2",
-        names => {
-            let has = |name: &str| mount.options.split(',').any(|option| option == name);
-            mount.fstype == "cgroup" && names.split(',').all(has)
-        }
-    };
-    // CRIU mounts all there are for itself, and takes them away again: what lies there would be out of reach for good.
-    let is_passing =
-        |mount: &&mountinfo::Mount| mount.point.iter().any(|name| name.as_bytes().starts_with(b".criu.cgyard."));
-    mounts.iter().filter(|mount| !is_passing(mount)).find(matches).map(|mount| &*mount.point)
 }
 
 #[cfg(test)]
@@ -278,28 +218,6 @@ mod tests {
         let facts = HostFacts::probe().unwrap().0;
         let caller = HostFacts(Facts { hierarchies: Vec::new(), kcore: false, resctrl: None, ..facts });
         assert_eq!(HostFacts::probe_caller().unwrap(), caller);
-    }
-
-    #[test]
-    fn a_hierarchy_is_found_in_mountinfo() {
-        let mounts = mountinfo::parse(
-            b"\
-            35 31 0:32 / /my\\040cgroups/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct\n\
-            40 31 0:37 / /my/systemd rw - cgroup cgroup rw,xattr,name=systemd\n\
-            41 31 0:38 / /my/unified rw,relatime shared:3 - cgroup2 cgroup2 rw\n",
-        );
-        assert_eq!(mount_of(&mounts, "cpu,cpuacct"), Some("/my cgroups/cpu".as_ref()));
-        assert_eq!(mount_of(&mounts, "name=systemd"), Some("/my/systemd".as_ref()));
-        assert_eq!(mount_of(&mounts, ""), Some("/my/unified".as_ref()));
-        assert_eq!(mount_of(&mounts, "memory"), None);
-    }
-
-    #[test]
-    fn what_criu_mounts_for_itself_is_no_place_for_a_group() {
-        let yard = b"50 31 0:40 / /images/.criu.cgyard.5aqDy3/hugetlb rw - cgroup none rw,hugetlb\n".to_vec();
-        assert_eq!(mount_of(&mountinfo::parse(&yard), "hugetlb"), None);
-        let both = [yard, b"51 31 0:40 / /hugetlb rw - cgroup none rw,hugetlb\n".to_vec()].concat();
-        assert_eq!(mount_of(&mountinfo::parse(&both), "hugetlb"), Some("/hugetlb".as_ref()));
     }
 
     #[test]
