@@ -30,7 +30,7 @@ impl Store {
         let unfinished = Unfinished { decided, folder, record: RefCell::new(record) };
         let describe = |status: &str, pid: i32| state::for_hooks(&unfinished.record.borrow(), status, pid);
         let mut save = |init: &Process| {
-            unfinished.note_init(init, |_| ())?;
+            unfinished.note_init(init)?;
             unfinished.tell(init)
         };
         let mut host = Host::new(bundle, unfinished.folder.fd(), &describe, &mut save);
@@ -109,14 +109,12 @@ impl Unfinished<'_> {
         self.folder.write_record(&record)
     }
 
-    /// Writes down who init is, and with it what `change` does to the record.
-    pub(super) fn note_init(&self, init: &Process, change: impl FnOnce(&mut Record)) -> Result<()> {
+    /// Writes down who init is.
+    pub(super) fn note_init(&self, init: &Process) -> Result<()> {
         let init = ProcessId::of(init.pid, init.pidfd.as_fd(), self.folder.fd())?;
         self.folder.note_init(&init)?;
-        self.change_record(|record| {
-            record.init = Some(init);
-            change(record);
-        })
+        self.record.borrow_mut().init = Some(init);
+        Ok(())
     }
 
     /// Tells the caller who init is, where the caller has asked for it.

@@ -271,7 +271,8 @@ impl<'a> Restore<'a, '_> {
     fn note(&self, pid: i32) -> Result<()> {
         let asked = asked_namespace(self.host.spec, LinuxNamespaceType::Time);
         let in_time_namespace = asked.is_none() && time_namespace(&pid.to_string())? != time_namespace("self")?;
-        self.unfinished.note_init(self.host.process()?, |record| record.time_namespace = in_time_namespace)
+        self.unfinished.note_init(self.host.process()?)?;
+        self.unfinished.change_record(|record| record.time_namespace = in_time_namespace)
     }
 
     /// Looks at what CRIU has restored, and hands it over to the caller.

@@ -207,7 +207,12 @@ impl Folder {
         let path = self.path.join(STATE);
         let Some(bytes) = self.read(STATE)? else { return Ok(Found::Missing) };
         Ok(match Record::parse(&bytes, &path) {
-            Ok(record) if record.id == self.id => Found::Record(Box::new(record)),
+            Ok(mut record) if record.id == self.id => {
+                if record.init.is_none() {
+                    record.init = self.noted_init()?;
+                }
+                Found::Record(Box::new(record))
+            }
             Ok(record) => {
                 let message = format!("read the state: {} is of another container, {:?}", path.display(), record.id);
                 Found::Damaged(Error::new(ErrorKind::System, message))
@@ -234,22 +239,20 @@ impl Folder {
         self.write_draft(STATE, &encode(record)?)
     }
 
-    /// Says who init is in a second place, which no half-written record can take along.
+    /// Says who init is, in a place of its own: it takes one call, and no half-written record can take it along.
     pub(crate) fn note_init(&self, init: &ProcessId) -> Result<()> {
-        let text = serde_json::to_string(init)
-            .map_err(|error| Error::new(ErrorKind::System, format!("write the state: {error}")))?;
-        rustix::fs::symlinkat(text, &self.directory, INIT)
+        rustix::fs::symlinkat(init.to_text(), &self.directory, INIT)
             .map_err(|errno| self.error("write the state", "symlink(init)", errno))
     }
 
     /// Who init is, as far as that place tells.
     pub(crate) fn noted_init(&self) -> Result<Option<ProcessId>> {
-        match rustix::fs::readlinkat(&self.directory, INIT, Vec::new()) {
+        match rustix::fs::readlinkat(&self.directory, INIT, Vec::with_capacity(128)) {
             Err(Errno::NOENT | Errno::INVAL) => Ok(None),
             read => {
                 let text = read.map_err(|errno| self.error("read the container's files", "readlink(init)", errno))?;
                 // may fail: damaged as well, it tells nothing.
-                Ok(serde_json::from_slice(text.to_bytes()).ok())
+                Ok(text.to_str().ok().and_then(ProcessId::from_text))
             }
         }
     }

@@ -79,6 +79,29 @@ impl ProcessId {
         Ok(if same { Life::Alive(pidfd) } else { Life::Ended })
     }
 
+    /// A line of text, of less than 60 bytes: so long ext4 keeps the target of a link in its inode, and asks for no block.
+    pub(super) fn to_text(&self) -> String {
+        let Self { pid, pidfd, boot, start_time } = self;
+        match (pidfd, boot, start_time) {
+            (Some(inode), Some(boot), _) => format!("{pid} {inode} {boot}"),
+            (Some(inode), None, _) => format!("{pid} {inode}"),
+            (None, _, time) => format!("{pid} @{}", time.unwrap_or_default()),
+        }
+    }
+
+    /// What [`ProcessId::to_text`] has written; `None` if it has not.
+    pub(super) fn from_text(text: &str) -> Option<ProcessId> {
+        let mut words = text.split(' ');
+        let pid = words.next()?.parse().ok()?;
+        let what = words.next()?;
+        let boot = words.next().map(str::to_owned);
+        let (pidfd, start_time) = match what.strip_prefix('@') {
+            Some(ticks) => (None, Some(ticks.parse().ok()?)),
+            None => (Some(what.parse().ok()?), None),
+        };
+        Some(ProcessId { pid, pidfd, boot, start_time }).filter(|_| words.next().is_none())
+    }
+
     fn is_of_this_boot(&self) -> Result<bool> {
         match &self.boot {
             None => Ok(true),
@@ -193,6 +216,22 @@ mod tests {
         assert!(!lives(&ProcessId { pidfd: None, boot: None, start_time: None, ..id }));
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn it_is_told_in_one_short_line() {
+        let boot = || Some("8634dcf8-bc86-4abf-83b7-375ba2f3b73b".to_owned());
+        let largest = ProcessId { pid: 4_194_303, pidfd: Some(99_999_999), boot: boot(), start_time: None };
+        assert!(largest.to_text().len() < 60, "{}", largest.to_text());
+        let other = ProcessId { pid: 7, pidfd: Some(8), boot: None, start_time: None };
+        let old = ProcessId { pid: 7, pidfd: None, boot: None, start_time: Some(9) };
+        assert_eq!([other.to_text(), old.to_text()], ["7 8", "7 @9"]);
+        for id in [largest, other, old] {
+            assert_eq!(ProcessId::from_text(&id.to_text()), Some(id));
+        }
+        for text in ["", "7", "x 8", "7 x", "7 @", "7 8 boot more", "{\"pid\":7}"] {
+            assert_eq!(ProcessId::from_text(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! ROOT/ID/             0700; a lock (flock) is held on the folder itself while a container is made, changed or unmade
 //!         state.json   what was intended first, then what is (`Record`)
 //!         config.json  as `create` read it: later changes in the bundle do not matter; those of `update` do
-//!         init         a link to nowhere that says who init is, once there is one: should the record be lost
+//!         init         a link to nowhere that says who init is, once there is one
 //!         start        a FIFO: init reads from it while the container is `created` …
 //!         said         … and writes to this one how it goes from then on
 //!         exec.sock    init listens there, if an `exec` into the created container needs its help

@@ -60,7 +60,8 @@ pub(crate) struct Record {
     /// killed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) opened_images: Vec<Opened>,
-    /// Absent while the container is being made.
+    /// Absent while the container is being made. `create` says it by the link `init` alone ([`Folder::note_init`](super::Folder));
+    /// whoever writes the record later writes it here too.
     #[serde(default)]
     pub(crate) init: Option<ProcessId>,
 }
