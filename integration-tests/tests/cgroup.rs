@@ -91,8 +91,8 @@ fn a_relative_path_and_none_at_all_are_fine() {
         return;
     }
     let relative = Container::new();
-    let path = relative.cgroup();
-    let relative = relative.set("/linux/cgroupsPath", json!(path.trim_start_matches('/'))).running();
+    let path = format!("{}-relative", relative.id);
+    let relative = relative.set("/linux/cgroupsPath", json!(path)).running();
     assert!(relative.exec(&["cat", "/proc/self/cgroup"]).ok().contains(&path));
     let none = Container::new().remove("/linux/cgroupsPath").running();
     assert!(none.exec(&["cat", "/proc/self/cgroup"]).ok().contains(&none.id));
