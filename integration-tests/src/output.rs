@@ -142,9 +142,13 @@ pub fn wait_until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
     panic!("not within {DEADLINE:?}: {what}");
 }
 
-/// How often a race is run: `most` times, or 40 where `EMULATED` says that each takes ten times as long (`test-vm`).
+/// How often a race is run: as `ATTEMPTS` says, or `most` times, or 40 where `EMULATED` says that each takes ten times as long
+/// (`test-vm`).
 #[must_use]
 pub fn attempts(most: usize) -> usize {
+    if let Some(asked) = std::env::var("ATTEMPTS").ok().and_then(|number| number.parse().ok()) {
+        return asked;
+    }
     if std::env::var_os("EMULATED").is_some() { most.min(40) } else { most }
 }
 

@@ -241,8 +241,10 @@ fn seen_by(ptracer: &Container) -> (u64, u64, u64, String) {
 
 /// No capability but those of the container, no root but its own, and of descriptors none that leads out.
 #[track_caller]
+#[expect(clippy::print_stderr, reason = "with `--nocapture` it is seen what the attack has come to")]
 fn assert_nothing_worth_taking(ptracer: &Container, permitted: u64) {
     let (processes, stopped, found, seen) = seen_by(ptracer);
+    eprintln!("{seen}");
     assert!(processes > 10 && stopped > 5, "it was too slow to see anything: {seen}");
     assert_eq!(found & !permitted, 0, "{seen}");
     let host = fs::metadata("/").expect("a root");
