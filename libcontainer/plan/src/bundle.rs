@@ -8,13 +8,14 @@ use oci_spec::runtime::{LinuxResources, Mount, Process, Spec};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// A bundle whose config.json has been read.
+/// A bundle whose config.json has been read. Clones share what it says.
 #[derive(Debug, Clone)]
 pub struct Bundle {
-    pub path: PathBuf,
-    pub spec: Spec,
-    pub config: Vec<u8>,
+    path: PathBuf,
+    spec: Arc<Spec>,
+    config: Arc<Vec<u8>>,
 }
 
 impl Bundle {
@@ -63,7 +64,7 @@ impl Bundle {
         if let Some(resources) = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut()) {
             drop_unasked_pids::<Spec>(resources, &config, "/linux/resources/pids/limit");
         }
-        Ok((Bundle { path, spec, config }, respelled))
+        Ok((Bundle { path, spec: Arc::new(spec), config: Arc::new(config) }, respelled))
     }
 
     /// Reads a `process` object (`exec --process FILE`).
@@ -225,7 +226,7 @@ mod tests {
     use crate::error::escape_key;
 
     fn spec(json: &str) -> Result<Spec> {
-        Ok(Bundle::from_parts("/bundle".into(), json.into())?.spec)
+        Ok(Bundle::from_parts("/bundle".into(), json.into())?.spec().clone())
     }
 
     fn wrong(json: &str) -> String {
@@ -331,7 +332,7 @@ mod tests {
                         object.insert(spelled.clone(), value);
                         let (bundle, respelled) =
                             Bundle::parse("/bundle".into(), changed.to_string().into_bytes()).unwrap();
-                        assert_eq!(bundle.spec, expected, "{name}: {pointer}/{spelled}");
+                        assert_eq!(*bundle.spec(), expected, "{name}: {pointer}/{spelled}");
                         let kept: Value = serde_json::from_slice(bundle.config_bytes()).unwrap();
                         assert_eq!(kept, whole, "{name}: {pointer}/{spelled}");
                         let told: Vec<_> = respelled.iter().map(|key| (key.pointer.clone(), key.known)).collect();
