@@ -1,6 +1,6 @@
 //! An ordinary user without any help, and with the ranges of /etc/subuid.
 use plimsoll_integration_tests::skip::{NEEDS_V2, NOT_BY_SYSTEMD};
-use plimsoll_integration_tests::{Container, cgroup, known_deviation, runtime, skips};
+use plimsoll_integration_tests::{Container, cgroup, known_deviation, output, runtime, skips};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::chown;
@@ -233,4 +233,26 @@ fn root_of_a_user_namespace_has_the_users_store_though_nothing_says_who_he_is() 
         .status();
     assert!(status.expect("setpriv and unshare").success());
     assert!(!folder.exists());
+}
+
+/// What Podman asks for unless it is told `ro`: <https://github.com/opencontainers/runc/issues/4575>
+#[test]
+fn a_volume_that_is_there_read_only_only_is_so_though_rw_is_asked_for() {
+    let own = nix::unistd::geteuid().as_raw();
+    let volume =
+        json!({"destination": "/mnt", "type": "bind", "source": "volume", "options": ["rprivate", "rw", "rbind"]});
+    let container = Container::rootless(own)
+        .set("/linux/uidMappings/0/hostID", json!(0))
+        .set("/linux/gidMappings/0/hostID", json!(0))
+        .mount(volume)
+        .shell("touch /mnt/x 2>/dev/null || cat /mnt/name");
+    let volume = container.make_dir("volume");
+    fs::write(volume.join("name"), "read-only").expect("our own");
+    let runtime = container.launcher(&["run"]);
+    let entered = ["--user", "--map-root-user", "--mount"];
+    let mut host = Command::new("unshare");
+    host.args(entered).args(["sh", "-c", r#"mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@""#]);
+    host.arg(&volume).arg("unshare").args(entered).arg(runtime.get_program()).args(runtime.get_args());
+    assert_eq!(output::finish(host.current_dir(&container.dir)).ok(), "read-only");
+    container.assert_nothing_left();
 }

@@ -1,5 +1,5 @@
 //! Bind mounts: a clone of the source, detached, attached to a descriptor.
-use super::mount::{is_procfs, open_target, set_attributes};
+use super::mount::{MOUNT_ATTR_RDONLY, is_procfs, open_target, set_attributes};
 use super::propagation;
 use crate::fault::{At, Fault, Result};
 use crate::root::{self, Make};
@@ -51,10 +51,21 @@ pub(super) fn run(init: &mut Init, bind: &BindMount<'_>, target: &CStr, kind: Ta
         return Err(Fault::new(Call::MoveMount, Errno::PERM));
     }
     let target = open_target(init, target, kind, make, is_proc)?;
-    set_attributes(mount.as_fd(), bind.attributes, 0)?;
+    set_own_attributes(mount.as_fd(), bind.attributes)?;
     set_attributes(mount.as_fd(), bind.recursive_attributes, sys::AT_RECURSIVE)?;
     attach(&mount, &target)?;
     Ok(Some(mount))
+}
+
+/// Who has been given a mount read-only has to leave it so (mount_namespaces(7)), and engines say `rw` of whatever nobody asked to
+/// be read-only.
+fn set_own_attributes(mount: BorrowedFd<'_>, attributes: Attributes) -> Result {
+    match set_attributes(mount, attributes, 0) {
+        Err(fault) if fault.errno == Errno::PERM && attributes.clear & MOUNT_ATTR_RDONLY != 0 => {
+            set_attributes(mount, Attributes { clear: attributes.clear & !MOUNT_ATTR_RDONLY, ..attributes }, 0)
+        }
+        set => set,
+    }
 }
 
 /// What `path` is, even if that is a symbolic link.

@@ -1,7 +1,7 @@
 //! Masked and read-only paths.
 use super::bind_mount::{attach, clone_tree};
 use super::make_device::{NULL, clone_node};
-use super::mount::set_attributes;
+use super::mount::{MOUNT_ATTR_RDONLY, set_attributes};
 use crate::fault::{At, Fault, Result};
 use crate::{Init, root, sys};
 use core::ffi::CStr;
@@ -10,7 +10,6 @@ use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use step::{Attributes, Call};
 
-const MOUNT_ATTR_RDONLY: u64 = 1;
 const NULL_PATH: &CStr = c"/dev/null";
 
 /// What is mounted over a masked path. The first use attaches the mount, later ones a clone of it: one

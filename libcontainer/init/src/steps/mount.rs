@@ -204,6 +204,8 @@ pub(super) fn explain(detail: &mut Detail, context: &OwnedFd, failed: bool) {
     }
 }
 
+pub(super) const MOUNT_ATTR_RDONLY: u64 = 1;
+
 /// `mount_setattr(2)` on the mount itself; nothing asked for is no call.
 pub(super) fn set_attributes(mount: BorrowedFd<'_>, attributes: Attributes, flags: u32) -> Result {
     if attributes == Attributes::default() {
