@@ -3,6 +3,7 @@
 //! A cargo of its own, with flags of its own: no libc, no start files, a static ELF. See docs/decisions/0015-packages.md.
 use std::env;
 use std::fs;
+use std::io;
 use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,20 +24,25 @@ fn main() {
             println!("cargo::rerun-if-changed={}", sources.join(path).display());
         }
     }
-    let package = out.join("package");
-    write_package(&package, &sources);
     // One folder for every profile of the outer build: OUT_DIR is TARGET_DIR[/TRIPLE]/PROFILE/build/PACKAGE/out.
     let folder = out.ancestors().nth(4).unwrap_or(&out).join("plimsoll-init");
+    let root = folder.join("workspace");
+    copy_workspace(&sources, &root).expect("write to the target directory");
     let status = Command::new(variable("CARGO"))
-        .args(["build", "--offline", "--quiet", "--release", "--target", &target])
-        .arg("--manifest-path")
-        .arg(package.join("Cargo.toml"))
+        .args(["build", "--offline", "--quiet", "--release", "--target", &target, "--bin", "init"])
+        .args(["--features", "program", "--manifest-path"])
+        .arg(root.join("libcontainer/init/Cargo.toml"))
         .arg("--target-dir")
         .arg(&folder)
         // Cargo looks for its configuration (a vendored registry, say) from the directory in which it was called.
         .current_dir(fs::read_link(format!("/proc/{}/cwd", parent_id())).unwrap_or_else(|_| sources.clone()))
         // Flags and wrappers of the outer build (coverage, clippy, sanitizers) are not for a program without std.
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(&target, &sources).join("\u{1f}"))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(&target, &sources, &root).join("\u{1f}"))
+        // Without LTO it does not link: `core` as it comes from rustup wants to unwind.
+        .envs(
+            [("OPT_LEVEL", "z"), ("LTO", "fat"), ("CODEGEN_UNITS", "1"), ("PANIC", "abort"), ("STRIP", "symbols")]
+                .map(profile),
+        )
         .env_remove("RUSTFLAGS")
         .env_remove("RUSTC_WRAPPER")
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
@@ -49,48 +55,67 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("cargo sets {name}"))
 }
 
-/// A package that is nothing but the program: the sources may lie in a registry's folder, which nobody may write to.
-fn write_package(package: &Path, sources: &Path) {
-    let manifest = format!(
-        r#"[package]
-name = "init"
-version = "0.0.0"
-edition = "2024"
-
-[[bin]]
-name = "init"
-path = {main:?}
-
-[dependencies]
-plimsoll-init = {{ path = {sources:?}, features = ["program"] }}
-
-[workspace]
-
-# Without LTO it does not link: `core` as it comes from rustup wants to unwind.
-[profile.release]
-opt-level = "z"
-lto = "fat"
-codegen-units = 1
-panic = "abort"
-strip = true
-"#,
-        main = sources.join("src/main.rs"),
-    );
-    fs::create_dir_all(package).expect("write to OUT_DIR");
-    fs::write(package.join("Cargo.toml"), manifest).expect("write to OUT_DIR");
-    // In the repository the versions are those of its lock file; a package takes what the outer build has downloaded.
-    let lock = sources.join("../../Cargo.lock");
-    if lock.exists() {
-        fs::copy(lock, package.join("Cargo.lock")).expect("write to OUT_DIR");
-    }
+fn profile((key, value): (&str, &'static str)) -> (String, &'static str) {
+    (format!("CARGO_PROFILE_RELEASE_{key}"), value)
 }
 
-fn flags(target: &str, sources: &Path) -> Vec<String> {
+/// Copies what the inner cargo builds, as the sources may lie in a registry's folder, which nobody may write to.
+///
+/// It is a workspace, in whose folder the compiler is called with relative paths: nothing of init depends on where that is.
+fn copy_workspace(sources: &Path, root: &Path) -> io::Result<()> {
+    copy(sources, &root.join("libcontainer/init"))?;
+    let repository = sources.join("../..");
+    let (lock, step) = (repository.join("Cargo.lock"), sources.join("../step"));
+    if !lock.exists() || !step.exists() {
+        // A package, which takes the versions that the outer build has downloaded.
+        if let Err(error) = fs::remove_file(root.join("Cargo.lock")) {
+            assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
+        }
+        return put(&root.join("Cargo.toml"), b"[workspace]\nmembers = [\"libcontainer/init\"]\nresolver = \"3\"\n");
+    }
+    copy(&step, &root.join("libcontainer/step"))?;
+    put(&root.join("Cargo.lock"), &fs::read(lock)?)?;
+    let line = |line: &str| match line.split_once(" = ").map(|(key, _)| key) {
+        Some("members") => "members = [\"libcontainer/init\", \"libcontainer/step\"]\n".to_owned(),
+        Some("default-members") => String::new(),
+        _ => format!("{line}\n"),
+    };
+    let manifest: String = fs::read_to_string(repository.join("Cargo.toml"))?.lines().map(line).collect();
+    put(&root.join("Cargo.toml"), manifest.as_bytes())
+}
+
+/// The manifest, the linker's script and the sources.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), entry.path());
+        if path.is_dir() {
+            copy(&path, &to.join(name))?;
+        } else if name != "Cargo.lock" {
+            put(&to.join(name), &fs::read(path)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// What has not changed keeps its date, by which the inner cargo knows what there is to do; and another build, of another
+/// profile, may be reading it.
+fn put(path: &Path, content: &[u8]) -> io::Result<()> {
+    if fs::read(path).is_ok_and(|old| old == content) {
+        return Ok(());
+    }
+    fs::create_dir_all(path.with_file_name(""))?;
+    let new = path.with_extension(format!("{}.new", std::process::id()));
+    fs::write(&new, content)?;
+    fs::rename(new, path)
+}
+
+fn flags(target: &str, sources: &Path, root: &Path) -> Vec<String> {
     let mut flags =
         vec!["-Crelocation-model=static", "-Cpanic=abort", "-Ctarget-feature=+crt-static", "-Cforce-unwind-tables=no"];
     // Fewer pages in each created container: no build id, code and constants side by side, nothing that nobody would make
     // read-only again, no tables for unwinding (which `core` comes with).
-    let script = format!("-Clink-arg={}", sources.join("layout.ld").display());
+    let script = "-Clink-arg=libcontainer/init/layout.ld".to_owned();
     let layout = ["--build-id=none", "-znoseparate-code", "-znorelro", "--no-eh-frame-hdr"];
     let mut linker: Vec<String> = Vec::new();
     if target == variable("HOST") {
@@ -110,7 +135,9 @@ fn flags(target: &str, sources: &Path) -> Vec<String> {
     linker.extend(["-Clink-arg=-T".to_owned(), script]);
     // Panics name their place. Where that is on the machine that has built it says nothing, and takes memory.
     let shorter = |long: &Path, short: &str| format!("--remap-path-prefix={}={short}", long.display());
-    linker.push(shorter(sources, "init"));
+    linker.extend([shorter(root, ""), shorter(Path::new("libcontainer"), "")]);
+    // Vendored crates, in a source archive.
+    linker.extend(sources.join("../..").canonicalize().map(|repository| shorter(&repository, "")));
     linker.extend(env::var_os("CARGO_HOME").map(|home| shorter(&Path::new(&home).join("registry/src"), "")));
     flags.into_iter().map(str::to_owned).chain(linker).collect()
 }
