@@ -20,6 +20,7 @@ pub(super) const KNOWN: &[Row] = &[
     ("cgroup::groups_nested_deeper_than_a_path_can_say_are_no_obstacle", "leaves them"),
     ("cgroup::other_controllers::hugepages_on_a_hybrid_host", "has no v2 side there"),
     ("cgroup::other_controllers::unified_settings_that_cannot_be_are_errors", "leaves the cgroups behind"),
+    ("cgroup::pids::a_limit_holds_in_a_hierarchy_that_is_mounted_elsewhere", "looks for it in its usual place only"),
     ("cgroup::pids::a_pids_limit_of_minus_one_is_none", "writes -1"),
     ("cgroup::update_writes_what_it_is_told_and_nothing_else", "cannot read its own JSON"),
     ("checkpoint::a_counter_goes_on_where_it_was", "Debian's is built without CRIU"),

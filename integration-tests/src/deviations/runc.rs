@@ -18,6 +18,7 @@ pub(super) const KNOWN: &[Row] = &[
     ("cgroup::groups_nested_deeper_than_a_path_can_say_are_no_obstacle", "leaves them"),
     ("cgroup::memory::memory_of_tcp_is_of_v1", "ignores it"),
     ("cgroup::other_controllers::hugepages_on_a_hybrid_host", "has no v2 side there"),
+    ("cgroup::pids::a_limit_holds_in_a_hierarchy_that_is_mounted_elsewhere", "does not find it"),
     (
         "checkpoint::a_restored_container_can_be_saved_again_with_what_exec_has_started",
         "exec misses CRIU's time namespace",

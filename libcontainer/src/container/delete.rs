@@ -100,7 +100,8 @@ impl Container {
     }
 
     fn unmake(&self, lock: &Lock) -> Result<()> {
-        if !self.has_ended()? {
+        let has_ended = self.has_ended()?;
+        if !has_ended {
             self.end()?;
         }
         let bundle = if self.record.has_poststop { self.bundle().map(Some) } else { Ok(None) };
@@ -108,7 +109,8 @@ impl Container {
             log::warn!("the poststop hooks do not run: {error}");
             None
         });
-        self.destroy(lock, bundle.as_ref().map(|bundle| bundle.spec()))
+        let spec = bundle.as_ref().map(|bundle| bundle.spec());
+        if has_ended { self.forget(lock, spec) } else { self.destroy(lock, spec) }
     }
 
     /// Whoever is still at it (a create) fails now and lets go.
@@ -130,7 +132,7 @@ impl Container {
         }
     }
 
-    /// Whether there is nothing to end: with its pid 1 a namespace ends, and groups that can be removed hold nobody.
+    /// Whether there is nothing to end, and no group any more: with its pid 1 a namespace ends, and groups that can be removed hold nobody.
     fn has_ended(&self) -> Result<bool> {
         if self.record.init.is_none() || !self.record.private_pid_namespace || !self.record.kept_cgroups.is_empty() {
             return Ok(false);
@@ -164,6 +166,11 @@ impl Container {
     /// Removes the cgroups and resctrl groups, then the record, then runs the poststop hooks, whose failures are only warned of.
     pub(super) fn destroy(&self, lock: &Lock, spec: Option<&Spec>) -> Result<()> {
         self.remove_groups()?;
+        self.forget(lock, spec)
+    }
+
+    /// The rest of that, once the cgroups are gone.
+    fn forget(&self, lock: &Lock, spec: Option<&Spec>) -> Result<()> {
         // Without groups the scope ends by itself; this waits for it, so that its name is free. And it is all there is of one
         // whose groups are gone already, or not yet there: systemd may still have been about to make it.
         let has_scope = self.record.unit.is_some() && self.folder.has_asked_for_scope()?;
