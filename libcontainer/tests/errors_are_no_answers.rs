@@ -163,6 +163,32 @@ fn whoever_takes_an_error_for_an_answer_says_why() {
     assert!(found.is_empty(), "`// may fail: REASON`, or `?`:\n{found}");
 }
 
+/// What std makes of an error of its own that is none of ours: it waits for a program that runs, ends the process, or panics.
+const PANICS: &[(&str, &str)] = &[
+    ("fs::read_dir(", "panics if close(2) fails: file::names"),
+    (
+        "thread::spawn(",
+        "ends the process without memory for a second stack, and where futex(2) fails: sys::on_a_thread",
+    ),
+    ("thread::scope(", "as thread::spawn"),
+    (".pre_exec(", "waits for the program, and panics, where its pipe cannot be read: sys::start"),
+];
+
+#[test]
+fn nobody_calls_what_panics_where_a_system_call_fails() {
+    let mut found = String::new();
+    for path in sources().into_iter().filter(|path| !path.ends_with("fuzz.rs")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        for (line, text) in product.lines().map(code).enumerate() {
+            for (_, reason) in PANICS.iter().filter(|(call, _)| text.contains(call)) {
+                writeln!(found, "{}:{}: {reason}", path.display(), line + 1).unwrap();
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found}");
+}
+
 #[test]
 fn the_lint_finds_what_it_is_for() {
     for wrong in [

@@ -51,7 +51,10 @@ fn supervise(
     container.start_traced(trace)?;
     if let Some(notifications) = notifications {
         // Ends with the container, or with us.
-        std::thread::spawn(|| notifications.relay().inspect_err(|error| ::log::warn!("{error}")));
+        let relay = move || notifications.relay().inspect_err(|error| ::log::warn!("{error}"));
+        if let Err(error) = std::thread::Builder::new().spawn(relay) {
+            ::log::warn!("notifications are not handed on: {error}");
+        }
     }
     Trace::time(trace, "(the program runs)", || foreground.wait(child))
 }
