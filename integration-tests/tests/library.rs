@@ -1,5 +1,6 @@
 //! The library, called as a program with threads calls it.
 mod children;
+mod program;
 mod streams;
 
 use libcontainer::oci_spec::runtime::{LinuxResources, Process};

@@ -114,6 +114,14 @@ pub(crate) struct Spawn<'a> {
     pub(crate) cgroup: Option<BorrowedFd<'a>>,
 }
 
+impl Spawn<'_> {
+    fn moves(&self) -> Vec<Move> {
+        let preserve = self.preserve.iter().map(AsRawFd::as_raw_fd).zip(3..);
+        let streams = self.stdio.into_iter().flatten().zip(0..);
+        streams.chain(preserve).map(|(from, to)| Move { from, to }).collect()
+    }
+}
+
 /// The first number that init is given nothing at.
 pub(crate) fn first_free(preserve: &[OwnedFd]) -> Result<c_int, Errno> {
     c_int::try_from(3 + preserve.len()).map_err(|_| Errno::INVAL)
@@ -127,9 +135,7 @@ pub(crate) fn spawn(spawn: &Spawn<'_>) -> Result<(i32, OwnedFd), Unborn> {
     let first = first_free(spawn.preserve)?;
     // The child puts others in those places.
     debug_assert!(spawn.program.as_raw_fd() >= first && spawn.socket.as_raw_fd() >= first, "see above()");
-    let preserve = spawn.preserve.iter().map(AsRawFd::as_raw_fd).zip(3..);
-    let streams = spawn.stdio.into_iter().flatten().zip(0..);
-    let mut moves: Vec<_> = streams.chain(preserve).map(|(from, to)| Move { from, to }).collect();
+    let mut moves = spawn.moves();
     let number = CString::new(spawn.socket.as_raw_fd().to_string()).map_err(|_| Errno::INVAL)?;
     let mut entry = Entry {
         program: spawn.program.as_raw_fd(),

@@ -25,10 +25,9 @@ pub(crate) fn run(invocation: &Invocation) -> Result<u8, Failure> {
         no_pivot: invocation.is_set("no-pivot"),
         no_new_keyring: invocation.is_set("no-new-keyring"),
         preserve_fds: invocation.number("preserve-fds")?.unwrap_or(0),
-        listen_fds: 0,
-        notify: None,
         rootless: invocation.rootless()?,
         cgroup_manager: manager,
+        ..PlanOptions::default()
     };
     let env = if invocation.is_set("show-env") { EnvValues::Shown } else { EnvValues::Hidden };
     let plan = match exec {

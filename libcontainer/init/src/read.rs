@@ -287,7 +287,7 @@ mod tests {
             },
             Step::AwaitStart { start: 1, said: 2, door: Some(3) },
             Step::AwaitStart { start: 1, said: 2, door: None },
-            Step::Exec { argv: b"sh\0-c\0", env: b"" },
+            Step::Exec { program: None, argv: b"sh\0-c\0", env: b"" },
         ];
         steps
             .into_iter()

@@ -1,6 +1,10 @@
 //! The only unsafe code of init but its entry: system calls that rustix lacks or keeps to itself, each behind a safe function.
 #![allow(unsafe_code)]
 
+mod exec;
+
+pub use exec::{execve, pointers};
+
 use crate::arch;
 use core::ffi::{CStr, c_char, c_void};
 use linux_raw_sys::general as nr;
@@ -114,37 +118,6 @@ unsafe fn forget(from: usize, to: usize) {
 pub fn as_words(memory: &'static mut [u8]) -> &'static mut [usize] {
     // SAFETY: whatever bytes are there, they make a number.
     unsafe { memory.align_to_mut().1 }
-}
-
-/// The strings of a block, each with its NUL.
-fn texts(block: &[u8]) -> impl Iterator<Item = &[u8]> {
-    <[u8]>::split_inclusive(block, |byte| *byte == 0).filter(|text| text.ends_with(&[0]))
-}
-
-/// How many pointers `execve` takes for these lists, each of which ends with NULL.
-pub fn pointers(argv: &[u8], env: [&[u8]; 2]) -> usize {
-    texts(argv).count() + 1 + env.into_iter().flat_map(texts).count() + 1
-}
-
-/// `execve(2)`: returns only on failure. Both lists are NUL-terminated strings, one after another; `pointers` is as long as the
-/// function of this name says, or longer, and all zero.
-pub fn execve(path: &CStr, argv: &[u8], env: [&[u8]; 2], pointers: &mut [usize]) -> Errno {
-    let env_at = texts(argv).count() + 1;
-    if pointers.len() < self::pointers(argv, env) {
-        return Errno::TOOBIG;
-    }
-    for (pointer, text) in pointers.iter_mut().zip(texts(argv)) {
-        *pointer = text.as_ptr() as usize;
-    }
-    for (pointer, text) in pointers[env_at..].iter_mut().zip(env.into_iter().flat_map(texts)) {
-        *pointer = text.as_ptr() as usize;
-    }
-    let (argv, envp) = (pointers.as_ptr() as usize, pointers[env_at..].as_ptr() as usize);
-    // SAFETY: both arrays end with a zero, for which there is room, and point at strings that end with a NUL.
-    match unsafe { syscall(nr::__NR_execve, [path.as_ptr() as usize, argv, envp, 0, 0]) } {
-        Err(errno) => errno,
-        Ok(_) => Errno::IO,
-    }
 }
 
 pub const CLONE_PARENT: u64 = 0x8000;

@@ -41,9 +41,11 @@ pub enum Concern {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
+    /// Whose it is, and how bad.
     pub concern: Concern,
     /// JSON pointer into config.json.
     pub pointer: String,
+    /// What is wrong, in one sentence.
     pub message: String,
 }
 

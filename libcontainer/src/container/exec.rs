@@ -26,6 +26,7 @@ impl Container {
         let bundle = self.bundle()?;
         let mut planned = ExecPlanOptions {
             preserve_fds: super::planned::count(&options.preserve)?,
+            program: options.program.is_some(),
             time_namespace: self.record.time_namespace,
             ..ExecPlanOptions::default()
         };
@@ -51,6 +52,7 @@ impl Container {
         host.init = Some(init);
         host.stdio = streams.numbers;
         host.preserve = &options.preserve;
+        host.program = options.program.as_ref().map(AsFd::as_fd);
         host.console_socket = options.console_socket.as_deref();
         host.trace = options.trace.as_ref();
         let mut launched = launch::play(&plan.lines, &mut host);

@@ -36,6 +36,7 @@ impl Store {
         let mut host = Host::new(bundle, unfinished.folder.fd(), &describe, &mut save);
         host.stdio = streams.numbers;
         host.preserve = &decided.preserve;
+        host.program = options.program.as_ref().map(AsFd::as_fd);
         host.console_socket = options.console_socket.as_deref();
         host.trace = trace;
         let hold = |launched: Launched| {

@@ -27,6 +27,10 @@ pub struct CreateOptions {
     pub preserve: Vec<OwnedFd>,
     /// Descriptors of systemd's socket activation: from 3 on, and the container learns of them in `LISTEN_FDS`.
     pub listen: Vec<OwnedFd>,
+    /// A program of the caller's, which is executed by its descriptor (execveat(2)) instead of a path in the root filesystem;
+    /// `process.args` are its arguments. It has to be an ELF program, no script, and finds in the container what it loads. A sealed
+    /// copy is executed, unless it is one ([`sealed`](crate::sealed)). The seccomp profile has to allow execveat(2).
+    pub program: Option<OwnedFd>,
     /// `MS_MOVE` and `chroot` instead of `pivot_root`.
     pub no_pivot: bool,
     /// Keep the caller's session keyring.
@@ -60,6 +64,8 @@ pub struct ExecOptions {
     pub stderr: Stdio,
     /// Descriptors that the process has from 3 on, whatever their numbers are here.
     pub preserve: Vec<OwnedFd>,
+    /// A program of the caller's, as [`CreateOptions::program`].
+    pub program: Option<OwnedFd>,
     /// Sub-cgroups below the container's own: (controllers, path); no controllers stands for all.
     pub cgroups: Vec<(Vec<String>, String)>,
     /// Also in a paused container.
@@ -103,7 +109,7 @@ macro_rules! setters {
 
 setters! {
     CreateOptions {
-        pid_file: PathBuf, console_socket: PathBuf, pidfd_socket: PathBuf, rootless: bool, trace: Trace,
+        pid_file: PathBuf, console_socket: PathBuf, pidfd_socket: PathBuf, program: OwnedFd, rootless: bool, trace: Trace,
     } {
         stdin: Stdio, stdout: Stdio, stderr: Stdio, preserve: Vec<OwnedFd>, listen: Vec<OwnedFd>,
         cgroup_manager: CgroupManager,
@@ -114,7 +120,7 @@ setters! {
 
 setters! {
     ExecOptions {
-        pid_file: PathBuf, console_socket: PathBuf, pidfd_socket: PathBuf, trace: Trace,
+        pid_file: PathBuf, console_socket: PathBuf, pidfd_socket: PathBuf, program: OwnedFd, trace: Trace,
     } {
         stdin: Stdio, stdout: Stdio, stderr: Stdio, preserve: Vec<OwnedFd>, cgroups: Vec<(Vec<String>, String)>,
     } {

@@ -55,6 +55,7 @@ impl Store {
             no_new_keyring: options.no_new_keyring,
             preserve_fds: count(&options.preserve)?,
             listen_fds: count(&options.listen)?,
+            program: options.program.is_some(),
             notify: options.notify.then(|| self.root.join(id).join(NOTIFY)),
             cgroup_manager: options.cgroup_manager,
             rootless: options.rootless,

@@ -74,12 +74,14 @@ impl Store {
     }
 }
 
-/// A restored process has the descriptors that the images name, and its standard streams.
+/// A restored process has the program and the descriptors that the images name, and its standard streams.
 fn check_descriptors(options: &CreateOptions) -> Result<()> {
-    if options.preserve.is_empty() && options.listen.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::Unsupported, "CRIU cannot give a restored container descriptors of the caller's"))
+    let message = match options {
+        options if options.program.is_some() => "a restored container has the program that the images hold",
+        options if options.preserve.is_empty() && options.listen.is_empty() => return Ok(()),
+        _ => "CRIU cannot give a restored container descriptors of the caller's",
+    };
+    Err(Error::new(ErrorKind::Unsupported, message))
 }
 
 /// What is read of a checkpoint.

@@ -20,6 +20,7 @@ pub struct CriuOptions {
     pub leave_running: bool,
     /// Checkpoint: save the memory only, and let the container run on.
     pub pre_dump: bool,
+    /// Connections stay connected; without it they are an error.
     pub tcp_established: bool,
     /// Checkpoint: leave connections out that are being made.
     pub tcp_skip_in_flight: bool,
@@ -31,6 +32,7 @@ pub struct CriuOptions {
     pub ext_unix_sk: bool,
     /// The terminal may be one of the outside.
     pub shell_job: bool,
+    /// Locks on files are kept; without it they are an error.
     pub file_locks: bool,
     /// Drop from older images what newer ones have.
     pub auto_dedup: bool,
@@ -40,7 +42,9 @@ pub struct CriuOptions {
     pub status_fd: Option<i32>,
     /// Checkpoint: address and port of a page server.
     pub page_server: Option<(String, u16)>,
+    /// How CRIU treats cgroups.
     pub manage_cgroups: ManageCgroups,
+    /// What keeps the network quiet meanwhile; what CRIU takes by itself if `None`.
     pub network_lock: Option<NetworkLock>,
     /// Restore: `TYPE:NAME` of the security module's profile.
     pub lsm_profile: Option<String>,
@@ -53,9 +57,13 @@ pub struct CriuOptions {
 #[non_exhaustive]
 pub enum ManageCgroups {
     #[default]
+    /// Those that are not there are made, with the limits that the images hold.
     Soft,
+    /// All get the limits that the images hold.
     Full,
+    /// As `Full`, and one that is there already is an error.
     Strict,
+    /// They are left alone.
     Ignore,
 }
 
@@ -63,8 +71,11 @@ pub enum ManageCgroups {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NetworkLock {
+    /// By rules of iptables(8).
     Iptables,
+    /// By a table of nftables.
     Nftables,
+    /// It is not.
     Skip,
 }
 

@@ -1,11 +1,12 @@
 //! Starting init: the embedded program, sealed, in its first namespaces and its cgroup.
 use super::hints::new_namespaces;
 use super::process::Process;
+use super::program;
 use crate::plan::line::HostStep;
-use crate::sys::{self, Spawn, Unborn, fd_path, write_all};
+use crate::sys::{self, Spawn, Unborn, write_all};
 use crate::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, SealFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use std::path::Path;
 
@@ -14,30 +15,8 @@ static PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init"));
 
 /// What is behind `/proc/PID/exe` in a container: a copy that nobody can change (CVE-2019-5736).
 fn sealed_program(state: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let fail = |call: &str| {
-        let call = call.to_owned();
-        move |errno| Error::system("start init", call, errno)
-    };
-    let memfd = match sys::memfd(c"plimsoll-init", true) {
-        // vm.memfd_noexec=2: no memfd may be executed. A file without a name does as well.
-        Err(Errno::ACCESS | Errno::NOSYS | Errno::PERM) => return unlinked_program(state),
-        memfd => memfd.map_err(fail("memfd_create"))?,
-    };
-    write_all(&memfd, PROGRAM).map_err(fail("write(memfd)"))?;
-    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    rustix::fs::fcntl_add_seals(&memfd, seals).map_err(fail("fcntl(F_ADD_SEALS)"))?;
-    Ok(memfd)
-}
-
-/// The same as a read-only descriptor of a file that has no name and cannot be opened for writing: a program
-/// that runs is ETXTBSY.
-fn unlinked_program(state: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let fail = |errno| Error::system("start init without an executable memfd", "open(O_TMPFILE)", errno);
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::EXCL | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(state, c".", flags, Mode::from_raw_mode(0o500)).map_err(fail)?;
-    write_all(&file, PROGRAM).map_err(fail)?;
-    let readonly = rustix::fs::openat(CWD, fd_path(&file), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    readonly.map_err(fail)
+    program::in_memory(c"plimsoll-init", state, &|file| write_all(file, PROGRAM))
+        .map_err(|(call, errno)| Error::system("start init", call, errno))
 }
 
 /// What `start` is given besides the plan's line.

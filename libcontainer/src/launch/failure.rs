@@ -14,8 +14,9 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
     let error = match (&line.action, words.call) {
         (Action::Init(Step::ResolveProgram { name, .. }), _) => missing_program(&name.to_string(), words.errno),
         // Engines look for these words of runc's.
-        (Action::Init(Step::Exec { argv, env }), Call::Execve) => {
-            let message = format!("exec {}: {}", words.detail, describe_errno(words.errno.raw_os_error()));
+        (Action::Init(Step::Exec { program, argv, env }), Call::Execve | Call::Execveat) => {
+            let name = if program.is_some() { "the given program" } else { &words.detail };
+            let message = format!("exec {name}: {}", describe_errno(words.errno.raw_os_error()));
             let error = Error::new(why_not_executed(words.errno), message);
             match words.errno {
                 Errno::TOOBIG => too_big(error, argv, env),
@@ -130,11 +131,13 @@ pub(crate) fn silent_death(lines: &[Line], signal: Option<i32>) -> Error {
     }
     let name = lines.iter().find_map(|line| match &line.action {
         Action::Init(Step::ResolveProgram { name, .. }) => Some(name.to_string()),
+        Action::Init(Step::Exec { program: Some(_), .. }) => Some("the given program".to_owned()),
         _ => None,
     });
+    let exec = if has(|step| matches!(step, Step::Exec { program: Some(_), .. })) { "execveat" } else { "execve" };
     // Giving up what the filter took to load is under it, too.
     let gives_up = has(|step| matches!(step, Step::KeepCapabilities { .. }));
-    let calls = if gives_up { "capset or execve" } else { "execve" };
+    let calls = if gives_up { format!("capset or {exec}") } else { exec.to_owned() };
     let detail = format!("exec {}: {calls} denied by the profile", name.unwrap_or_default());
     error.at("/linux/seccomp").detail(detail)
 }

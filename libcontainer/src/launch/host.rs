@@ -3,7 +3,7 @@ use super::folder::{listen_for_exec, make_fifo, note_scope};
 use super::id_mappings::host_id;
 use super::process::{Process, pid_inside, root_of};
 use super::{Hooks, Launched, console, descriptors, entry, id_mappings, intel_rdt, make_node, net_devices};
-use super::{note_mount, open_mount, seccomp_listener, streams};
+use super::{note_mount, open_mount, program, seccomp_listener, streams};
 use crate::plan::line::{Action, HostStep, InitStep, Line};
 use crate::plan::{SAID, START};
 use crate::systemd::{self, Starting};
@@ -25,6 +25,8 @@ pub(crate) struct Host<'a> {
     pub(crate) stdio: Option<[i32; 3]>,
     /// What it has open from 3 on.
     pub(crate) preserve: &'a [OwnedFd],
+    /// What the caller wants executed.
+    pub(crate) program: Option<BorrowedFd<'a>>,
     /// Who gets the console's master: this socket, or the caller.
     pub(crate) console_socket: Option<&'a Path>,
     /// The container's state (for hooks, the seccomp agent), if it is the one being made: with this status and pid.
@@ -60,6 +62,7 @@ impl<'a> Host<'a> {
             init: None,
             stdio: None,
             preserve: &[],
+            program: None,
             console_socket: None,
             describe,
             trace: None,
@@ -176,6 +179,10 @@ impl<'a> Host<'a> {
             HostStep::ListenForStart => return make_fifo(self.state, START).map(Some),
             HostStep::AnswerStart => return make_fifo(self.state, SAID).map(Some),
             HostStep::ListenForExec => return listen_for_exec(self.state).map(Some),
+            HostStep::HoldProgram => {
+                let program = self.program.ok_or_else(|| Error::new(ErrorKind::System, "no program to hold"))?;
+                return program::hold(self.state, program).map(Some);
+            }
             HostStep::SaveState => {
                 (self.save)(self.process.as_ref().ok_or_else(nobody)?)?;
             }

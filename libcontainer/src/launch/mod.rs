@@ -17,6 +17,7 @@ pub(crate) mod net_devices;
 mod note_mount;
 mod open_mount;
 mod process;
+mod program;
 mod seccomp_listener;
 pub(crate) mod streams;
 pub(crate) mod wait;
@@ -30,6 +31,7 @@ pub(crate) use host::Host;
 pub(crate) use id_mappings::helper as id_map_helper;
 pub(crate) use note_mount::{Note, notes};
 pub(crate) use process::Process;
+pub use program::sealed;
 pub use wait::ExitStatus;
 pub(crate) use wait::reap;
 

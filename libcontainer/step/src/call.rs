@@ -19,7 +19,7 @@ macro_rules! calls {
 calls! {
     Accept = "accept4", Bind = "bind", Bounding = "prctl(PR_CAPBSET_DROP)", Ambient = "prctl(PR_CAP_AMBIENT_RAISE)",
     Capget = "capget", Capset = "capset", Chdir = "fchdir", Chown = "fchown", Chmod = "fchmod", Chroot = "chroot",
-    Clone = "clone", Clone3 = "clone3", CloseRange = "close_range", Decode = "decode", Dup3 = "dup3", Execve = "execve", Fcntl = "fcntl", Fork = "fork",
+    Clone = "clone", Clone3 = "clone3", CloseRange = "close_range", Decode = "decode", Dup3 = "dup3", Execve = "execve", Execveat = "execveat", Fcntl = "fcntl", Fork = "fork",
     Fsconfig = "fsconfig", Fsmount = "fsmount", Fsopen = "fsopen", Fspick = "fspick", Fstat = "fstat", Getcwd = "getcwd",
     Getdents = "getdents64", HostDev = "make it in the host's own /dev", Ioctl = "ioctl", IoprioSet = "ioprio_set", Keyctl = "keyctl", Linkat = "linkat",
     LsmSetSelfAttr = "lsm_set_self_attr", Mkdir = "mkdirat", Mknod = "mknodat", Mmap = "mmap", Mount = "mount",

@@ -352,8 +352,10 @@ pub enum Step<S, B> {
     /// Say that nothing but `execve` comes now (and a filter that does not let init say it later): who hears this and then that the
     /// other end is closed knows that the program runs.
     AnnounceExec,
-    /// `execve(2)`: `argv` and `env` are NUL-terminated strings, one after another.
+    /// `execve(2)`: `argv` and `env` are NUL-terminated strings, one after another. Of the program in a slot, if there is one, by
+    /// `execveat(2)`.
     Exec {
+        program: Option<Slot>,
         #[serde(serialize_with = "data::strings")]
         argv: B,
         #[serde(serialize_with = "data::strings")]

@@ -7,7 +7,8 @@ use step::{Call, DESCRIPTORS};
 
 /// Really closes: `execve` resolves the program's path before close-on-exec happens, so `/proc/self/fd/N` of a
 /// leaked descriptor would still lead out (CVE-2024-21626). What stays are the standard streams, `preserve`
-/// more, sockets and FIFOs, which lead nowhere: to the host, and for `start`; and namespaces that are held.
+/// more, sockets and FIFOs, which lead nowhere: to the host, and for `start`; namespaces that are held; and a program that is
+/// executed by its descriptor, which nobody can change.
 pub(super) fn run(init: &mut Init, preserve: u32) -> Result {
     let first = 3 + preserve;
     let mut keep = [u32::MAX; DESCRIPTORS + NAMESPACES + 2];

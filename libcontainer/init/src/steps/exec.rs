@@ -1,7 +1,7 @@
 //! The end of init and the beginning of the container's program.
 use crate::fault::{At, Fault, Result};
 use crate::{Init, sys};
-use step::Call;
+use step::{Call, Slot};
 
 /// What is needed before `execve` and what a filter need not allow.
 pub(super) fn prepare(init: &mut Init, pointers: u32) -> Result {
@@ -13,8 +13,12 @@ pub(super) fn prepare(init: &mut Init, pointers: u32) -> Result {
 }
 
 #[inline(never)]
-pub(super) fn run(init: &mut Init, argv: &[u8], env: &[u8]) -> Result {
-    let errno = sys::execve(init.program, argv, [env, init.home], init.pointers);
+pub(super) fn run(init: &mut Init, program: Option<Slot>, argv: &[u8], env: &[u8]) -> Result {
+    let (descriptor, call) = match program {
+        Some(slot) => (Some(init.slots.get(slot)?), Call::Execveat),
+        None => (None, Call::Execve),
+    };
+    let errno = sys::execve(descriptor, init.program, argv, [env, init.home], init.pointers);
     init.detail.say(init.program.to_bytes());
-    Err(Fault::new(Call::Execve, errno))
+    Err(Fault::new(call, errno))
 }

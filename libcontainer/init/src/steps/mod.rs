@@ -184,6 +184,6 @@ pub(crate) fn run(init: &mut Init, step: &Line<'_>) -> Result {
         Step::CloseDescriptors { preserve } => close_descriptors::run(init, preserve),
         Step::PrepareExec { pointers } => exec::prepare(init, pointers),
         Step::AnnounceExec => host::send(init.host.as_fd(), &FromInit::Executing, None),
-        Step::Exec { argv, env } => exec::run(init, argv, env),
+        Step::Exec { program, argv, env } => exec::run(init, program, argv, env),
     }
 }

@@ -87,7 +87,7 @@ fn execute(umask: Mode, hook: &Hook<'_>, home: &[u8], state: BorrowedFd<'_>, str
     match streams {
         Err(errno) => errno,
         Ok(()) => match Room::default().words(sys::pointers(hook.argv, [hook.env, home])) {
-            Ok(pointers) => sys::execve(hook.path, hook.argv, [hook.env, home], pointers),
+            Ok(pointers) => sys::execve(None, hook.path, hook.argv, [hook.env, home], pointers),
             Err(errno) => errno,
         },
     }

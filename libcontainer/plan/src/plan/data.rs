@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn a_block_of_bytes_is_what_it_means() {
         let process = r#"{"process": {"args": ["sh", "-c", "a b"], "cwd": "/", "user": {"uid": 0, "gid": 0, "additionalGids": [7, 300]}, "env": ["A=secret"]}}"#;
-        let exec = json!({"exec": {"argv": ["sh", "-c", "a b"], "env": ["A=secret"]}});
+        let exec = json!({"exec": {"program": null, "argv": ["sh", "-c", "a b"], "env": ["A=secret"]}});
         assert_eq!(lines(process, "/process/args").as_array().unwrap().last().unwrap()["step"], exec);
         let groups = json!({"set-groups": {"gids": [7, 300]}});
         assert!(lines(process, "/process/user").as_array().unwrap().iter().any(|line| line["step"] == groups));

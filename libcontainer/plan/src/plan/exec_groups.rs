@@ -24,6 +24,8 @@ pub struct ExecPlanOptions {
     pub scope: Option<(cgroup::Unit, String)>,
     /// So many descriptors from 3 on stay open in the process.
     pub preserve_fds: u32,
+    /// The program is the embedder's, and executed by its descriptor.
+    pub program: bool,
     /// The container is in a time namespace that config.json does not ask for: that of CRIU, which has restored it.
     pub time_namespace: bool,
 }

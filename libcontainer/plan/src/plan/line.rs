@@ -68,6 +68,7 @@ impl Line {
                 | HostStep::ListenForStart
                 | HostStep::AnswerStart
                 | HostStep::ListenForExec
+                | HostStep::HoldProgram
         )
     }
 }
@@ -154,6 +155,8 @@ pub enum HostStep {
     AnswerStart,
     /// Listen on a socket in the state directory for an `exec` by somebody who may not trace a created container: fills a slot.
     ListenForExec,
+    /// Hold on to the embedder's program, or to a sealed copy of it if it is not sealed: fills a slot.
+    HoldProgram,
     /// Write the container's pid and status to the store and to the pid file.
     SaveState,
 }

@@ -104,6 +104,9 @@ pub struct PlanOptions {
     pub preserve_fds: u32,
     /// … after these of systemd's socket activation, which the container is told of in `LISTEN_FDS`.
     pub listen_fds: u32,
+    /// The program is the embedder's, and executed by its descriptor.
+    #[serde(default)]
+    pub program: bool,
     /// The directory of a socket for sd_notify(3), which is mounted into the container.
     #[serde(default)]
     pub notify: Option<PathBuf>,
@@ -183,8 +186,9 @@ pub fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptio
     let mut slots = Slots::after(&cgroup.tasks)?;
     let process = spec.process().as_ref();
     let capabilities = process.map(|process| Granted::of(spec, process, facts));
-    let mut filter = Filter::of(spec, process.zip(capabilities.as_ref()), "creating")?;
+    let mut filter = Filter::of(spec, process.zip(capabilities.as_ref()), "creating", options.program)?;
     let wait = wait::plan(&context, &filter, &mut slots)?;
+    let program = process::held(options.program && process.is_some(), &mut slots)?;
     let mounts = mounts::plan(&context, &cgroup, &mut slots)?;
     let mut lines = Vec::new();
 
@@ -198,6 +202,7 @@ pub fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptio
     lines.push(context.namespaces.clone_line(cgroup.into_cgroup, &cgroup.tasks));
     // Here they cost no round trip, and need no call that a filter might deny.
     lines.extend(wait.opened);
+    lines.extend(program.map(|_| host(HostStep::HoldProgram, Origin::LIFECYCLE)));
     // At once, as systemd takes its time; but a scope whose only process ends is no more, so not before a fork that it has to
     // outlive. (A late one comes when the scope is there, and leaves it a process.)
     let (unit, start, mut settled) = match cgroup.scope {
@@ -287,7 +292,7 @@ pub fn create(bundle: &Path, spec: &Spec, facts: &HostFacts, options: &PlanOptio
     if let Some(process) = process {
         lines.extend(filter.announcement());
         lines.extend(filter.late());
-        lines.push(process::exec(process, options.listen_fds)?);
+        lines.push(process::exec(process, options.listen_fds, program)?);
     }
     notify::disown(&mut lines, spec, &options.notify);
     Ok(Plan { lines, cgroups: cgroup.groups, unit, intel_rdt: rdt.own })
@@ -334,6 +339,8 @@ pub fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &ExecPla
     let mut lines = vec![host(HostStep::Clone { namespaces: 0, into_cgroup, tasks }, Origin::LIFECYCLE)];
     let entry = namespaces.enter_container(spec, &mut slots)?;
     lines.extend(entry.opened);
+    let program = process::held(options.program, &mut slots)?;
+    lines.extend(program.map(|_| host(HostStep::HoldProgram, Origin::LIFECYCLE)));
     lines.extend(oom_score_adj::lines(Some(process)));
     // "initial" holds until the process is in the container's cgroup, "final" from there on (config.md).
     lines.push(cpu_affinity::initial(process)?);
@@ -343,7 +350,7 @@ pub fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &ExecPla
     let mut console = terminal::lines(Some(process), false)?.into_iter();
     lines.extend(console.next());
     let capabilities = Granted::of(spec, process, facts);
-    let mut filter = Filter::of(spec, Some((process, &capabilities)), "running")?;
+    let mut filter = Filter::of(spec, Some((process, &capabilities)), "running", options.program)?;
     let forks = entry.fork.is_some();
     lines.extend(identity(spec, process, facts, &capabilities, &filter, forks)?);
     lines.extend(process::ready(process, options.preserve_fds, 0)?);
@@ -368,7 +375,7 @@ pub fn exec(spec: &Spec, process: &Process, facts: &HostFacts, options: &ExecPla
     lines.push(host(HostStep::SaveState, Origin::LIFECYCLE));
     lines.extend(filter.announcement());
     lines.extend(filter.late());
-    lines.push(process::exec(process, 0)?);
+    lines.push(process::exec(process, 0, program)?);
     Ok(Plan { lines, ..Plan::default() })
 }
 
@@ -406,7 +413,7 @@ fn identity(
     lines.push(filter.sets(capabilities));
     // Both look at files as the user of the process.
     lines.extend(process::home(process));
-    lines.extend(process::resolve(process)?);
+    lines.extend(filter.executes_by_name().then(|| process::resolve(process)).transpose()?);
     lines.extend(no_new_privileges::lines(process));
     Ok(lines)
 }

@@ -3,10 +3,11 @@
 #![forbid(unsafe_code)]
 
 use super::line::{InitStep, Line, Origin};
-use super::{PlanOptions, block, init, z};
+use super::{PlanOptions, Slots, block, init, z};
 use crate::{Error, Result};
 use oci_spec::runtime::{Process, Spec};
 use std::collections::HashSet;
+use step::Slot;
 
 /// Where execvp(3) looks without a `PATH`.
 const NO_PATH: &str = "/bin:/usr/bin";
@@ -97,11 +98,11 @@ fn args(process: &Process) -> Result<&[String]> {
 }
 
 /// Before `create` is done, so that a missing program is an error of `create`.
-pub(super) fn resolve(process: &Process) -> Result<Option<Line>> {
+pub(super) fn resolve(process: &Process) -> Result<Line> {
     let origin = "/process/args/0";
     let name = args(process)?.first().map(String::as_str).unwrap_or_default();
     let search = variable(process, "PATH").unwrap_or_else(|| NO_PATH.to_owned());
-    Ok(Some(init(InitStep::ResolveProgram { name: z(name, origin)?, search: z(search, origin)? }, origin)))
+    Ok(init(InitStep::ResolveProgram { name: z(name, origin)?, search: z(search, origin)? }, origin))
 }
 
 /// What init does ahead of the filter, which need not allow it: nothing is left open, and what `execve` takes is there.
@@ -115,10 +116,15 @@ pub(super) fn ready(process: &Process, preserve_fds: u32, listen_fds: u32) -> Re
     Ok(vec![init(close, Origin::DEFAULT), init(InitStep::PrepareExec { pointers }, Origin::DEFAULT)])
 }
 
-pub(super) fn exec(process: &Process, listen_fds: u32) -> Result<Line> {
+/// Where init finds a program that it is given.
+pub(super) fn held(given: bool, slots: &mut Slots) -> Result<Option<Slot>> {
+    given.then(|| slots.take()).transpose()
+}
+
+pub(super) fn exec(process: &Process, listen_fds: u32, program: Option<Slot>) -> Result<Line> {
     let argv = block(args(process)?, "/process/args")?;
     let env = block(environment(Some(process), listen_fds), "/process/env")?;
-    Ok(init(InitStep::Exec { argv, env }, "/process/args"))
+    Ok(init(InitStep::Exec { program, argv, env }, "/process/args"))
 }
 
 #[cfg(test)]
@@ -171,6 +177,17 @@ mod tests {
             "/process/cwd",
             "init make-directory /work\n init chdir /work as 5:6",
         );
+    }
+
+    #[test]
+    fn a_program_that_is_given_has_no_name_to_be_looked_for() {
+        let plan = plan_with(&spec_of("{}"), &PlanOptions { program: true, ..options() }).unwrap();
+        let text = text_of(&plan, "");
+        assert!(
+            text.contains("host listen-for-start → fd:0\nhost answer-start → fd:1\nhost hold-program → fd:2"),
+            "{text}"
+        );
+        assert!(text.ends_with("init exec fd:2 as sh") && !text.contains("resolve-program"), "{text}");
     }
 
     #[test]

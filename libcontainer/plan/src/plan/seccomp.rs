@@ -42,7 +42,6 @@ const LAST_CALLS: &[(&str, [u64; 2])] = &[
     ("sendmsg", [3, 0]),
     ("recvmsg", [3, 0]),
     ("read", [3, 0]),
-    ("execve", [0, 0]),
 ];
 
 /// The filter of a process, and where in the plan it is loaded.
@@ -57,12 +56,21 @@ pub(super) struct Filter {
     /// Around them, without no_new_privs.
     capabilities: Option<[Line; 2]>,
     early: bool,
+    /// What executes the program.
+    exec: &'static str,
 }
 
 impl Filter {
     /// `status`: what the agent is told that the container is.
-    pub(super) fn of(spec: &Spec, process: Option<(&Process, &Granted)>, status: &'static str) -> Result<Filter> {
-        let none = Filter { program: None, load: Vec::new(), capabilities: None, early: true };
+    /// `by_descriptor`: how the program is executed.
+    pub(super) fn of(
+        spec: &Spec,
+        process: Option<(&Process, &Granted)>,
+        status: &'static str,
+        by_descriptor: bool,
+    ) -> Result<Filter> {
+        let exec = if by_descriptor { "execveat" } else { "execve" };
+        let none = Filter { program: None, load: Vec::new(), capabilities: None, early: true, exec };
         let profile = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
         let Some((profile, (process, granted))) = profile.zip(process) else { return Ok(none) };
         let problem = |problem: Problem| Error::config(format!("{ORIGIN}{}", problem.pointer), problem.message);
@@ -81,7 +89,7 @@ impl Filter {
         let capabilities = privileged.then(|| [granted.sets_for_the_filter(), granted.after_the_filter()]);
         // The listener goes to its agent before anybody is told that the process exists.
         let early = program.listener || WAITING.iter().all(|call| program.answer(call) == Answer::Allowed);
-        Ok(Filter { program: Some(program), load, capabilities, early })
+        Ok(Filter { program: Some(program), load, capabilities, early, exec })
     }
 
     /// What the process may do before the filter is loaded.
@@ -105,7 +113,8 @@ impl Filter {
     pub(super) fn before_fork(&mut self, granted: &Granted) -> Vec<Line> {
         let first = self.program.as_ref().is_some_and(|program| {
             let passes = |(call, arguments): &(&str, [u64; 2])| allows(&program.filter, call, *arguments);
-            !program.listener && !granted.permit_a_filter() && LAST_CALLS.iter().all(passes)
+            let last = LAST_CALLS.iter().chain([&(self.exec, [0, 0])]).all(passes);
+            !program.listener && !granted.permit_a_filter() && last
         });
         if !first || self.capabilities.is_none() {
             return Vec::new();
@@ -129,6 +138,11 @@ impl Filter {
         self.program.as_ref().is_none_or(|program| !self.early || program.answer(call) == Answer::Allowed)
     }
 
+    /// The program has a name, under which it is looked for.
+    pub(super) fn executes_by_name(&self) -> bool {
+        self.exec == "execve"
+    }
+
     /// Init can set a limit after it.
     pub(super) fn allows_limits(&self) -> bool {
         self.allows("prlimit64")
@@ -143,7 +157,7 @@ impl Filter {
     /// that the filter does not let init execute nobody hears.
     pub(super) fn announcement(&self) -> Option<Line> {
         let gives_up = !self.early && self.capabilities.is_some();
-        let denied = self.denies("execve") || gives_up && self.denies("capset");
+        let denied = self.denies(self.exec) || gives_up && self.denies("capset");
         (!denied).then(|| init(InitStep::AnnounceExec, Origin::LIFECYCLE))
     }
 }
@@ -220,6 +234,19 @@ mod tests {
             );
             assert!(!steps(true, &one).contains(&"announce-exec"), "{action}");
         }
+    }
+
+    #[test]
+    fn a_program_that_is_given_is_executed_by_another_call() {
+        let announces = |call: &str| {
+            let profile = format!(
+                r#"{{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{{"names": ["read", "write", "{call}"], "action": "SCMP_ACT_ALLOW"}}]}}"#
+            );
+            let options = crate::plan::PlanOptions { program: true, ..crate::plan::tests::options() };
+            let plan = crate::plan::tests::plan_with(&spec_of(&config(true, &profile)), &options).unwrap();
+            plan.lines.iter().any(|line| line.step() == "announce-exec")
+        };
+        assert!(announces("execveat") && !announces("execve"));
     }
 
     #[test]

@@ -94,6 +94,7 @@ pub(super) fn host_words(step: &HostStep) -> (&'static str, String) {
         HostStep::ListenForStart => ("listen-for-start", String::new()),
         HostStep::AnswerStart => ("answer-start", String::new()),
         HostStep::ListenForExec => ("listen-for-exec", String::new()),
+        HostStep::HoldProgram => ("hold-program", String::new()),
         HostStep::SaveState => ("save-state", String::new()),
     }
 }

@@ -219,7 +219,10 @@ pub(super) fn init_words(step: &InitStep, env: EnvValues) -> (&'static str, Stri
         CloseDescriptors { preserve } => ("close-descriptors", format!("but {preserve}")),
         PrepareExec { pointers } => ("prepare-exec", format!("{pointers} pointers")),
         AnnounceExec => ("announce-exec", String::new()),
-        Exec { argv, env: environment } => ("exec", command(argv, environment, env)),
+        Exec { program: None, argv, env: environment } => ("exec", command(argv, environment, env)),
+        Exec { program: Some(slot), argv, env: environment } => {
+            ("exec", format!("fd:{slot} as {}", command(argv, environment, env)))
+        }
     }
 }
 
