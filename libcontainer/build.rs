@@ -61,7 +61,7 @@ fn profile((key, value): (&str, &'static str)) -> (String, &'static str) {
 
 /// Copies what the inner cargo builds, as the sources may lie in a registry's folder, which nobody may write to.
 ///
-/// It is a workspace, in whose folder the compiler is called with relative paths: nothing of init depends on where that is.
+/// It is a workspace, in whose folder the compiler is called with relative paths: nothing of init depends on where it is.
 fn copy_workspace(sources: &Path, root: &Path) -> io::Result<()> {
     copy(sources, &root.join("libcontainer/init"))?;
     let repository = sources.join("../..");
