@@ -29,7 +29,7 @@
 //!
 //! Everything takes `&self` and is `Send` and `Sync`; clones of a [`Container`] or a [`Store`] are the same one. What changes a
 //! container locks it, on disk: calls in other threads and other processes wait, and nothing of an update is lost. Nothing is
-//! remembered of containers between calls, no thread is started, no signal handler set.
+//! remembered of containers between calls, no thread outlives a call, no signal handler is set.
 //!
 //! The processes that are started share the memory of the calling thread until they execute their first program, so that neither
 //! threads nor the size of this program matter, and no code of it runs in them.
@@ -68,9 +68,9 @@
 //! # Security
 //!
 //! A created container is as hard as a running one: capabilities, ids, filters and labels are in place before anybody hears of it. Init
-//! is a sealed copy of a program without an allocator; nothing of the host's but the standard streams and
-//! [`CreateOptions::preserve`] is open in it. What config.json asks for and this host cannot do is an error, never left out. What is
-//! trusted: the caller, config.json, hooks. What is not: the image, the container's processes, a checkpoint's images.
+//! is a sealed copy of a program without an allocator. When the container's program begins, nothing of the host's is open but the
+//! standard streams and [`CreateOptions::preserve`]. What config.json asks for and this host cannot do is an error, never left out. What
+//! is trusted: the caller, config.json, hooks. What is not: the image, the container's processes, a checkpoint's images.
 //!
 //! # What needs root
 //!

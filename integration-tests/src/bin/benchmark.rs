@@ -1,8 +1,11 @@
 //! plimsoll, runc, crun and the floor, interleaved on one bundle: a table of medians and ratios. Not a test.
 //!
-//! `RUNTIME=path/to/plimsoll benchmark [--rounds N] [--quick]`, as root (`integration-tests/bench` builds and runs it). What
-//! is not installed is left out.
+//! `RUNTIME=path/to/plimsoll benchmark [--rounds N] [--quick] [--library]`, as root (`integration-tests/bench` builds and runs it).
+//! What is not installed is left out. `--library`: only what the library costs a large program.
 #![allow(clippy::print_stdout, reason = "it prints a table")]
+#[path = "benchmark/library.rs"]
+mod library;
+
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::wait::waitpid;
@@ -21,9 +24,13 @@ const BURST: usize = 6;
 const HOST_MOUNTS: usize = 1000;
 
 fn main() {
-    let (rounds, mounts) = options();
+    let Options { rounds, mounts, library_only } = options();
     cgroup::enter_empty_v2().expect("root, to make a mount namespace");
     set_child_subreaper(true).expect("a subreaper");
+    let library = |ours: &Runtime| library::compare(ours, rounds).iter().for_each(|line| println!("{line}"));
+    if library_only {
+        return library(&Runtime::named(&ours()));
+    }
     let bench = Bench::new();
     println!("{} rounds, medians, one bundle, interleaved\n", rounds);
     bench.header();
@@ -45,19 +52,34 @@ fn main() {
     let more = with_host_mounts(&bench.container.dir, mounts, || bench.run_back_to_back(rounds));
     bench.row(&format!("run, {mounts} more host mounts"), "ms", &more);
     bench.row("  what they cost", "ms", &difference(&more, &back_to_back));
+    if let Some(ours) = bench.who.iter().find_map(|who| who.runtime.filter(|runtime| runtime.is("plimsoll"))) {
+        library(ours);
+    }
 }
 
-fn options() -> (usize, usize) {
-    let (mut rounds, mut mounts) = (20, HOST_MOUNTS);
+struct Options {
+    rounds: usize,
+    mounts: usize,
+    library_only: bool,
+}
+
+/// Who is called plimsoll.
+fn ours() -> String {
+    std::env::var("RUNTIME").unwrap_or("plimsoll".to_owned())
+}
+
+fn options() -> Options {
+    let (mut rounds, mut mounts, mut library_only) = (20, HOST_MOUNTS, false);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--quick" => (rounds, mounts) = (4, HOST_MOUNTS / 10),
             "--rounds" => rounds = arguments.next().and_then(|rounds| rounds.parse().ok()).expect("--rounds N"),
-            _ => panic!("benchmark [--rounds N] [--quick]"),
+            "--library" => library_only = true,
+            _ => panic!("benchmark [--rounds N] [--quick] [--library]"),
         }
     }
-    (rounds, mounts)
+    Options { rounds, mounts, library_only }
 }
 
 /// One column of the table; nothing where it was not asked.
@@ -70,7 +92,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let ours = std::env::var("RUNTIME").unwrap_or("plimsoll".to_owned());
+        let ours = ours();
         let runtimes: Vec<_> = [&*ours, "runc", "crun"].into_iter().filter_map(Runtime::find).collect();
         let runtimes = runtimes.leak();
         let container = Container::of(runtimes.first().expect("a runtime").clone()).args(&["/bin/true"]);

@@ -187,7 +187,7 @@ mod tests {
             text.contains("host listen-for-start → fd:0\nhost answer-start → fd:1\nhost hold-program → fd:2"),
             "{text}"
         );
-        assert!(text.ends_with("init exec fd:2 as sh") && !text.contains("resolve-program"), "{text}");
+        assert!(text.contains("\ninit exec fd:2 as sh") && !text.contains("resolve-program"), "{text}");
     }
 
     #[test]
