@@ -93,7 +93,7 @@ impl Foreground {
         let mut wanted = vec![(self.signals.as_fd(), PollFlags::POLLIN), (child.as_fd(), PollFlags::POLLIN)];
         let mut timeout = PollTimeout::NONE;
         if let Some(console) = &self.console {
-            let [input, output, mut master] = console.interests();
+            let [input, output, mut master] = console.poll_flags();
             if console.hung_up {
                 // Always ready, which is no news. Somebody may open the other side again, so look from time to time.
                 (master, timeout) = (PollFlags::empty(), PollTimeout::from(100_u8));
@@ -272,7 +272,7 @@ impl Console {
 
     /// What to wait for on standard input, on standard output and on the master: a buffer is filled when it is empty
     /// and emptied when it is not, so that a reader that does not read stops the writer and nothing else.
-    fn interests(&self) -> [PollFlags; 3] {
+    fn poll_flags(&self) -> [PollFlags; 3] {
         let when = |condition, flag| if condition { flag } else { PollFlags::empty() };
         [
             when(self.input.wants_more(), PollFlags::POLLIN),

@@ -83,7 +83,7 @@ pub fn memory(len: usize) -> Result<&'static mut [u8], Errno> {
 }
 
 /// Gives back what earlier steps have used of the stack, and their code: the container may wait here for days.
-pub fn forget_the_past() {
+pub fn release_used_pages() {
     const PAGE: usize = 4096;
     /// How deep the deepest step goes, generously.
     const DEPTH: usize = 24 * PAGE;

@@ -150,7 +150,7 @@ impl Error {
     }
 
     /// Another kind.
-    pub fn kind_of(mut self, kind: ErrorKind) -> Error {
+    pub fn with_kind(mut self, kind: ErrorKind) -> Error {
         self.0.kind = kind;
         self
     }

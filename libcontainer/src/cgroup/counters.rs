@@ -31,7 +31,7 @@ impl<'a> Counters<'a> {
 
     /// `None` if that is not counted here.
     pub(super) fn read(&self, file: &str) -> Option<String> {
-        self.settle(file, self.directory.read(file))
+        self.unless_missing(file, self.directory.read(file))
     }
 
     /// The same, and nothing if it is not counted.
@@ -46,11 +46,11 @@ impl<'a> Counters<'a> {
 
     /// Names of all that is counted.
     pub(super) fn files(&self) -> Vec<String> {
-        let files = self.settle(".", self.directory.files());
+        let files = self.unless_missing(".", self.directory.files());
         files.unwrap_or_default()
     }
 
-    fn settle<T>(&self, file: &str, read: std::result::Result<T, Errno>) -> Option<T> {
+    fn unless_missing<T>(&self, file: &str, read: std::result::Result<T, Errno>) -> Option<T> {
         match read {
             Ok(read) => Some(read),
             Err(Errno::NOENT | Errno::NODEV | Errno::OPNOTSUPP) => None,

@@ -57,7 +57,7 @@ pub(crate) struct Writer(Option<(PathBuf, OwnedFd)>);
 
 impl Writer {
     pub(crate) fn write(&mut self, file: &Path, value: &str, tolerate: &Tolerate) -> Result<()> {
-        settle(file, value, tolerate, self.try_write(file, value))
+        check_written(file, value, tolerate, self.try_write(file, value))
     }
 
     fn try_write(&mut self, file: &Path, value: &str) -> std::result::Result<(), (&'static str, Errno)> {
@@ -74,7 +74,7 @@ impl Writer {
     }
 }
 
-fn settle(
+fn check_written(
     file: &Path,
     value: &str,
     tolerate: &Tolerate,

@@ -137,7 +137,7 @@ fn without_errors(
     None
 }
 
-fn stand_in(pointer: &str) -> Option<Value> {
+fn placeholder(pointer: &str) -> Option<Value> {
     match pointer {
         "/ociVersion" => Some("1.3.0".into()),
         "/process/cwd" | "/root/path" | "/linux/seccomp/listenerPath" => Some("/".into()),
@@ -157,7 +157,7 @@ impl Taken {
     fn take(&mut self, tree: &mut Value, pointer: &str) -> bool {
         let is_there = !self.0.iter().any(|taken| taken == pointer);
         let holder = pointer.rsplit_once('/').and_then(|(parent, key)| Some((tree.pointer_mut(parent)?, key)));
-        if let (Some(value), true, Some((Value::Object(members), key))) = (stand_in(pointer), is_there, holder) {
+        if let (Some(value), true, Some((Value::Object(members), key))) = (placeholder(pointer), is_there, holder) {
             members.insert(key.to_owned(), value);
             self.0.push(pointer.to_owned());
             return true;

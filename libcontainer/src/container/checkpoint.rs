@@ -122,7 +122,7 @@ impl Container {
 fn status_descriptor(number: i32) -> Result<OwnedFd> {
     let invalid = |errno| {
         Error::system(format!("invalid --status-fd argument {number}"), format!("fcntl({number})"), errno)
-            .kind_of(ErrorKind::InvalidConfig)
+            .with_kind(ErrorKind::InvalidConfig)
     };
     let descriptor = sys::duplicate(number).map_err(invalid)?;
     let mode = rustix::fs::fcntl_getfl(&descriptor).map_err(invalid)? & OFlags::RWMODE;

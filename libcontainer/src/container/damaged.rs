@@ -42,7 +42,7 @@ impl Store {
         let plan = plan_again(&folder).inspect_err(|error| log::warn!("which cgroups it had is not known: {error}"));
         // may fail: as was just said.
         let mut record = salvaged(&folder, init, plan.ok());
-        self.leave_strangers_alone(&mut record)?;
+        self.drop_foreign_groups(&mut record)?;
         let container = Container::found(folder, record);
         container.end()?;
         container.destroy(&lock, None)?;
@@ -50,7 +50,7 @@ impl Store {
     }
 
     /// Takes groups with somebody in them out of the record, unless who is there is the container.
-    fn leave_strangers_alone(&self, record: &mut Record) -> Result<()> {
+    fn drop_foreign_groups(&self, record: &mut Record) -> Result<()> {
         let mut occupied = Vec::new();
         for group in &record.cgroups {
             let members = cgroup::pids(std::slice::from_ref(group))?;

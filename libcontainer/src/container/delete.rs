@@ -81,7 +81,7 @@ impl Container {
         let lock = self.lock_unless_running()?;
         let now = self.refreshed()?;
         deletable(&now.record.id, now.status_under(&lock)?)?;
-        now.unmake(&lock)
+        now.remove_everything(&lock)
     }
 
     /// Removes any container, and ends its processes first. Works from the record alone, whatever `create` had come to when it died.
@@ -90,7 +90,7 @@ impl Container {
     /// As [`Container::delete`], but for its status.
     pub fn force_delete(&self) -> Result<()> {
         let lock = self.lock_by_force()?;
-        self.refreshed()?.unmake(&lock)
+        self.refreshed()?.remove_everything(&lock)
     }
 
     /// Somebody may have changed the record since it was read.
@@ -99,7 +99,7 @@ impl Container {
         Ok(Container { record, ..self.clone() })
     }
 
-    fn unmake(&self, lock: &Lock) -> Result<()> {
+    fn remove_everything(&self, lock: &Lock) -> Result<()> {
         let has_ended = self.has_ended()?;
         if !has_ended {
             self.end()?;

@@ -36,7 +36,7 @@ impl Container {
             Some(unit) if unit.user => HostFacts::probe_for(self.record.cgroup_manager)?,
             _ => HostFacts::probe_caller()?,
         };
-        planned.go_through(self.record.unit.as_ref(), &self.record.cgroups, &facts);
+        planned.through_systemd(self.record.unit.as_ref(), &self.record.cgroups, &facts);
         let plan = plan::exec(bundle.spec(), process, &facts, &planned).map_err(Error::in_process)?;
         let mut save = |made: &Process| {
             if let Some(path) = &options.pidfd_socket {

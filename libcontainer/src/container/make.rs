@@ -177,7 +177,7 @@ pub(super) fn blame_memory(error: Error, record: &Record) -> Error {
     match cgroup::oom_report(&record.cgroups) {
         Some(report) => error
             .detail(format!("{who} was OOM-killed (limit {}, peak {})", report.limit, report.peak))
-            .kind_of(ErrorKind::OutOfMemory),
+            .with_kind(ErrorKind::OutOfMemory),
         None => error,
     }
 }

@@ -204,7 +204,7 @@ impl Criu {
     pub(crate) fn check_feature(&mut self, feature: Feature) -> Result<()> {
         let wanted = Message::default().number(feature as u64, true);
         let request = request(Kind::FEATURE_CHECK).number(4, true).message(5, &wanted);
-        let answer = self.converse(Kind::FEATURE_CHECK, &request, &mut |_| Ok(()))?;
+        let answer = self.exchange(Kind::FEATURE_CHECK, &request, &mut |_| Ok(()))?;
         match number_in(answer.features.as_deref(), feature as u64) {
             Some(1) => Ok(()),
             _ => Err(Error::new(ErrorKind::Unsupported, format!("criu is missing features: [{feature:?}]"))),
@@ -240,10 +240,10 @@ impl Criu {
             // `keep_open`: there is more to come.
             None => request(kind).number(4, true),
         };
-        self.converse(kind, &request, act)
+        self.exchange(kind, &request, act)
     }
 
-    fn converse(&mut self, kind: Kind, request: &Message, act: &mut dyn FnMut(Event) -> Result<()>) -> Result<Answer> {
+    fn exchange(&mut self, kind: Kind, request: &Message, act: &mut dyn FnMut(Event) -> Result<()>) -> Result<Answer> {
         self.send(request)?;
         let mut acted = Ok(());
         loop {

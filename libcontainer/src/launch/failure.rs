@@ -28,7 +28,7 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
             let message = format!("error running {kind} hook #{index}");
             match words.call {
                 Call::Wait | Call::Poll => Error::new(ErrorKind::Hook, format!("{message}: {}", words.detail)),
-                call => Error::system(message, call.name(), words.errno).kind_of(ErrorKind::Hook),
+                call => Error::system(message, call.name(), words.errno).with_kind(ErrorKind::Hook),
             }
         }
         (Action::Init(Step::SetExecLabel { lsm, .. }), call) if is_missing(call, words.errno) => Error::new(
@@ -75,7 +75,7 @@ pub(crate) fn explain(lines: &[Line], words: &Words) -> Error {
                 .any(|option| words.detail.contains(&format!("Unknown parameter '{option}"))) =>
         {
             let message = "mount label is specified in config, but selinux is disabled or not supported";
-            Error::config("/linux/mountLabel", message).kind_of(ErrorKind::Unsupported)
+            Error::config("/linux/mountLabel", message).with_kind(ErrorKind::Unsupported)
         }
         (
             Action::Init(Step::Mount { fstype, .. } | Step::MakeMount { fstype, .. }),
@@ -224,7 +224,7 @@ fn missing_program(name: &str, errno: Errno) -> Error {
         return Error::new(ErrorKind::ProgramNotFound, format!("exec: {name:?}: executable file not found in $PATH"));
     }
     let call = if errno == Errno::NOENT { format!("stat {name}") } else { "access".to_owned() };
-    Error::system(format!("exec: {name:?}"), call, errno).kind_of(why_not_executed(errno))
+    Error::system(format!("exec: {name:?}"), call, errno).with_kind(why_not_executed(errno))
 }
 
 /// What execve(2), or looking for its program, has failed for.

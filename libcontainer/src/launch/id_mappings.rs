@@ -71,7 +71,7 @@ pub(crate) fn helper(name: &str) -> Option<String> {
 /// The setuid helper of the `uidmap` package, which knows /etc/subuid and /etc/subgid.
 fn run_helper(name: &str, pid: i32, maps: &[IdMap]) -> Result<()> {
     let fail = |what: String| Error::new(ErrorKind::System, format!("{name}: {what}"));
-    let missing = || fail("not found; it is in Debian's package uidmap".to_owned()).kind_of(ErrorKind::Unsupported);
+    let missing = || fail("not found; it is in Debian's package uidmap".to_owned()).with_kind(ErrorKind::Unsupported);
     let path = helper(name).ok_or_else(missing)?;
     let numbers = maps.iter().flat_map(|map| [map.container_id, map.host_id, map.size]).map(|n| n.to_string());
     let output = Command::new(path)

@@ -114,7 +114,7 @@ pub(super) struct Bus {
 impl Bus {
     /// Connects to the first of these that anybody listens at, and is let in.
     pub(super) fn connect(addresses: &[Address], errand: Errand) -> Result<Bus> {
-        let (socket, address) = dial(addresses, &errand)?;
+        let (socket, address) = connect_to_first(addresses, &errand)?;
         let (addresses, received) = (addresses.to_vec(), Vec::new());
         let mut bus = Bus {
             socket,
@@ -128,7 +128,7 @@ impl Bus {
             to_send: Vec::new(),
             received,
         };
-        match bus.introduce() {
+        match bus.authenticate() {
             Err(lost) if bus.is_lost => bus.reconnect(lost)?,
             let_in => let_in?,
         }
@@ -136,7 +136,7 @@ impl Bus {
     }
 
     /// Does it, and does it again as long as it is only the connection that is lost.
-    pub(super) fn insist<T>(&mut self, mut errand: impl FnMut(&mut Bus) -> Result<T>) -> Result<T> {
+    pub(super) fn retry<T>(&mut self, mut errand: impl FnMut(&mut Bus) -> Result<T>) -> Result<T> {
         loop {
             match errand(self) {
                 Err(lost) if self.is_lost => self.reconnect(lost)?,
@@ -159,10 +159,10 @@ impl Bus {
     pub(super) fn reconnect(&mut self, lost: Error) -> Result<()> {
         self.losses += 1;
         while self.losses < LOSSES && self.pause() {
-            let Ok((socket, address)) = dial(&self.addresses, &self.errand) else { continue };
+            let Ok((socket, address)) = connect_to_first(&self.addresses, &self.errand) else { continue };
             (self.socket, self.address, self.is_lost) = (socket, address, false);
             self.received.clear();
-            match self.introduce() {
+            match self.authenticate() {
                 Err(_) if self.is_lost => self.losses += 1,
                 let_in => return let_in,
             }
@@ -183,7 +183,7 @@ impl Bus {
     }
 
     /// Who we are.
-    fn introduce(&mut self) -> Result<()> {
+    fn authenticate(&mut self) -> Result<()> {
         // As libsystemd does: the peer asks the kernel who we are, whatever our uid is in a user namespace.
         self.to_send = b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n".to_vec();
         // Not along with the first call: what systemd has read with these lines it forgets until more comes.
@@ -224,7 +224,7 @@ impl Bus {
                 Err(Errno::INTR) => {}
                 // It has hung up. Why, it may have said before: whoever reads comes to that first, then to the end.
                 Err(Errno::PIPE | Errno::CONNRESET) => break,
-                Err(errno) => return Err(self.broken("send", errno)),
+                Err(errno) => return Err(self.connection_failed("send", errno)),
             }
         }
         self.to_send.clear();
@@ -234,10 +234,10 @@ impl Bus {
     /// The next message.
     pub(super) fn receive(&mut self) -> Result<Message> {
         loop {
-            let length = message::length(&self.received).map_err(|_| self.nonsense())?;
+            let length = message::length(&self.received).map_err(|_| self.not_dbus())?;
             if let Some(length) = length.filter(|length| self.received.len() >= *length) {
                 let bytes: Vec<u8> = self.received.drain(..length).collect();
-                return match message::parse(&bytes).map_err(|_| self.nonsense())? {
+                return match message::parse(&bytes).map_err(|_| self.not_dbus())? {
                     Message::Failure { refusal, .. } if HUNG_UP.contains(&refusal.name.as_str()) => {
                         self.is_lost = true;
                         Err(self.error(refusal))
@@ -263,7 +263,7 @@ impl Bus {
             }
             Err(Errno::AGAIN) => self.wait(PollFlags::IN, "read"),
             Err(Errno::INTR) => Ok(()),
-            Err(errno) => Err(self.broken("read", errno)),
+            Err(errno) => Err(self.connection_failed("read", errno)),
         }
     }
 
@@ -281,7 +281,7 @@ impl Bus {
                 }
             } else if self.received.len() > 1024 {
                 // No such line is longer than a GUID.
-                return Err(self.nonsense());
+                return Err(self.not_dbus());
             } else {
                 self.read()?;
             }
@@ -291,7 +291,7 @@ impl Bus {
     fn wait(&self, event: PollFlags, call: &str) -> Result<()> {
         let Some(left) = self.errand.left() else {
             let words = format!("no answer within {} s", self.errand.patience.as_secs_f32());
-            return Err(self.error(words).kind_of(ErrorKind::Timeout));
+            return Err(self.error(words).with_kind(ErrorKind::Timeout));
         };
         match poll(&mut [PollFd::new(&self.socket, event)], Timespec::try_from(left).ok().as_ref()) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -299,7 +299,7 @@ impl Bus {
         }
     }
 
-    fn broken(&mut self, call: &str, errno: Errno) -> Error {
+    fn connection_failed(&mut self, call: &str, errno: Errno) -> Error {
         self.is_lost = matches!(errno, Errno::CONNRESET | Errno::PIPE);
         failed(&self.errand, &self.address, call, errno)
     }
@@ -309,7 +309,7 @@ impl Bus {
         Error::new(ErrorKind::System, format!("systemd: {} on {}: {words}", self.errand.what, self.address))
     }
 
-    fn nonsense(&self) -> Error {
+    fn not_dbus(&self) -> Error {
         self.error("what came is not D-Bus")
     }
 }
@@ -319,7 +319,7 @@ fn failed(errand: &Errand, address: &Address, call: &str, errno: Errno) -> Error
 }
 
 /// A connection to the first of these that anybody listens at.
-fn dial(addresses: &[Address], errand: &Errand) -> Result<(OwnedFd, Address)> {
+fn connect_to_first(addresses: &[Address], errand: &Errand) -> Result<(OwnedFd, Address)> {
     let mut last = None;
     for address in addresses {
         match connect(address, errand) {

@@ -64,7 +64,7 @@ impl Manager {
     /// Ends a unit that nobody is left in, and forgets how it ended: its name is free afterwards.
     pub(crate) fn stop(&self, unit: &Unit) -> Result<()> {
         let mut bus = Bus::connect(&self.addresses, Errand::new("StopUnit", &unit.name, self.forgetting))?;
-        bus.insist(|bus| {
+        bus.retry(|bus| {
             bus.listen(&unit.name);
             let stop = bus.call(SYSTEMD, "StopUnit", &Body::default().text(&unit.name).text("replace"));
             bus.send()?;
@@ -90,7 +90,7 @@ impl Manager {
         let mut bus = Bus::connect(&self.addresses, errand)?;
         bus.check_pids()?;
         let body = Body::default().text(&unit.name).text(below).pids(pid.unsigned_abs());
-        bus.insist(|bus| {
+        bus.retry(|bus| {
             let attach = bus.call(SYSTEMD, "AttachProcessesToUnit", &body);
             bus.send()?;
             match wait_for_reply(bus, attach)? {
@@ -107,7 +107,7 @@ impl Manager {
             return Ok(());
         }
         let mut bus = Bus::connect(&self.addresses, Errand::new("SetUnitProperties", &unit.name, self.patience))?;
-        bus.insist(|bus| {
+        bus.retry(|bus| {
             loop {
                 let body = Body::default().text(&unit.name).bool(true).properties(&properties, None);
                 let set = bus.call(SYSTEMD, "SetUnitProperties", &body);

@@ -10,7 +10,7 @@ use step::{Call, Slot, word};
 /// While every call is allowed.
 pub(super) fn prepare() -> Result {
     sys::end_on_signals().at(Call::Sigaction)?;
-    sys::forget_the_past();
+    sys::release_used_pages();
     Ok(())
 }
 
@@ -23,7 +23,7 @@ pub(super) fn run(init: &mut Init, start: Slot, said: Slot, door: Option<Slot>) 
         // Init itself may write to the FIFO, so that it has no end.
         match host::read(start.as_fd(), &mut byte)? {
             [word::START] => break,
-            [word::JOIN] => door = door.filter(|door| let_in(init, door).is_ok()),
+            [word::JOIN] => door = door.filter(|door| hand_out_namespaces(init, door).is_ok()),
             _ => {}
         }
     }
@@ -34,7 +34,7 @@ pub(super) fn run(init: &mut Init, start: Slot, said: Slot, door: Option<Slot>) 
 }
 
 /// Gives the namespaces to who knocks. If that fails, the door is closed for good: nobody may wait behind it.
-fn let_in(init: &Init, door: &OwnedFd) -> rustix::io::Result<()> {
+fn hand_out_namespaces(init: &Init, door: &OwnedFd) -> rustix::io::Result<()> {
     let guest = rustix::net::accept_with(door, SocketFlags::CLOEXEC)?;
     // Who is gone meanwhile is no failure.
     let _ = init.namespaces.send(guest.as_fd());

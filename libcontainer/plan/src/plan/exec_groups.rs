@@ -51,7 +51,7 @@ impl ExecPlanOptions {
 
     /// Takes the way through systemd where there is no other: whoever has not made a scope's group may not move into it from
     /// outside of what both of them belong to.
-    pub fn go_through(&mut self, unit: Option<&cgroup::Unit>, groups: &[cgroup::Group], facts: &HostFacts) {
+    pub fn through_systemd(&mut self, unit: Option<&cgroup::Unit>, groups: &[cgroup::Group], facts: &HostFacts) {
         let (Some(unit), Some(systemd)) = (unit.filter(|unit| unit.user), &facts.systemd) else { return };
         let own =
             facts.hierarchies.iter().find(|hierarchy| hierarchy.unified).map(|hierarchy| Path::new(&hierarchy.own));

@@ -21,7 +21,7 @@ pub(super) fn plan(context: &Context) -> Result<IntelRdt> {
         return Ok(IntelRdt::default());
     };
     let mount = context.facts.resctrl.as_ref().ok_or_else(|| {
-        Error::config(ORIGIN, "no resctrl filesystem is mounted at /sys/fs/resctrl").kind_of(ErrorKind::Unsupported)
+        Error::config(ORIGIN, "no resctrl filesystem is mounted at /sys/fs/resctrl").with_kind(ErrorKind::Unsupported)
     })?;
     let named = given(rdt.clos_id());
     let class = class(rdt, mount, &context.options.id);

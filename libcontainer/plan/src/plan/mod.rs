@@ -141,7 +141,7 @@ impl Plan {
         for group in &cgroup.groups {
             planned.join(group, group.directory.clone());
         }
-        planned.go_through(cgroup.scope.as_ref().map(|scope| &scope.unit), &cgroup.groups, facts);
+        planned.through_systemd(cgroup.scope.as_ref().map(|scope| &scope.unit), &cgroup.groups, facts);
         exec(bundle.spec(), process, facts, &planned)
     }
 

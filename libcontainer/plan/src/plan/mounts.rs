@@ -72,7 +72,7 @@ pub(super) fn add(context: &Context, slots: &mut Slots) -> Result<Vec<Line>> {
     for (index, mount) in context.spec.mounts().iter().flatten().enumerate() {
         let entry = Entry::new(context, mount, format!("/{index}"))?;
         let refused =
-            |what: &str| entry.wrong("", format!("{what} of a container that runs")).kind_of(ErrorKind::Unsupported);
+            |what: &str| entry.wrong("", format!("{what} of a container that runs")).with_kind(ErrorKind::Unsupported);
         if entry.options.remount {
             return Err(refused("there is no remount of the mounts"));
         } else if !entry.is_bind() && matches!(entry.fstype(), "cgroup" | "cgroup2") {

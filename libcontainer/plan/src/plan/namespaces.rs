@@ -147,7 +147,7 @@ impl<'a> Namespaces<'a> {
             entry.lines.push(init(InitStep::JoinProcess { slot, namespaces: all }, "/linux/namespaces"));
         }
         if all & USER != 0 {
-            entry.lines.push(init(self.become_somebody(spec), self.origin(USER)));
+            entry.lines.push(init(self.become_owner(spec), self.origin(USER)));
         }
         entry.lines.extend(root.map(|slot| init(InitStep::EnterRoot { slot }, "/root/path")));
         entry.fork = (all & PID != 0).then(|| self.fork(0));
@@ -156,7 +156,7 @@ impl<'a> Namespaces<'a> {
 
     /// Root of the user namespace; where nobody is mapped to root, whoever comes first: an unmapped user could
     /// not make a single file. Of a namespace that is joined nothing is known, so root it is.
-    fn become_somebody(&self, spec: &Spec) -> InitStep {
+    fn become_owner(&self, spec: &Spec) -> InitStep {
         let (uid, gid) = id_mappings::of(spec);
         let first = |maps: &[IdMap]| match maps {
             [first, ..] if !id_mappings::is_mapped(maps, 0) => first.container_id,

@@ -13,7 +13,7 @@ pub(super) fn lines(spec: &Spec) -> Result<Option<Line>> {
     // "No flag values are supported", says the spec.
     if let Some(flag) = personality.flags().iter().flatten().next() {
         let message = format!("personality flag \"{flag}\" is not supported");
-        return Err(Error::config("/linux/personality/flags/0", message).kind_of(ErrorKind::Unsupported));
+        return Err(Error::config("/linux/personality/flags/0", message).with_kind(ErrorKind::Unsupported));
     }
     let domain = match personality.domain() {
         LinuxPersonalityDomain::PerLinux => 0,

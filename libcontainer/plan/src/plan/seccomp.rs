@@ -149,7 +149,7 @@ impl Filter {
     }
 
     /// Init can let an `exec` in while it waits.
-    pub(super) fn lets_in(&self) -> bool {
+    pub(super) fn can_hand_out_namespaces(&self) -> bool {
         LETTING_IN.iter().all(|call| self.allows(call))
     }
 

@@ -23,7 +23,7 @@ pub(super) fn plan(context: &Context, filter: &Filter, slots: &mut Slots) -> Res
     let line = |step| host(step, Origin::LIFECYCLE);
     let mut opened = vec![line(HostStep::ListenForStart), line(HostStep::AnswerStart)];
     let (start, said) = (slots.take()?, slots.take()?);
-    let door = needs_door(context) && filter.lets_in();
+    let door = needs_door(context) && filter.can_hand_out_namespaces();
     let door = door.then(|| slots.take()).transpose()?;
     opened.extend(door.map(|_| line(HostStep::ListenForExec)));
     let held = door.map(|_| InitStep::HoldNamespaces { namespaces: context.namespaces.all() });

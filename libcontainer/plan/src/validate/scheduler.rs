@@ -34,7 +34,7 @@ pub(super) fn check(scheduler: &Scheduler) -> Result<()> {
     }
     if policy == &SchedIso {
         let message = "SCHED_ISO is a number that Linux has reserved and never used";
-        return wrong("/policy", message.to_owned()).map_err(|error: Error| error.kind_of(ErrorKind::Unsupported));
+        return wrong("/policy", message.to_owned()).map_err(|error: Error| error.with_kind(ErrorKind::Unsupported));
     }
     if policy == &SchedDeadline { deadline(scheduler) } else { Ok(()) }
 }

@@ -89,7 +89,7 @@ impl Entry<'_> {
             }
             (None, _) if running && !privileged => {
                 let message = "to bring it into a container that runs needs CAP_SYS_ADMIN on the host";
-                return Err(self.wrong("/source", message).kind_of(ErrorKind::Unsupported));
+                return Err(self.wrong("/source", message).with_kind(ErrorKind::Unsupported));
             }
             (None, id_map) if by_host && link != Link::Copy => {
                 let open = HostStep::OpenMount { source: path.to_owned(), recursive, link, shared, id_map };
@@ -104,7 +104,7 @@ impl Entry<'_> {
     fn id_map(&self, source: &Path, recursive: bool) -> Result<IdMappedMount> {
         if !self.context.facts.privileged {
             let message = "an id-mapped mount needs CAP_SYS_ADMIN on the host";
-            return Err(self.wrong("", message).kind_of(ErrorKind::Unsupported));
+            return Err(self.wrong("", message).with_kind(ErrorKind::Unsupported));
         }
         if self.options.copy_symlink {
             return Err(self.wrong("/options", "copy-symlink and idmap exclude each other"));

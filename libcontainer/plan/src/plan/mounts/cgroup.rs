@@ -46,7 +46,7 @@ impl Mounts {
             }
             None => {
                 let message = "no such cgroup hierarchy is mounted on this host";
-                Err(entry.wrong("", message).kind_of(ErrorKind::Unsupported))
+                Err(entry.wrong("", message).with_kind(ErrorKind::Unsupported))
             }
         }
     }

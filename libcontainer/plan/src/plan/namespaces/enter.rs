@@ -100,7 +100,7 @@ impl Namespaces<'_> {
                 None => self.unshare(USER),
             }],
             Part::IdMaps => vec![id_mappings::line(context.spec, context.facts)],
-            Part::Ids if self.is_new(USER) => vec![init(self.become_somebody(context.spec), "/linux/uidMappings")],
+            Part::Ids if self.is_new(USER) => vec![init(self.become_owner(context.spec), "/linux/uidMappings")],
             Part::Ids => vec![init(InitStep::BecomeRoot, self.origin(USER))],
             Part::TimeOffsets => {
                 self.time_offsets(context).map(|line| vec![self.unshare(TIME), line]).unwrap_or_default()
