@@ -33,7 +33,13 @@ const FORESEEN: &[Foreseen] = &[
         reason: "the devices group above forbids to make such nodes: their use is allowed without that, and `b *:* m` not at all",
         explains: is_allowed_without_mknod,
     },
+    Foreseen { call: "fsconfig", errno: Errno::EPERM, reason: HOSTS_SYS, explains: is_hosts_sys },
+    Foreseen { call: "fsmount", errno: Errno::EPERM, reason: HOSTS_SYS, explains: is_hosts_sys },
 ];
+
+/// In a user namespace without a sysfs of its own.
+const HOSTS_SYS: &str =
+    "a sysfs that may not be mounted is the host's, bound read-only with all that is below, as with crun";
 
 /// What the next command says, of what nobody can know while the command that is tried is there.
 struct Later {
@@ -81,6 +87,22 @@ fn is_bound_instead(Difference { once, more, fewer }: &Difference) -> bool {
         && fewer.iter().all(is_of_it)
 }
 
+/// As mountinfo has it: nothing below it may be written to.
+fn is_hosts_sys(Difference { more, fewer, .. }: &Difference) -> bool {
+    let mount = |line: &String| {
+        let mut words = line.split(' ').skip(1).map(str::to_owned);
+        Some((words.next()?, words.next()?))
+    };
+    let is_bound = |line: &String| {
+        mount(line).is_some_and(|(path, options)| {
+            (path == "/sys" || path.starts_with("/sys/")) && options.split(',').next() == Some("ro")
+        })
+    };
+    let is_own =
+        |line: &String| line.ends_with(" - sysfs sysfs ro") && mount(line).is_some_and(|(path, _)| path == "/sys");
+    !fewer.is_empty() && fewer.iter().all(is_own) && !more.is_empty() && more.iter().all(is_bound)
+}
+
 /// In the one line that lists rules.
 fn is_allowed_without_mknod(Difference { once, more, fewer }: &Difference) -> bool {
     let ([more], [fewer]) = (&**more, &**fewer) else { return false };
@@ -113,7 +135,7 @@ mod tests {
     use super::*;
 
     fn fault(name: &str, errno: Errno) -> (Which, Errno) {
-        let number = (0..400).find(|number| syscalls::name(*number) == name).expect("a system call");
+        let number = (0..500).find(|number| syscalls::name(*number) == name).expect("a system call");
         (Which::One(Point { actor: 1, number, count: 1 }), errno)
     }
 
@@ -132,6 +154,18 @@ mod tests {
         assert!(!foreseen(&fault("mknodat", Errno::EPERM), usual, &format!("{bound}\nUmask: 0000")));
         assert!(!foreseen(&fault("mknodat", Errno::EPERM), usual, "Umask: 0027"));
         assert!(!foreseen(&fault("mknodat", Errno::EPERM), usual, &seen.replace("ro,", "rw,")));
+    }
+
+    #[test]
+    fn the_hosts_sys_is_foreseen_if_nothing_in_it_may_be_written_to() {
+        let own = "/ /sys ro,nosuid,nodev,noexec,relatime - sysfs sysfs ro\nUmask: 0027";
+        let bound =
+            "/ /sys ro,nosuid,relatime - sysfs sysfs rw\n/ /sys/fs/cgroup ro,nosuid - tmpfs tmpfs rw\nUmask: 0027";
+        let fsmount = fault("fsmount", Errno::EPERM);
+        assert!(foreseen(&fsmount, own, bound));
+        assert!(!foreseen(&fsmount, own, &bound.replace("cgroup ro", "cgroup rw")));
+        assert!(!foreseen(&fsmount, own, &bound.replace("0027", "0000")));
+        assert!(!foreseen(&fault("fsmount", Errno::EIO), own, bound));
     }
 
     #[test]
