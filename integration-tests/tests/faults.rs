@@ -45,6 +45,11 @@ fn streams_that_cannot_be_asked_are_not_taken_for_closed() {
 }
 
 #[test]
+fn nothing_runs_twice() {
+    nothing_comes_of_it_with("EAGAIN", "runtime:recvmsg", "exec");
+}
+
+#[test]
 fn nothing_runs_of_which_start_has_said_that_it_does_not() {
     for call in ["read", "openat", "memfd_create", "unlinkat", "ioctl", "write"] {
         nothing_comes_of(&format!("runtime:{call}"), "start");

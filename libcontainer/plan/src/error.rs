@@ -180,6 +180,11 @@ impl Error {
         self.0.kind
     }
 
+    /// The system call that has failed, if that is what happened, with what matters of its arguments.
+    pub fn call(&self) -> Option<&str> {
+        self.0.call.as_deref()
+    }
+
     /// errno of the failed call, if a call failed.
     pub fn errno(&self) -> Option<i32> {
         self.0.source.as_ref().and_then(std::io::Error::raw_os_error)

@@ -92,5 +92,7 @@ impl Container {
 
 /// A limit on processes (clone(2), EAGAIN). Nobody has heard of the one that could not be made.
 fn is_full(error: &Error) -> bool {
-    error.errno() == Some(Errno::AGAIN.raw_os_error())
+    // Of another call, that of the host's when the program runs already above all, it says nothing of the kind.
+    let makes_processes = error.call().is_some_and(|call| call.starts_with("clone") || call.starts_with("fork"));
+    makes_processes && error.errno() == Some(Errno::AGAIN.raw_os_error())
 }
