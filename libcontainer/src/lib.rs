@@ -79,6 +79,9 @@
 //! Without a user namespace `create` takes root with CAP_SYS_ADMIN. Reading a plan ([`Plan::new`]) takes nothing.
 #![warn(missing_docs)]
 
+#[macro_use]
+mod setters;
+
 mod cgroup;
 mod check;
 mod container;

@@ -89,7 +89,7 @@ fn a_missing_bind_source_is_an_error_that_names_it() {
 /// A tmpfs with these flags, which nobody but the runtime and its container see.
 fn bound_with(flags: &[&str], options: &[&str]) -> Mount {
     let container = Container::new();
-    let source = container.make_dir("cargo");
+    let (folder, source) = (container.dir.clone(), container.make_dir("cargo"));
     let mut flags = MsFlags::from_iter(flags.iter().map(|flag| match *flag {
         "ro" => MsFlags::MS_RDONLY,
         "nodev" => MsFlags::MS_NODEV,
@@ -102,6 +102,8 @@ fn bound_with(flags: &[&str], options: &[&str]) -> Mount {
     nix::mount::mount(none, &source, none, flags, none).expect("we are root");
     let mount = std::panic::catch_unwind(|| seen(container.mount(bind(&source, "/quay", options)), "/quay"));
     nix::mount::umount(&source).expect("just mounted");
+    // The container could not remove it while something was mounted there.
+    std::fs::remove_dir_all(folder).expect("our own");
     mount.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 

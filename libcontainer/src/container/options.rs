@@ -74,42 +74,9 @@ pub struct ExecOptions {
     pub trace: Option<Trace>,
 }
 
-/// Setters that are called as the fields that they set: of what may be missing, of values, and of what is off unless it is said.
-macro_rules! setters {
-    ($options:ident { $($maybe:ident: $of:ty,)* } { $($value:ident: $is:ty,)* } { $($flag:ident,)* }) => {
-        impl $options {
-            /// Nothing decided.
-            pub fn new() -> $options {
-                $options::default()
-            }
-
-            $(#[doc = concat!("Sets [`", stringify!($maybe), "`](", stringify!($options), "::", stringify!($maybe), ").")]
-            #[must_use]
-            pub fn $maybe(mut self, $maybe: impl Into<$of>) -> $options {
-                self.$maybe = Some($maybe.into());
-                self
-            })*
-
-            $(#[doc = concat!("Sets [`", stringify!($value), "`](", stringify!($options), "::", stringify!($value), ").")]
-            #[must_use]
-            pub fn $value(mut self, $value: impl Into<$is>) -> $options {
-                self.$value = $value.into();
-                self
-            })*
-
-            $(#[doc = concat!("Sets [`", stringify!($flag), "`](", stringify!($options), "::", stringify!($flag), ").")]
-            #[must_use]
-            pub fn $flag(mut self) -> $options {
-                self.$flag = true;
-                self
-            })*
-        }
-    };
-}
-
 setters! {
     CreateOptions {
-        pid_file: PathBuf, console_socket: PathBuf, pidfd_socket: PathBuf, program: OwnedFd, rootless: bool, trace: Trace,
+        pid_file: PathBuf, console_socket: PathBuf, pidfd_socket: PathBuf, program: OwnedFd, trace: Trace,
     } {
         stdin: Stdio, stdout: Stdio, stderr: Stdio, preserve: Vec<OwnedFd>, listen: Vec<OwnedFd>,
         cgroup_manager: CgroupManager,

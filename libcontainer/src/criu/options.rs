@@ -52,6 +52,18 @@ pub struct CriuOptions {
     pub lsm_mount_context: Option<String>,
 }
 
+setters! {
+    CriuOptions {
+        work_path: PathBuf, parent_path: PathBuf, status_fd: i32, page_server: (String, u16), network_lock: NetworkLock,
+        lsm_profile: String, lsm_mount_context: String,
+    } {
+        image_path: PathBuf, manage_cgroups: ManageCgroups,
+    } {
+        leave_running, pre_dump, tcp_established, tcp_skip_in_flight, tcp_close, link_remap, ext_unix_sk, shell_job,
+        file_locks, auto_dedup, lazy_pages,
+    }
+}
+
 /// How CRIU treats cgroups (criu(8), `--manage-cgroups`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]

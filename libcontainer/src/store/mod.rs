@@ -66,7 +66,7 @@ impl Store {
     pub fn open(root: impl AsRef<Path>) -> Result<Store> {
         let root = std::path::absolute(root.as_ref()).map_err(|error| Error::io("open the store", "getcwd", &error))?;
         if root == Path::new("/") {
-            return Err(Error::new(ErrorKind::InvalidConfig, "Option --root argument should not be set to /"));
+            return Err(Error::new(ErrorKind::InvalidConfig, "a store cannot be in /"));
         }
         Ok(Store { root })
     }
