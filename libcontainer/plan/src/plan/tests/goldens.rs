@@ -40,5 +40,11 @@ fn check(golden: &Path, text: &str) {
         fs::write(golden, text).unwrap();
     }
     let expected = fs::read_to_string(golden).unwrap_or_default();
-    assert!(text == expected, "{} differs; BLESS=1 writes it anew. Now it is\n{text}", golden.display());
+    // A filter is made for the processor that it is loaded on: the goldens hold that of x86_64.
+    let same_filter = |line: &&str| cfg!(target_arch = "x86_64") || !line.contains("load-seccomp");
+    assert!(
+        text.lines().filter(same_filter).eq(expected.lines().filter(same_filter)),
+        "{} differs; BLESS=1 writes it anew. Now it is\n{text}",
+        golden.display()
+    );
 }
