@@ -12,6 +12,9 @@ use std::path::Path;
 const MOST: u64 = 64 << 20;
 
 /// What is in a regular file, wherever a link leads: a FIFO would keep us waiting, `/dev/zero` has no end.
+///
+/// # Errors
+/// It cannot be read, is no regular file, or is longer than 64 MiB.
 pub fn read_file(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = rustix::fs::openat(CWD, path.as_ref(), flags, Mode::empty()).map_err(|errno| match errno {
@@ -47,6 +50,9 @@ pub(crate) fn names(directory: &Path) -> Result<Vec<OsString>> {
 }
 
 /// All that comes, up to a limit: what a pipe brings, for those who ask for one.
+///
+/// # Errors
+/// It cannot be read, or is longer than 64 MiB.
 pub fn read_limited(from: impl Read) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     read(from, &mut bytes)?;

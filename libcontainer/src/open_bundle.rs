@@ -21,11 +21,17 @@ impl Deref for Bundle {
 
 impl Bundle {
     /// Read `config.json` of the bundle at `directory`.
+    ///
+    /// # Errors
+    /// There is no such file, or it cannot be read; [`ErrorKind::InvalidConfig`], with the entry at fault.
     pub fn open(directory: impl AsRef<Path>) -> Result<Bundle> {
         Bundle::open_with(directory, "config.json")
     }
 
     /// The same with another name (or an absolute path) for the file.
+    ///
+    /// # Errors
+    /// As `open`.
     pub fn open_with(directory: impl AsRef<Path>, config_name: impl AsRef<Path>) -> Result<Bundle> {
         let (path, config) = read(directory.as_ref(), config_name.as_ref())?;
         plan::Bundle::from_config(path, config).map(Bundle::from)
@@ -55,16 +61,25 @@ impl Bundle {
     }
 
     /// Reads a `process` object (`exec --process FILE`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`], with the entry at fault.
     pub fn process_from_slice(json: &[u8]) -> Result<Process> {
         plan::Bundle::process_from_slice(json)
     }
 
     /// Reads an array of mounts (`mounts add ID FILE`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`], with the entry at fault.
     pub fn mounts_from_slice(json: &[u8]) -> Result<Vec<Mount>> {
         plan::Bundle::mounts_from_slice(json)
     }
 
     /// Reads a `linux.resources` object (`update --resources FILE`).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`], with the entry at fault.
     pub fn resources_from_slice(json: &[u8]) -> Result<LinuxResources> {
         plan::Bundle::resources_from_slice(json)
     }

@@ -62,6 +62,9 @@ impl Finding {
 
 impl Bundle {
     /// Every problem of the bundle at `directory` on the host that `facts` describe, errors first.
+    ///
+    /// # Errors
+    /// A config.json that cannot be read or is no JSON; every other problem is a finding.
     pub fn check(directory: impl AsRef<Path>, facts: &HostFacts, options: &PlanOptions) -> Result<Vec<Finding>> {
         let (path, config) = open_bundle::read(directory.as_ref(), "config.json".as_ref())?;
         Ok(check(&path, &config, facts, options))

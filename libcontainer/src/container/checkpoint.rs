@@ -14,6 +14,10 @@ const LOG: &str = "dump.log";
 impl Container {
     /// Saves the processes of a running or paused container, and removes it: what is left of it is the images. With
     /// `leave_running` or `pre_dump` it goes on. After a failure it is as it was.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotRunning`] if it neither runs nor is paused; [`ErrorKind::Unsupported`] for what CRIU, or this
+    /// CRIU, cannot save; else what CRIU says, with the end of its log.
     pub fn checkpoint(&self, options: &CriuOptions) -> Result<()> {
         let status = self.status()?;
         if !matches!(status, Status::Running | Status::Paused) {

@@ -11,6 +11,11 @@ use rustix::io::Errno;
 
 impl Container {
     /// Starts another process in the container's namespaces and cgroup: a child of the caller.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotRunning`]; [`ErrorKind::Paused`], unless [`ExecOptions::ignore_paused`] is set;
+    /// [`ErrorKind::ProgramNotFound`], [`ErrorKind::ProgramNotExecutable`]; [`ErrorKind::InvalidConfig`], with the
+    /// entry of the process at fault.
     pub fn exec(&self, process: &runtime::Process, options: ExecOptions) -> Result<Child> {
         match self.status()? {
             Status::Running | Status::Created => {}

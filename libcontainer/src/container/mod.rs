@@ -162,6 +162,9 @@ impl Container {
     }
 
     /// The bundle's directory with the config.json that `create` read.
+    ///
+    /// # Errors
+    /// What `create` has kept cannot be read.
     pub fn bundle(&self) -> Result<Bundle> {
         let lost =
             || Error::new(ErrorKind::System, "read the container's config: there is no config.json in the store");

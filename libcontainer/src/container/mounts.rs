@@ -12,6 +12,10 @@ const FILE: &str = "mounts";
 
 impl Container {
     /// Mounts all of them, in this order, or none: what has been attached before one fails is taken away again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotRunning`]; [`ErrorKind::InvalidConfig`] or [`ErrorKind::Unsupported`], with the mount at fault;
+    /// what the kernel says, of a mount that it refuses.
     pub fn add_mounts(&self, mounts: &[Mount]) -> Result<()> {
         self.locked_while_running(|| {
             let (bundle, facts) = (self.bundle()?, HostFacts::probe()?.probe_procfs());
@@ -27,6 +31,10 @@ impl Container {
     }
 
     /// Takes away what `add_mounts` has put at these destinations, with what is mounted below. Nothing else of a mount counts.
+    ///
+    /// # Errors
+    /// A destination at which `add_mounts` has mounted nothing; a mount that is busy. What has been taken away before
+    /// an error is named, and the same call again removes the rest.
     pub fn remove_mounts(&self, mounts: &[Mount]) -> Result<()> {
         self.locked_while_running(|| {
             let (bundle, facts) = (self.bundle()?, HostFacts::probe()?);

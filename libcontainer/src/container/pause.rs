@@ -4,6 +4,10 @@ use crate::{Error, Result, cgroup};
 
 impl Container {
     /// Freezes every process of the container.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotRunning`](crate::ErrorKind::NotRunning); [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if a
+    /// process does not freeze within ten seconds: then none is frozen.
     pub fn pause(&self) -> Result<()> {
         // Who ends it meanwhile would wait for what we have frozen after he has thawed it.
         self.locked_while_running(|| match self.status()? {
@@ -14,6 +18,9 @@ impl Container {
     }
 
     /// Lets them go on.
+    ///
+    /// # Errors
+    /// The kind that says what it is instead, if it is not paused.
     pub fn resume(&self) -> Result<()> {
         let check = || match self.status()? {
             Status::Paused => Ok(()),

@@ -10,12 +10,20 @@ use rustix::io::Errno;
 use step::word;
 
 impl Container {
-    /// Runs the user's program, and then the poststart hooks. Fails with runc's wording if it cannot be executed.
+    /// Runs the user's program, and then the poststart hooks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Running`], [`ErrorKind::Paused`], [`ErrorKind::NotRunning`] if it is not created;
+    /// [`ErrorKind::ProgramNotFound`], [`ErrorKind::ProgramNotExecutable`]; [`ErrorKind::Hook`]. If the program did not
+    /// run, the container has ended.
     pub fn start(&self) -> Result<()> {
         self.start_traced(None)
     }
 
     /// The same, noting what takes how long.
+    ///
+    /// # Errors
+    /// As `start`.
     pub fn start_traced(&self, trace: Option<&Trace>) -> Result<()> {
         // Whoever has just made it knows.
         if self.init.is_none() {

@@ -5,6 +5,9 @@ use crate::{Result, cgroup};
 
 impl Container {
     /// Its status and what else `state` prints.
+    ///
+    /// # Errors
+    /// A system call failed, so that it is not known whether the container lives: that is never taken for its end.
     pub fn state(&self) -> Result<State> {
         let status = self.status()?;
         let pid = if status == Status::Stopped { 0 } else { self.record.pid() };
@@ -23,6 +26,9 @@ impl Container {
     }
 
     /// Every process of the container, by its pid in the caller's pid namespace, in ascending order.
+    ///
+    /// # Errors
+    /// A group cannot be read.
     pub fn processes(&self) -> Result<Vec<i32>> {
         if self.record.cgroups.is_empty() {
             let alive = matches!(self.record.life()?, Life::Alive(_));

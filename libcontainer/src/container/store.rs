@@ -5,11 +5,18 @@ use crate::{ErrorKind, Result};
 
 impl Store {
     /// The container with this id; [`ErrorKind::NotFound`] if there is none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::InvalidId`]; [`ErrorKind::PermissionDenied`] if the store or the container
+    /// belongs to somebody else.
     pub fn load(&self, id: &str) -> Result<Container> {
         Container::read(self.folder(id)?)
     }
 
     /// Every container's state, sorted by id; what cannot be read is an error of its own entry.
+    ///
+    /// # Errors
+    /// The store cannot be read, or belongs to somebody else.
     pub fn list(&self) -> Result<Vec<(String, Result<State>)>> {
         // One user usually owns them all.
         let mut owners: Vec<(u32, String)> = Vec::new();

@@ -17,6 +17,9 @@ const RESCTRL_MOUNT: &str = "/sys/fs/resctrl";
 
 impl HostFacts {
     /// The facts of this process on this host.
+    ///
+    /// # Errors
+    /// A system call failed: what is not known is not taken for missing.
     pub fn probe() -> Result<HostFacts> {
         HostFacts::probe_in(Places::All)
     }
@@ -54,12 +57,18 @@ impl HostFacts {
     }
 
     /// The same as `probe`, with what only this way of making cgroups has to know.
+    ///
+    /// # Errors
+    /// As `probe`; systemd's manager cannot be asked.
     pub fn probe_for(manager: CgroupManager) -> Result<HostFacts> {
         HostFacts::probe()?.with_systemd(manager)
     }
 
     /// What `create` asks for a container of this bundle: a hierarchy that is not where every distribution has it is looked for only if
     /// the container cannot do without, because mountinfo grows with the host's mounts.
+    ///
+    /// # Errors
+    /// As `probe_for`.
     pub fn probe_for_bundle(manager: CgroupManager, bundle: &Bundle) -> Result<HostFacts> {
         let spec = bundle.spec();
         let mut facts = HostFacts::probe_in(Places::Usual)?;

@@ -63,6 +63,9 @@ impl Store {
     }
 
     /// The store at `root`, which is made (0700) when the first container is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidConfig`] if `root` is `/`; the working directory is gone, where `root` is relative.
     pub fn open(root: impl AsRef<Path>) -> Result<Store> {
         let root = std::path::absolute(root.as_ref()).map_err(|error| Error::io("open the store", "getcwd", &error))?;
         if root == Path::new("/") {
