@@ -205,6 +205,10 @@ pub(super) const KNOWN: &[Row] = &[
     ("rlimits::exec_has_them_too", "exec takes only what its flags say"),
     ("rlimits::one_that_is_named_twice_is_an_error", "takes the last one"),
     ("root::an_unknown_propagation_is_an_error", "ignores it"),
+    (
+        "rootless::a_volume_that_is_there_read_only_only_is_so_though_rw_is_asked_for",
+        "refuses a hybrid host, which cannot be hidden from it in a user namespace of the test's",
+    ),
     ("rootless::exec_enters_a_container_that_waits_for_its_start", "may not join its namespaces"),
     ("rootless::the_config_that_spec_writes_runs", "writes no mappings"),
     (
