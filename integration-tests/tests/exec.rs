@@ -77,6 +77,19 @@ fn a_process_file_says_it_all() {
     assert_eq!(seen.ok(), "/etc\n7\n8\nPlimsoll\nCapEff:\t0000000000000000");
 }
 
+/// As a shell's `<(…)` is one.
+#[test]
+fn a_process_file_may_be_a_pipe() {
+    let container = Container::new().running();
+    let process = json!({"args": ["echo", "ahoy"], "cwd": "/", "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}});
+    let command = container.command(&["exec", "--process", "/dev/fd/9", &container.id]);
+    let mut shell = std::process::Command::new("sh");
+    let script = r#"process=$1; shift; { echo "$process" | "$@" 9<&0 </dev/null; }"#;
+    shell.args(["-c", script, "sh", &process.to_string()]);
+    shell.arg(command.get_program()).args(command.get_args());
+    assert_eq!(plimsoll_integration_tests::output::finish(&mut shell).ok(), "ahoy");
+}
+
 #[test]
 fn stdin_reaches_the_program() {
     let container = Container::new().running();

@@ -11,10 +11,14 @@ use std::path::Path;
 /// The longest file that is read. A configuration with ten thousand mounts has four megabytes.
 const MOST: u64 = 64 << 20;
 
-/// What is in a regular file, wherever a link leads: a FIFO would keep us waiting, `/dev/zero` has no end.
+/// `PIPEFS_MAGIC` of linux/magic.h.
+const PIPEFS: i128 = 0x5049_5045;
+
+/// What is in a regular file, wherever a link leads: a FIFO would keep us waiting, `/dev/zero` has no end. Or what comes out of a
+/// pipe without a name (`/dev/fd/63`, a shell's `<(…)`), whose other end belongs to who has named it.
 ///
 /// # Errors
-/// It cannot be read, is no regular file, or is longer than 64 MiB.
+/// It cannot be read, is neither, or is longer than 64 MiB.
 pub fn read_file(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = rustix::fs::openat(CWD, path.as_ref(), flags, Mode::empty()).map_err(|errno| match errno {
@@ -25,6 +29,9 @@ pub fn read_file(path: impl AsRef<Path>) -> Result<Vec<u8>> {
     let stat = rustix::fs::fstat(&file)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => {}
+        FileType::Fifo if i128::from(rustix::fs::fstatfs(&file)?.f_type) == PIPEFS => {
+            rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
+        }
         FileType::Directory => return Err(Errno::ISDIR.into()),
         _ => return Err(irregular()),
     }
@@ -70,7 +77,19 @@ fn read(from: impl Read, bytes: &mut Vec<u8>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_pipe_of_the_callers_is_read_to_its_end() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let late = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            rustix::io::write(&writer, b"text").unwrap();
+        });
+        assert_eq!(read_file(format!("/dev/fd/{}", reader.as_raw_fd())).unwrap(), b"text");
+        late.join().unwrap();
+    }
 
     #[test]
     fn only_a_regular_file_is_read_and_not_without_end() {
