@@ -33,6 +33,7 @@ const FORESEEN: &[Foreseen] = &[
         reason: "the devices group above forbids to make such nodes: their use is allowed without that, and `b *:* m` not at all",
         explains: is_allowed_without_mknod,
     },
+    Foreseen { call: "fsopen", errno: Errno::EPERM, reason: HOSTS_SYS, explains: is_hosts_sys },
     Foreseen { call: "fsconfig", errno: Errno::EPERM, reason: HOSTS_SYS, explains: is_hosts_sys },
     Foreseen { call: "fsmount", errno: Errno::EPERM, reason: HOSTS_SYS, explains: is_hosts_sys },
 ];
